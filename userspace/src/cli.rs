@@ -1,0 +1,237 @@
+//! The command line: a mirror of the flags, nothing decided here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+/// A STUN server that answers over AF_XDP, and over sockets where XDP is not to be had.
+#[derive(Debug, Parser)]
+#[command(name = "xstun", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer Binding requests until SIGINT or SIGTERM
+    Serve(ServeArgs),
+    /// Ask one server for this host's address, as a client would
+    Probe(ProbeArgs),
+    /// Ask a server as fast as it can bear, and check every reply
+    Load(LoadArgs),
+    /// Tell what this machine and its interfaces can do, and what to mend before going live
+    Doctor(DoctorArgs),
+}
+
+/// Flags of `xstun serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Serve frames of this interface over AF_XDP (repeatable)
+    #[arg(short, long = "interface", value_name = "IF")]
+    pub interfaces: Vec<String>,
+
+    /// Address and port to answer on (repeatable) [default: 0.0.0.0:3478 and [::]:3478, which mean
+    /// every address of the interfaces]
+    #[arg(short, long, value_name = "ADDR:PORT")]
+    pub listen: Vec<SocketAddr>,
+
+    /// Path that serves the interfaces; `auto` takes AF_XDP where it can and says why where not
+    #[arg(long, value_enum, default_value_t)]
+    pub datapath: DatapathArg,
+
+    /// Where the XDP program runs: in the driver, or in the kernel's generic hook
+    #[arg(long, value_enum, default_value_t)]
+    pub xdp_mode: XdpModeArg,
+
+    /// How frames reach the worker; `auto` asks for zero-copy from drivers known good
+    #[arg(long, value_enum, default_value_t)]
+    pub bind_mode: BindModeArg,
+
+    /// Receive queues to serve on each interface, from queue 0 [default: all]
+    #[arg(long, value_name = "N")]
+    pub queues: Option<NonZeroU32>,
+
+    /// Cores for the workers, like 0-3,6 [default: all that this process may use]
+    #[arg(long, value_name = "LIST")]
+    pub cores: Option<String>,
+
+    /// Poll the NIC from the worker instead of waiting for its interrupts: one core a queue at 100 %
+    #[arg(long)]
+    pub busy_poll: bool,
+
+    /// Do not answer requests without magic cookie (RFC 3489 clients)
+    #[arg(long)]
+    pub no_classic: bool,
+
+    /// Least level of what is logged
+    #[arg(long, value_enum, default_value_t)]
+    pub log_level: LogLevel,
+
+    /// Form of the log on standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// `--datapath`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DatapathArg {
+    /// AF_XDP where it can be had, sockets elsewhere.
+    #[default]
+    Auto,
+    /// AF_XDP or an error.
+    AfXdp,
+    /// Sockets only.
+    Socket,
+}
+
+/// `--xdp-mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum XdpModeArg {
+    /// Native, else generic.
+    #[default]
+    Auto,
+    /// In the driver or an error.
+    Native,
+    /// In the kernel's generic hook.
+    Generic,
+}
+
+/// `--bind-mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BindModeArg {
+    /// Zero-copy for trusted drivers, else copy.
+    #[default]
+    Auto,
+    /// Zero-copy or an error.
+    ZeroCopy,
+    /// Copy.
+    Copy,
+}
+
+/// `--log-level`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line a person reads.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of `xstun probe`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit codes: 0 answered, 1 system error, 2 bad usage, 3 no answer, \
+                        4 refused (ICMP unreachable, or a STUN error response).")]
+pub struct ProbeArgs {
+    /// Server, by name or address; an IPv6 address with a port stands in brackets
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: String,
+
+    /// Ask over IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Ask over IPv6 only
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+
+    /// Address and port to ask from
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub source: Option<SocketAddr>,
+
+    /// Add FINGERPRINT to the request, as Firefox does
+    #[arg(long)]
+    pub fingerprint: bool,
+
+    /// Ask without magic cookie, as RFC 3489 clients do
+    #[arg(long, conflicts_with = "fingerprint")]
+    pub classic: bool,
+
+    /// Give up after this long [default: RFC 8489's 39.5s: 7 requests, the first two 500 ms apart]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `xstun load`.
+#[derive(Args, Clone, Debug)]
+pub struct LoadArgs {
+    /// Server, by name or address; an IPv6 address with a port stands in brackets
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: String,
+
+    /// Seconds to run
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    pub duration: Duration,
+
+    /// Requests a second over all threads [default: as many as leave]
+    #[arg(short, long, value_name = "N")]
+    pub rate: Option<NonZeroU64>,
+
+    /// Sending threads, each with sockets of its own
+    #[arg(short, long, value_name = "N", default_value = "1")]
+    pub threads: NonZeroU32,
+
+    /// Source ports, shared out among the threads
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub ports: NonZeroU32,
+
+    /// Send to an address that is neither local nor private: name it a second time
+    #[arg(long, value_name = "HOST")]
+    pub i_own: Option<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `xstun doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Interface to look at (repeatable) [default: every one that is up, but loopback]
+    #[arg(short, long = "interface", value_name = "IF")]
+    pub interfaces: Vec<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A positive number of seconds, fractions allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
+    if !(seconds > 0.0 && seconds <= 86_400.0) {
+        return Err(format!("{text} seconds is not between 0 and a day"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

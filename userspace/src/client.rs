@@ -1,0 +1,1 @@
+//! The asking side: one question like a person's, or millions.

@@ -1,0 +1,3 @@
+//! Which path serves, and why.
+
+pub mod socket;

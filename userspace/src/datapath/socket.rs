@@ -1,0 +1,1 @@
+//! The socket path: one worker a core, SO_REUSEPORT, batches.

@@ -1,0 +1,1 @@
+//! What a person needs to know before going live.

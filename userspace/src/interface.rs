@@ -1,0 +1,1 @@
+//! What the kernel tells of an interface: over netlink, without unsafe code.

@@ -1,0 +1,17 @@
+//! A STUN server (RFC 8489, Binding only) that answers over AF_XDP, and over sockets where XDP is
+//! not to be had. `docs/architecture.md` is the map.
+
+pub mod answer;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod datapath;
+pub mod doctor;
+pub mod error;
+pub mod frame;
+pub mod interface;
+pub mod outcome;
+pub mod served;
+pub mod stats;
+pub mod stop;
+pub mod stun;

@@ -1,0 +1,2 @@
+//! The `xstun` program.
+fn main() {}

@@ -1,0 +1,136 @@
+//! Maps, the packet reader and the two entry points.
+#![allow(unsafe_code)]
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::xdp_action::XDP_PASS,
+    helpers::generated::bpf_xdp_get_buff_len,
+    macros::{map, xdp},
+    maps::{Array, HashMap, PerCpuArray, XskMap},
+    programs::XdpContext,
+};
+use aya_log_ebpf::debug;
+use xstun_ebpf::{Endpoint, Frame, MAX_ENDPOINTS, MAX_QUEUES, Mac, PORT_WORDS, Served, Verdict, classify};
+
+#[map]
+static XSTUN_SOCKETS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
+#[map]
+static XSTUN_SERVED: HashMap<Endpoint, u8> = HashMap::with_max_entries(MAX_ENDPOINTS, 0);
+#[map]
+static XSTUN_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+#[map]
+static XSTUN_MAC: Array<Mac> = Array::with_max_entries(1, 0);
+#[map]
+static XSTUN_VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::ALL.len() as u32, 0);
+
+/// For kernels with multi-buffer XDP (5.18): attaches whatever the MTU.
+#[xdp(frags)]
+fn xstun_frags(ctx: XdpContext) -> u32 {
+    run::<true>(&ctx)
+}
+
+/// For kernels before multi-buffer XDP, which refuse to load a program that declares it.
+#[xdp]
+fn xstun_linear(ctx: XdpContext) -> u32 {
+    run::<false>(&ctx)
+}
+
+#[inline(always)]
+fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
+    let verdict = match classify(&Packet(ctx), &Maps) {
+        Ok(_) if FRAGS && has_fragments(ctx) => Verdict::MultiBuffer,
+        Ok(_) => return redirect(ctx),
+        Err(verdict) => verdict,
+    };
+    debug!(ctx, "pass: {}", verdict.name());
+    count(verdict);
+    XDP_PASS
+}
+
+/// Hands the frame to the socket of its queue, or to the stack where there is none. The map's
+/// fallback action makes both one helper call (Linux 5.3).
+#[inline(always)]
+fn redirect(ctx: &XdpContext) -> u32 {
+    let queue = ctx.rx_queue_index();
+    match XSTUN_SOCKETS.redirect(queue, u64::from(XDP_PASS)) {
+        Ok(action) => {
+            debug!(ctx, "redirect: queue {}", queue);
+            count(Verdict::Redirect);
+            action
+        }
+        Err(_) => {
+            debug!(ctx, "pass: no socket on queue {}", queue);
+            count(Verdict::NoSocket);
+            XDP_PASS
+        }
+    }
+}
+
+/// Whether the frame goes on beyond the buffer that the program sees: a socket bound without
+/// XDP_USE_SG would lose it.
+#[inline(always)]
+fn has_fragments(ctx: &XdpContext) -> bool {
+    // SAFETY: the helper reads the context that the kernel passed to this very call.
+    let length = unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) } as usize;
+    ctx.data() + (length & 0xffff) > ctx.data_end()
+}
+
+#[inline(always)]
+fn count(verdict: Verdict) {
+    if let Some(counter) = XSTUN_VERDICTS.get_ptr_mut(verdict as u32) {
+        // SAFETY: the pointer is to this CPU's own slot, and a program does not migrate while it runs.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// The frame's first buffer.
+struct Packet<'a>(&'a XdpContext);
+
+impl Frame for Packet<'_> {
+    #[inline(always)]
+    fn holds(&self, end: usize) -> bool {
+        self.0.data() + end <= self.0.data_end()
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let start = self.0.data() + offset;
+        if start + N > self.0.data_end() {
+            return None;
+        }
+        // SAFETY: the verifier holds us to the bounds just checked; a byte array needs no alignment.
+        Some(unsafe { *(start as *const [u8; N]) })
+    }
+}
+
+/// What user space put into the maps.
+struct Maps;
+
+impl Served for Maps {
+    #[inline(always)]
+    fn mac(&self, address: &[u8; 6]) -> bool {
+        XSTUN_MAC.get(0).is_some_and(|own| own.address == *address)
+    }
+
+    #[inline(always)]
+    fn port(&self, port: u16) -> bool {
+        XSTUN_PORTS.get(u32::from(port) / 64).is_some_and(|word| word & 1 << (port % 64) != 0)
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, endpoint: &Endpoint) -> bool {
+        // SAFETY: only presence is asked; the value, which user space may change, is not read.
+        unsafe { XSTUN_SERVED.get(endpoint) }.is_some()
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// bpf_xdp_get_buff_len and the ring buffer of the log need no GPL helper; this names the terms of
+/// the crate in the kernel's words.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
