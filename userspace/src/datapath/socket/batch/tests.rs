@@ -117,6 +117,8 @@ fn a_buffer_shortened_by_a_reply_is_whole_again_for_the_next_datagram() {
 #[test]
 fn a_full_peer_leaves_the_rest_and_each_is_told_once() {
     let (one, other) = UnixDatagram::pair().unwrap();
+    // The kernel makes of this its least, a few datagrams.
+    rustix::net::sockopt::set_socket_send_buffer_size(&one, 1).unwrap();
     let mut batch = Batch::connected();
     for index in 0..SIZE {
         batch.buffer(index)[0] = index as u8;
