@@ -47,11 +47,13 @@ pub enum Outcome {
     TransmitFull,
     /// The kernel refused to send the reply.
     TransmitFailed,
+    /// The buffer has no room for a reply: a fault of the caller.
+    NoRoom,
 }
 
 impl Outcome {
     /// Every outcome, in the order of [`Outcome::index`].
-    pub const ALL: [Outcome; 21] = [
+    pub const ALL: [Outcome; 22] = [
         Outcome::Answered,
         Outcome::AnsweredClassic,
         Outcome::UnknownAttribute,
@@ -73,6 +75,7 @@ impl Outcome {
         Outcome::NotServed,
         Outcome::TransmitFull,
         Outcome::TransmitFailed,
+        Outcome::NoRoom,
     ];
 
     /// Number of outcomes.
@@ -107,6 +110,7 @@ impl Outcome {
             Outcome::NotServed => "not_served",
             Outcome::TransmitFull => "transmit_full",
             Outcome::TransmitFailed => "transmit_failed",
+            Outcome::NoRoom => "no_room",
         }
     }
 
@@ -115,14 +119,18 @@ impl Outcome {
         match self {
             Outcome::Answered => "Binding requests answered with the client's address.",
             Outcome::AnsweredClassic => "Requests without magic cookie (RFC 3489) answered.",
-            Outcome::UnknownAttribute => "Requests answered with 420: an attribute must be understood and is not.",
+            Outcome::UnknownAttribute => {
+                "Requests answered with 420: an attribute must be understood and is not."
+            }
             Outcome::NotStun => "Datagrams that are no STUN message.",
             Outcome::BadLength => "Messages whose length field is not the datagram's.",
             Outcome::NoCookie => "Requests without magic cookie while classic requests are switched off.",
             Outcome::OtherMethod => "Messages of another method than Binding (a TURN client, or a scanner).",
             Outcome::Indication => "Binding indications (keep-alives): no reply is owed.",
             Outcome::Response => "STUN responses sent to the server: spoofed traffic, or a loop prevented.",
-            Outcome::BadAttribute => "Messages with an attribute that overruns them or has a forbidden length.",
+            Outcome::BadAttribute => {
+                "Messages with an attribute that overruns them or has a forbidden length."
+            }
             Outcome::BadFingerprint => "Messages with a wrong or misplaced FINGERPRINT.",
             Outcome::BadFrame => "Frames redirected to the worker that are no datagram for it.",
             Outcome::GroupSourceMac => "Frames from a group hardware address.",
@@ -134,6 +142,7 @@ impl Outcome {
             Outcome::NotServed => "Datagrams for an address that the worker does not serve (any more).",
             Outcome::TransmitFull => "Replies dropped because the transmit ring or socket buffer was full.",
             Outcome::TransmitFailed => "Replies that the kernel refused to send.",
+            Outcome::NoRoom => "Replies that found no room in their buffer: a fault of this program.",
         }
     }
 
