@@ -1,3 +1,4 @@
 //! Which path serves, and why.
 
+pub mod drivers;
 pub mod socket;
