@@ -118,18 +118,18 @@ fn both_versions_of_ip_are_served_side_by_side_on_one_port() {
 
 #[test]
 fn a_burst_is_answered_each_request_once() {
-    const REQUESTS: u64 = 100;
+    const REQUESTS: u32 = 100;
     let (sockets, port) = listen("127.0.0.1:0");
     let client = client("127.0.0.1:0", ("127.0.0.1", port));
     // All are there before the worker is, so that the first batch is full.
-    (0..REQUESTS).for_each(|number| assert_eq!(client.send(&request(number as u32)).unwrap(), 20));
+    (0..REQUESTS).for_each(|number| assert_eq!(client.send(&request(number)).unwrap(), 20));
     let responder = Responder::start(sockets);
     let answered: HashSet<u32> = (0..REQUESTS).map(|_| reply_to(&client).0).collect();
     assert_eq!(answered.len(), REQUESTS as usize);
     let stats = responder.stop();
-    assert_eq!(stats[0].outcome(Outcome::Answered), REQUESTS);
-    assert_eq!(total(&stats[0]), REQUESTS);
-    assert_eq!(stats[0].batches.get(), REQUESTS.div_ceil(SIZE as u64));
+    assert_eq!(stats[0].outcome(Outcome::Answered), u64::from(REQUESTS));
+    assert_eq!(total(&stats[0]), u64::from(REQUESTS));
+    assert_eq!(stats[0].batches.get(), u64::from(REQUESTS).div_ceil(SIZE as u64));
 }
 
 #[test]
