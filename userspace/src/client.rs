@@ -1,5 +1,6 @@
 //! The asking side: one question like a person's, or millions.
 
+pub mod load;
 mod message;
 pub mod probe;
 mod server;

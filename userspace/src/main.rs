@@ -4,6 +4,7 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use xstun::cli::{Cli, Command, ServeArgs};
+use xstun::client;
 use xstun::config::Config;
 use xstun::control;
 use xstun::datapath;
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
-        _ => Err(xstun::error::Failure::usage("this build has only `serve`")),
+        Command::Probe(args) => client::probe::run(&args),
+        Command::Load(args) => client::load::run(&args),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("xstun: {failure}");

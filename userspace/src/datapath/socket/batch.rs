@@ -2,11 +2,16 @@
 //! same memory. The one leaf of the socket path with unsafe code.
 #![allow(unsafe_code)]
 
+mod address;
+
+pub(super) use address::ask_destination;
+
 use crate::stun::REPLY_ROOM;
+use address::{Control, Name, destination, forget_interface, source};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
-use std::mem::{offset_of, size_of};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::mem::size_of;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 
@@ -22,34 +27,6 @@ const BUFFER: usize = PAYLOAD + REPLY_ROOM;
 
 /// How often one `send` begins anew after a signal before it calls the socket full.
 const INTERRUPTIONS: u32 = 8;
-
-#[repr(C)]
-union Name {
-    family: libc::sa_family_t,
-    v4: libc::sockaddr_in,
-    v6: libc::sockaddr_in6,
-}
-
-#[repr(C)]
-union Info {
-    v4: libc::in_pktinfo,
-    v6: libc::in6_pktinfo,
-}
-
-/// Room for the one control message that is asked for. What the kernel writes here on receipt is,
-/// with the interface taken out, what `sendmmsg` wants in order to answer from the same address.
-#[repr(C)]
-struct Control {
-    header: libc::cmsghdr,
-    info: Info,
-}
-
-const _: () = {
-    // SAFETY: CMSG_LEN and CMSG_SPACE only calculate.
-    let (start, space) = unsafe { (libc::CMSG_LEN(0), libc::CMSG_SPACE(size_of::<Info>() as u32)) };
-    assert!(offset_of!(Control, info) == start as usize);
-    assert!(size_of::<Control>() == space as usize);
-};
 
 /// All memory of a batch. The headers point into the arrays beside them.
 struct Storage {
@@ -191,21 +168,18 @@ impl Batch {
     pub fn datagram(&mut self, index: usize) -> Datagram<'_> {
         assert!(index < self.received, "no datagram was received at {index}");
         let all = self.storage.as_ptr();
-        // SAFETY: `index` is within the arrays. The headers are copied, and the one reference made
-        // is to a buffer, for as long as `self` is borrowed mutably.
-        let (buffer, message, source, destination) = unsafe {
-            let message = (*all).received[index];
+        // SAFETY: `index` is within the arrays, and nothing else refers to the storage while `self`
+        // is borrowed mutably. Only the reference to the buffer outlives the block.
+        unsafe {
             let buffer: &mut [u8; BUFFER] = &mut (*all).buffers[index];
-            (buffer, message, source(&(*all).names[index]), destination(&(*all).controls[index]))
-        };
-        Datagram {
-            buffer,
-            length: message.msg_len as usize,
-            source,
-            // Control data cut short or absent leaves what an earlier datagram had there.
-            destination: destination
-                .filter(|_| message.msg_hdr.msg_controllen as usize >= size_of_info(&source)),
-            truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            let message = (*all).received[index];
+            Datagram {
+                buffer,
+                length: message.msg_len as usize,
+                source: source(&(*all).names[index]),
+                destination: destination(&(*all).controls[index], message.msg_hdr.msg_controllen as _),
+                truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            }
         }
     }
 
@@ -244,18 +218,11 @@ impl Batch {
         assert!(!self.addressed || index < self.received, "no datagram was received at {index}");
         let all = self.storage.as_ptr();
         // SAFETY: the arrays check both indices, and nothing else refers to the storage while
-        // `self` is borrowed mutably. Of the union the field is used that the family tells.
+        // `self` is borrowed mutably.
         unsafe {
             (*all).spans[index].iov_len = length as _;
             if self.addressed {
-                let info = &raw mut (*all).controls[index].info;
-                if libc::c_int::from((*all).names[index].family) == libc::AF_INET {
-                    // The routing table, not the interface the request came in by, says how to the
-                    // client. The source, `ipi_spec_dst`, is there already.
-                    (*info).v4.ipi_ifindex = 0;
-                } else if !is_link_local(&(*info).v6.ipi6_addr.s6_addr) {
-                    (*info).v6.ipi6_ifindex = 0;
-                }
+                forget_interface(&mut (*all).controls[index]);
             }
             (*all).outgoing[self.marked].msg_hdr = (*all).received[index].msg_hdr;
         }
@@ -314,75 +281,6 @@ impl Drop for Batch {
         // destructor.
         unsafe { dealloc(self.storage.as_ptr().cast(), Layout::new::<Storage>()) }
     }
-}
-
-/// Asks the kernel to tell each datagram's destination (IP_PKTINFO; IPV6_RECVPKTINFO, RFC 3542 §6.1).
-///
-/// # Errors
-/// The kernel's own.
-pub(super) fn ask_destination(socket: impl AsFd, ipv6: bool) -> io::Result<()> {
-    let (level, option) = match ipv6 {
-        false => (libc::IPPROTO_IP, libc::IP_PKTINFO),
-        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
-    };
-    let on: libc::c_int = 1;
-    // SAFETY: setsockopt(2) reads as many bytes as the length says, here those of one int.
-    let result = unsafe {
-        let value = (&raw const on).cast();
-        libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, value, size_of_val(&on) as _)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Length of the control data that comes with a datagram of this family.
-fn size_of_info(source: &SocketAddr) -> usize {
-    offset_of!(Control, info)
-        + match source {
-            SocketAddr::V4(_) => size_of::<libc::in_pktinfo>(),
-            SocketAddr::V6(_) => size_of::<libc::in6_pktinfo>(),
-        }
-}
-
-#[inline]
-fn source(name: &Name) -> SocketAddr {
-    // SAFETY: every bit pattern is valid for every field, and the family says which one was written.
-    unsafe {
-        if libc::c_int::from(name.family) == libc::AF_INET {
-            let ip = Ipv4Addr::from(u32::from_be(name.v4.sin_addr.s_addr));
-            return SocketAddrV4::new(ip, u16::from_be(name.v4.sin_port)).into();
-        }
-        let (ip, port) = (Ipv6Addr::from(name.v6.sin6_addr.s6_addr), u16::from_be(name.v6.sin6_port));
-        match ip.to_ipv4_mapped() {
-            Some(ip) => SocketAddrV4::new(ip, port).into(),
-            None => SocketAddrV6::new(ip, port, name.v6.sin6_flowinfo, name.v6.sin6_scope_id).into(),
-        }
-    }
-}
-
-#[inline]
-fn destination(control: &Control) -> Option<IpAddr> {
-    // SAFETY: every bit pattern is valid for every field, and the header says which one was written.
-    unsafe {
-        match (control.header.cmsg_level, control.header.cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                let info = control.info.v4;
-                // The kernel names another address to reply from where the one that was asked is a
-                // multicast or broadcast address.
-                (info.ipi_spec_dst.s_addr == info.ipi_addr.s_addr)
-                    .then(|| Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into())
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                let ip = Ipv6Addr::from(control.info.v6.ipi6_addr.s6_addr);
-                (!ip.is_multicast()).then_some(ip.into())
-            }
-            _ => None,
-        }
-    }
-}
-
-/// fe80::/10, where an address means nothing without its interface (RFC 4007 §6).
-fn is_link_local(address: &[u8; 16]) -> bool {
-    address[0] == 0xfe && address[1] & 0xc0 == 0x80
 }
 
 #[cfg(test)]

@@ -1,0 +1,244 @@
+use super::{is_near, load, shares, target};
+use crate::cli::{Cli, Command, LoadArgs};
+use crate::client::Ending;
+use crate::datapath::socket::{self, bind_one};
+use crate::error::{Kind, Result};
+use crate::stats::WorkerStats;
+use crate::stop::Stop;
+use crate::stun::Policy;
+use arc_swap::ArcSwap;
+use clap::Parser as _;
+use serde_json::Value;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// A server in a thread of its own, ended when dropped.
+struct Server {
+    address: SocketAddr,
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// The socket path itself.
+    fn real(address: &str) -> Self {
+        let sockets = bind_one(address.parse().unwrap(), 1).unwrap();
+        let (address, stop) = (sockets[0].local(), Arc::new(Stop::new().unwrap()));
+        let ordered = stop.clone();
+        let serve = move || {
+            let policy = ArcSwap::from_pointee(Policy::default());
+            socket::run(&sockets, &policy, &WorkerStats::default(), &ordered).unwrap();
+        };
+        Server { address, stop, thread: Some(thread::spawn(serve)) }
+    }
+
+    /// One that answers the n-th request with what `script` makes of the right reply.
+    fn scripted(mut script: impl FnMut(usize, &mut Vec<u8>) -> bool + Send + 'static) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (address, stop) = (socket.local_addr().unwrap(), Arc::new(Stop::new().unwrap()));
+        let ordered = stop.clone();
+        let serve = move || {
+            let mut request = [0; 64];
+            for number in 0.. {
+                let (_, from) = socket.recv_from(&mut request).unwrap();
+                if ordered.is_ordered() {
+                    return;
+                }
+                let SocketAddr::V4(from) = from else { panic!("a socket on IPv4") };
+                let mut reply = [&[1, 1, 0, 12], &request[4..20], &[0, 0x20, 0, 8, 0, 1]].concat();
+                reply.extend((from.port() ^ 0x2112).to_be_bytes());
+                reply.extend((u32::from(*from.ip()) ^ 0x2112_a442).to_be_bytes());
+                if script(number, &mut reply) {
+                    socket.send_to(&reply, from).unwrap();
+                }
+            }
+        };
+        Server { address, stop, thread: Some(thread::spawn(serve)) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.order();
+        let local = if self.address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let woken = UdpSocket::bind(local).and_then(|socket| socket.send_to(&[0], self.address));
+        if let (Ok(_), Some(thread)) = (woken, self.thread.take()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn arguments(server: &str, flags: &[&str]) -> LoadArgs {
+    let line = [&["xstun", "load", server], flags].concat();
+    match Cli::try_parse_from(line).unwrap().command {
+        Command::Load(arguments) => arguments,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How a load ended, its JSON, and what it said on standard error.
+fn run(server: SocketAddr, flags: &[&str]) -> (Result<Ending>, Value, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let arguments = arguments(&server.to_string(), &[&["--json", "--duration", "0.1"], flags].concat());
+    let ending = load(&arguments, &mut out, &mut err);
+    (ending, serde_json::from_slice(&out).unwrap_or_default(), String::from_utf8(err).unwrap())
+}
+
+#[test]
+fn every_request_is_answered_and_every_reply_right() {
+    for (address, flags) in [
+        ("127.0.0.1:0", &["--rate", "3000"][..]),
+        ("127.0.0.1:0", &[]),
+        ("[::1]:0", &["--threads", "2", "--ports", "3"]),
+        ("[::1]:0", &["--threads", "2", "--ports", "3", "--rate", "2001"]),
+    ] {
+        let server = Server::real(address);
+        let (ending, json, err) = run(server.address, flags);
+        assert_eq!((ending.unwrap(), err.as_str()), (Ending::Answered, ""), "{address} {flags:?}: {json}");
+        assert!(json["sent"].as_u64().unwrap() > 0);
+        assert_eq!((&json["received"], &json["wrong"]), (&json["sent"], &0.into()), "{json}");
+        assert_eq!((&json["lost"], &json["loss"]), (&0.into(), &0.0.into()));
+        let latency: Vec<_> = ["p50", "p90", "p99", "p999", "max"]
+            .iter()
+            .map(|name| json["latency_us"][name].as_f64().unwrap())
+            .collect();
+        assert!(latency[0] > 0.0 && latency.is_sorted(), "{json}");
+    }
+}
+
+#[test]
+fn the_rate_is_kept_and_not_passed() {
+    let server = Server::real("127.0.0.1:0");
+    let (_, json, _) = run(server.address, &["--rate", "1000", "--threads", "2"]);
+    let (sent, seconds) = (json["sent"].as_u64().unwrap(), json["duration_s"].as_f64().unwrap());
+    // Each thread starts with a request at once.
+    assert!(sent as f64 <= seconds * 1000.0 + 2.0, "{json}");
+    assert!(seconds >= 0.1);
+}
+
+#[test]
+fn a_person_reads_the_same_numbers() {
+    let server = Server::real("127.0.0.1:0");
+    let mut out = Vec::new();
+    let arguments = arguments(&server.address.to_string(), &["--duration", "0.1", "--rate", "500"]);
+    assert_eq!(load(&arguments, &mut out, &mut Vec::new()).unwrap(), Ending::Answered);
+    let out = String::from_utf8(out).unwrap();
+    let names: Vec<_> = out.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(names, ["server", "sent", "replies", "lost", "wrong", "latency"], "{out}");
+    assert!(out.contains("lost      0 (0.0000 %)\nwrong     0\nlatency   p50 "), "{out}");
+}
+
+#[test]
+fn a_reply_with_another_address_or_transaction_is_wrong() {
+    for byte in [31, 19, 1] {
+        let server = Server::scripted(move |number, reply| {
+            reply[byte] ^= u8::from(number == 3);
+            true
+        });
+        let (ending, json, err) = run(server.address, &["--rate", "200"]);
+        assert_eq!(ending.unwrap(), Ending::Wrong, "byte {byte}: {json}");
+        assert_eq!((&json["wrong"], &json["lost"]), (&1.into(), &1.into()), "byte {byte}");
+        assert!(err.starts_with("xstun: 1 datagram from "), "{err}");
+    }
+}
+
+#[test]
+fn a_reply_that_comes_twice_is_wrong_the_second_time() {
+    let mut first = None;
+    let server = Server::scripted(move |_, reply| {
+        *reply = first.get_or_insert_with(|| reply.clone()).clone();
+        true
+    });
+    let (ending, json, _) = run(server.address, &["--rate", "200", "--ports", "1"]);
+    assert_eq!((ending.unwrap(), &json["received"]), (Ending::Wrong, &1.into()));
+    assert_eq!(json["wrong"].as_u64().unwrap() + 1, json["sent"].as_u64().unwrap());
+}
+
+#[test]
+fn what_is_not_answered_is_lost() {
+    let server = Server::scripted(|number, _| number % 2 == 0);
+    let (ending, json, _) = run(server.address, &["--rate", "400"]);
+    let [sent, received, lost] = ["sent", "received", "lost"].map(|name| json[name].as_u64().unwrap());
+    assert_eq!(ending.unwrap(), Ending::Answered);
+    assert_eq!((received, lost), (sent.div_ceil(2), sent / 2), "{json}");
+    assert_eq!(json["loss"].as_f64().unwrap(), lost as f64 / sent as f64);
+}
+
+#[test]
+fn a_silent_server_is_no_answer() {
+    let server = Server::scripted(|_, _| false);
+    let (ending, json, err) = run(server.address, &["--rate", "100"]);
+    assert_eq!((ending.unwrap(), &json["received"]), (Ending::NoAnswer, &0.into()));
+    assert_eq!(json["latency_us"]["p50"], Value::Null);
+    assert!(err.starts_with(&format!("xstun: no reply from {} to ", server.address)), "{err}");
+}
+
+#[test]
+fn a_closed_port_is_no_answer_and_says_why() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let (ending, _, err) = run(address, &[]);
+    assert_eq!(ending.unwrap(), Ending::NoAnswer);
+    assert!(err.contains("Connection refused"), "{err}");
+}
+
+#[test]
+fn only_what_is_near_may_be_loaded_unasked() {
+    for (ip, near) in [
+        ("127.0.0.1", true),
+        ("10.1.2.3", true),
+        ("172.31.0.1", true),
+        ("192.168.7.1", true),
+        ("169.254.1.1", true),
+        ("198.19.255.1", true),
+        ("::1", true),
+        ("fd00::1", true),
+        ("fe80::1", true),
+        ("2001:2::1", true),
+        ("::ffff:10.0.0.1", true),
+        ("::ffff:192.0.2.1", false),
+        ("172.32.0.1", false),
+        ("198.20.0.1", false),
+        ("192.0.2.1", false),
+        ("100.64.0.1", false),
+        ("0.0.0.0", false),
+        ("255.255.255.255", false),
+        ("2001:db8::1", false),
+        ("::", false),
+    ] {
+        assert_eq!(is_near(ip.parse().unwrap()), near, "{ip}");
+    }
+}
+
+#[test]
+fn a_stranger_s_server_must_be_named_twice() {
+    let failure = target(&arguments("192.0.2.1:9", &[])).unwrap_err();
+    assert_eq!(failure.kind(), Kind::Usage);
+    assert_eq!(
+        failure.to_string(),
+        "192.0.2.1:9 is neither a local nor a private address; load only servers that are yours; \
+         if this one is, add --i-own 192.0.2.1"
+    );
+    for again in ["192.0.2.1", "192.0.2.1:9"] {
+        let target = target(&arguments("192.0.2.1:9", &["--i-own", again])).unwrap();
+        assert_eq!(target, "192.0.2.1:9".parse().unwrap());
+    }
+    let failure = target(&arguments("127.0.0.1", &["--i-own", "192.0.2.1"])).unwrap_err();
+    assert_eq!(failure.kind(), Kind::Usage);
+}
+
+#[test]
+fn ports_are_shared_out_and_each_thread_has_one() {
+    let server = "127.0.0.1:9".parse().unwrap();
+    let orders =
+        shares(&arguments("127.0.0.1:9", &["--threads", "3", "--ports", "8", "--rate", "30"]), server)
+            .unwrap();
+    assert_eq!(orders.iter().map(|orders| orders.ports.len()).collect::<Vec<_>>(), [3, 3, 2]);
+    assert!(orders.iter().all(|orders| orders.rate == Some(10.0)));
+    let Err(failure) = shares(&arguments("127.0.0.1:9", &["--threads", "3", "--ports", "2"]), server) else {
+        panic!("two ports for three threads")
+    };
+    assert_eq!((failure.kind(), failure.to_string().starts_with("--ports 2 ")), (Kind::Usage, true));
+}

@@ -1,0 +1,116 @@
+//! The addresses that come and go with a datagram, in the kernel's own structures.
+
+use std::io;
+use std::mem::{offset_of, size_of};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd as _};
+
+/// A peer's address, of either version of IP.
+#[repr(C)]
+pub(super) union Name {
+    family: libc::sa_family_t,
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+#[repr(C)]
+union Info {
+    v4: libc::in_pktinfo,
+    v6: libc::in6_pktinfo,
+}
+
+/// Room for the one control message that is asked for. What the kernel writes here on receipt is,
+/// with the interface taken out, what `sendmmsg` wants in order to answer from the same address.
+#[repr(C)]
+pub(super) struct Control {
+    header: libc::cmsghdr,
+    info: Info,
+}
+
+const _: () = {
+    // SAFETY: CMSG_LEN and CMSG_SPACE only calculate.
+    let (start, space) = unsafe { (libc::CMSG_LEN(0), libc::CMSG_SPACE(size_of::<Info>() as u32)) };
+    assert!(offset_of!(Control, info) == start as usize);
+    assert!(size_of::<Control>() == space as usize);
+};
+
+/// Asks the kernel to tell each datagram's destination (IP_PKTINFO; IPV6_RECVPKTINFO, RFC 3542 §6.1).
+///
+/// # Errors
+/// The kernel's own.
+pub(in crate::datapath::socket) fn ask_destination(socket: impl AsFd, ipv6: bool) -> io::Result<()> {
+    let (level, option) = match ipv6 {
+        false => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: setsockopt(2) reads as many bytes as the length says, here those of one int.
+    let result = unsafe {
+        let value = (&raw const on).cast();
+        libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, value, size_of_val(&on) as _)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The sender that the kernel wrote, an IPv4-mapped address turned into the IPv4 address that it is.
+#[inline]
+pub(super) fn source(name: &Name) -> SocketAddr {
+    // SAFETY: every bit pattern is valid for every field, and the family says which one was written.
+    unsafe {
+        if libc::c_int::from(name.family) == libc::AF_INET {
+            let ip = Ipv4Addr::from(u32::from_be(name.v4.sin_addr.s_addr));
+            return SocketAddrV4::new(ip, u16::from_be(name.v4.sin_port)).into();
+        }
+        let (ip, port) = (Ipv6Addr::from(name.v6.sin6_addr.s6_addr), u16::from_be(name.v6.sin6_port));
+        match ip.to_ipv4_mapped() {
+            Some(ip) => SocketAddrV4::new(ip, port).into(),
+            None => SocketAddrV6::new(ip, port, name.v6.sin6_flowinfo, name.v6.sin6_scope_id).into(),
+        }
+    }
+}
+
+/// The unicast address that was asked, if `written` bytes of control data tell it. What lies beyond
+/// these an earlier datagram has left.
+#[inline]
+pub(super) fn destination(control: &Control, written: usize) -> Option<IpAddr> {
+    let whole = |size| written >= offset_of!(Control, info) + size;
+    // SAFETY: every bit pattern is valid for every field, and the header says which one was written.
+    unsafe {
+        if is_v4(control) && whole(size_of::<libc::in_pktinfo>()) {
+            let info = control.info.v4;
+            // The kernel names another address to reply from where the one that was asked is a
+            // multicast or broadcast address.
+            return (info.ipi_spec_dst.s_addr == info.ipi_addr.s_addr)
+                .then(|| Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
+        }
+        if is_v6(control) && whole(size_of::<libc::in6_pktinfo>()) {
+            let ip = Ipv6Addr::from(control.info.v6.ipi6_addr.s6_addr);
+            return (!ip.is_multicast()).then_some(ip.into());
+        }
+    }
+    None
+}
+
+/// Leaves of what the kernel wrote the address to reply from, and takes out the interface that the
+/// request came in by: the routing table says how to the client. A link-local address means nothing
+/// without its interface (RFC 4007 §6) and keeps it.
+#[inline]
+pub(super) fn forget_interface(control: &mut Control) {
+    // SAFETY: every bit pattern is valid for every field, and the header says which one was written.
+    unsafe {
+        if is_v4(control) {
+            control.info.v4.ipi_ifindex = 0;
+        } else if is_v6(control) && !Ipv6Addr::from(control.info.v6.ipi6_addr.s6_addr).is_unicast_link_local()
+        {
+            control.info.v6.ipi6_ifindex = 0;
+        }
+    }
+}
+
+fn is_v4(control: &Control) -> bool {
+    (control.header.cmsg_level, control.header.cmsg_type) == (libc::IPPROTO_IP, libc::IP_PKTINFO)
+}
+
+fn is_v6(control: &Control) -> bool {
+    (control.header.cmsg_level, control.header.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
+}

@@ -1,0 +1,141 @@
+//! The asking commands as a shell sees them: exit codes, output, signals.
+#![allow(clippy::unwrap_used)]
+
+use arc_swap::ArcSwap;
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use xstun::datapath::socket::{bind_one, run};
+use xstun::outcome::Outcome;
+use xstun::stats::WorkerStats;
+use xstun::stop::Stop;
+use xstun::stun::Policy;
+
+/// The socket path in a thread of its own, ended when dropped.
+struct Server {
+    address: SocketAddr,
+    stop: Arc<Stop>,
+    stats: Arc<WorkerStats>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(address: &str) -> Self {
+        let sockets = bind_one(address.parse().unwrap(), 1).unwrap();
+        let address = sockets[0].local();
+        let (stop, stats) = (Arc::new(Stop::new().unwrap()), Arc::new(WorkerStats::default()));
+        let (ordered, counted) = (stop.clone(), stats.clone());
+        let serve =
+            move || run(&sockets, &ArcSwap::from_pointee(Policy::default()), &counted, &ordered).unwrap();
+        Server { address, stop, stats, thread: Some(thread::spawn(serve)) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.order();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A process that ends with its test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn xstun(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xstun"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = xstun(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_probe_of_the_real_responder_tells_the_local_address() {
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        let server = Server::start(listen);
+        let address = server.address.to_string();
+        for flags in [&[][..], &["--fingerprint"], &["--classic"]] {
+            let (code, out, err) = output(&[&["probe", "--json", &address], flags].concat());
+            assert_eq!((code, err.as_str()), (Some(0), ""), "{flags:?}");
+            let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(json["mapped"], json["local"]);
+            let attribute = if flags == ["--classic"] { "MAPPED-ADDRESS" } else { "XOR-MAPPED-ADDRESS" };
+            assert_eq!(json["mapped_from"], attribute, "{flags:?}");
+        }
+    }
+}
+
+#[test]
+fn a_name_finds_the_server() {
+    let server = Server::start("127.0.0.1:0");
+    let name = format!("localhost:{}", server.address.port());
+    let (code, out, err) = output(&["probe", "-4", &name]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+}
+
+#[test]
+fn the_exit_codes_of_probe_are_those_of_its_help() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent_address = silent.local_addr().unwrap().to_string();
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let closed_address = closed.local_addr().unwrap().to_string();
+    drop(closed);
+    for (arguments, expected) in [
+        (&["probe", &silent_address, "--timeout", "0.1"][..], 3),
+        (&["probe", &closed_address], 4),
+        (&["probe", "127.0.0.1:0"], 2),
+        (&["probe", "127.0.0.1", "--timeout", "never"], 2),
+        (&["probe", "127.0.0.1", "--source", "192.0.2.1:0"], 1),
+        (&["load", "192.0.2.1"], 2),
+    ] {
+        let (code, out, err) = output(arguments);
+        assert_eq!((code, out.as_str()), (Some(expected), ""), "{arguments:?}: {err}");
+        assert!(!err.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_left_is_no_error() {
+    let server = Server::start("127.0.0.1:0");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = xstun(&["probe", &server.address.to_string()]).stdout(writer).stderr(Stdio::piped()).spawn();
+    let Output { status, stderr, .. } = child.unwrap().wait_with_output().unwrap();
+    assert_eq!((status.code(), stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn a_signal_ends_a_load_early_and_the_numbers_are_printed_all_the_same() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let server = Server::start("127.0.0.1:0");
+        let address = server.address.to_string();
+        let mut load = xstun(&["load", &address, "--json", "--rate", "100", "--duration", "3600"]);
+        let mut load = Process(load.stdout(Stdio::piped()).spawn().unwrap());
+        // It catches signals before it sends, so a request is the sign that it does.
+        while server.stats.outcome(Outcome::Answered) < 10 {
+            assert!(load.0.try_wait().unwrap().is_none(), "the load ended by itself");
+            thread::sleep(Duration::from_millis(5));
+        }
+        kill_process(Pid::from_child(&load.0), signal).unwrap();
+        let status = load.0.wait().unwrap();
+        let json: serde_json::Value = serde_json::from_reader(load.0.stdout.take().unwrap()).unwrap();
+        assert_eq!(status.code(), Some(0), "{json}");
+        assert!(json["received"].as_u64().unwrap() >= 10, "{json}");
+        assert_eq!(json["received"], json["sent"]);
+    }
+}
