@@ -1,5 +1,5 @@
 //! The asking commands as a shell sees them: exit codes, output, signals.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 use arc_swap::ArcSwap;
 use rustix::process::{Pid, Signal, kill_process};

@@ -16,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Receive buffer asked for, in bytes: some 5,000 requests with the kernel's own overhead, which
+/// Receive buffer asked for, in bytes: with the kernel's own reckoning some 10,000 requests, which
 /// outlasts a worker that loses its core for a few milliseconds.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
