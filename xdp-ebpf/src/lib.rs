@@ -35,49 +35,47 @@ pub const PORT_WORDS: u32 = 65_536 / 64;
 /// that a client sends in one fragment comes near it.
 pub const MAX_FRAME: usize = 2048 - 256;
 
-/// An Ethernet hardware address, padded to a map value's alignment.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mac {
-    /// The six bytes as they stand in the frame.
-    pub address: [u8; 6],
-    padding: [u8; 2],
+/// Value of [`MAP_MAC`]: an Ethernet address and two bytes of zero.
+pub type Mac = [u8; 8];
+
+/// The map value for a hardware address.
+pub const fn mac_value(address: [u8; 6]) -> Mac {
+    let [a, b, c, d, e, f] = address;
+    [a, b, c, d, e, f, 0, 0]
 }
 
-impl Mac {
-    /// The map value for `address`.
-    pub const fn new(address: [u8; 6]) -> Self {
-        Mac { address, padding: [0; 2] }
-    }
-}
-
-/// A served address and port: the key of [`MAP_SERVED`]. Bytes stand in network order, so host
-/// order never reaches a map.
-#[repr(C)]
+/// A served address and port: the key of [`MAP_SERVED`]. Its bytes are the address (IPv4 in the first
+/// four), the port, the IP version and a zero; all in network order, so host order never reaches a
+/// map. Aligned so that the XDP program builds it in words.
+#[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
-    address: [u8; 16],
-    port: [u8; 2],
-    version: u8,
-    padding: u8,
-}
+pub struct Endpoint([u8; 20]);
 
 impl Endpoint {
     /// Key of an IPv4 address and port.
     #[inline(always)]
     pub const fn v4(address: [u8; 4], port: u16) -> Self {
-        let mut wide = [0; 16];
-        wide[0] = address[0];
-        wide[1] = address[1];
-        wide[2] = address[2];
-        wide[3] = address[3];
-        Endpoint { address: wide, port: port.to_be_bytes(), version: 4, padding: 0 }
+        let [a, b, c, d] = address;
+        let [high, low] = port.to_be_bytes();
+        Endpoint([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low, 4, 0])
     }
 
     /// Key of an IPv6 address and port.
     #[inline(always)]
     pub const fn v6(address: [u8; 16], port: u16) -> Self {
-        Endpoint { address, port: port.to_be_bytes(), version: 6, padding: 0 }
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
+        let [high, low] = port.to_be_bytes();
+        Endpoint([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, high, low, 6, 0])
+    }
+
+    /// The key as the map has it.
+    pub const fn to_bytes(self) -> [u8; 20] {
+        self.0
+    }
+
+    /// A key read back from the map.
+    pub const fn from_bytes(bytes: [u8; 20]) -> Self {
+        Endpoint(bytes)
     }
 }
 

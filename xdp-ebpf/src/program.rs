@@ -109,7 +109,7 @@ struct Maps;
 impl Served for Maps {
     #[inline(always)]
     fn mac(&self, address: &[u8; 6]) -> bool {
-        XSTUN_MAC.get(0).is_some_and(|own| own.address == *address)
+        XSTUN_MAC.get(0).is_some_and(|own| own[..6] == *address)
     }
 
     #[inline(always)]
