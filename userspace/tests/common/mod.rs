@@ -1,0 +1,8 @@
+//! What the root-only tests stand on: network namespaces, raw frames, the server as a process.
+
+pub(crate) mod ask;
+pub(crate) mod lab;
+pub(crate) mod messages;
+pub(crate) mod packets;
+pub(crate) mod server;
+pub(crate) mod wire;
