@@ -47,11 +47,13 @@ pub enum Outcome {
     TransmitFull,
     /// The kernel refused to send the reply.
     TransmitFailed,
+    /// The buffer has no room for a reply: a fault of the caller.
+    NoRoom,
 }
 
 impl Outcome {
     /// Every outcome, in the order of [`Outcome::index`].
-    pub const ALL: [Outcome; 21] = [
+    pub const ALL: [Outcome; 22] = [
         Outcome::Answered,
         Outcome::AnsweredClassic,
         Outcome::UnknownAttribute,
@@ -73,6 +75,7 @@ impl Outcome {
         Outcome::NotServed,
         Outcome::TransmitFull,
         Outcome::TransmitFailed,
+        Outcome::NoRoom,
     ];
 
     /// Number of outcomes.
@@ -107,6 +110,7 @@ impl Outcome {
             Outcome::NotServed => "not_served",
             Outcome::TransmitFull => "transmit_full",
             Outcome::TransmitFailed => "transmit_failed",
+            Outcome::NoRoom => "no_room",
         }
     }
 
@@ -138,6 +142,7 @@ impl Outcome {
             Outcome::NotServed => "Datagrams for an address that the worker does not serve (any more).",
             Outcome::TransmitFull => "Replies dropped because the transmit ring or socket buffer was full.",
             Outcome::TransmitFailed => "Replies that the kernel refused to send.",
+            Outcome::NoRoom => "Replies that found no room in their buffer: a fault of this program.",
         }
     }
 

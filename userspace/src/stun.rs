@@ -1,8 +1,14 @@
 //! The protocol core: one function over memory, that both data paths, the fuzzers and the benches
-//! call. It knows no Ethernet, sockets, clocks, threads or logs.
+//! call. It knows no Ethernet, sockets, clocks, threads or logs, and needs nothing but `core`.
+
+mod attributes;
+mod crc;
+mod reply;
+mod request;
 
 use crate::outcome::Outcome;
 use core::net::SocketAddr;
+use request::{Dialect, Request};
 
 /// What the operator chose where the RFCs leave room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +39,44 @@ impl Answer {
     }
 }
 
-/// Room that the buffer must have beyond the request for any reply to fit.
+/// Bytes that a buffer must have from the start of the message on for any reply to fit, however
+/// short the message. A reply longer than that does not exist, and none is longer than its request
+/// unless the request is shorter than 52 bytes.
 pub const REPLY_ROOM: usize = 128;
 
 /// Answers the message in `buffer[..length]`, which came from `source`, by writing the reply over it.
-pub fn respond(_buffer: &mut [u8], _length: usize, _source: &SocketAddr, _policy: &Policy) -> Answer {
-    Answer::silence(Outcome::NotStun)
+///
+/// A bare request over IPv4 gets 32 bytes, over IPv6 44, either 8 more where the request has a
+/// FINGERPRINT. An error reply is no longer than its request or 36 bytes (44 with FINGERPRINT),
+/// whichever is more. An IPv4-mapped `source` is answered as IPv4.
+///
+/// The checks of RFC 8489 §6.3, in the order in which they decide the outcome: at least 20 bytes and
+/// two leading zero bits; length; method; class; magic cookie; each attribute and FINGERPRINT as they
+/// stand; the FINGERPRINT's value; unknown comprehension-required attributes. All but the last end in
+/// silence. Where the reply is silence the buffer is as it was.
+pub fn respond(buffer: &mut [u8], length: usize, source: &SocketAddr, policy: &Policy) -> Answer {
+    let Some(message) = buffer.get(..length) else {
+        return Answer::silence(Outcome::NoRoom);
+    };
+    let request = match Request::parse(message, policy) {
+        Ok(request) => request,
+        Err(outcome) => return Answer::silence(outcome),
+    };
+    let Some(room) = buffer.first_chunk_mut::<REPLY_ROOM>() else {
+        return Answer::silence(Outcome::NoRoom);
+    };
+    if !request.unknown.is_empty() {
+        return Answer {
+            outcome: Outcome::UnknownAttribute,
+            length: reply::unknown_attribute(room, &request),
+        };
+    }
+    let outcome = match request.dialect {
+        Dialect::Cookie => Outcome::Answered,
+        Dialect::Classic => Outcome::AnsweredClassic,
+    };
+    Answer { outcome, length: reply::success(room, &request, source) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,87 @@
-fn main() {}
+//! Developer verbs of xstun. Each verb is one file; what verbs share stands in [`run`],
+//! [`workspace`] and [`netns`].
+
+mod bpf;
+mod build;
+mod children;
+mod demo;
+mod interrupt;
+mod lint;
+mod netns;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+use workspace::Workspace;
+
+/// Developer verbs of xstun: each sets up what it needs first.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what is missing on this machine, saying what and why; do nothing when all is there
+    Setup {
+        /// What the machine is to be made ready for
+        #[arg(long = "for", value_enum, value_name = "VERB", default_value_t = Purpose::Test)]
+        purpose: Purpose,
+    },
+    /// Build the eBPF object, and `xstun` with it inside
+    Build {
+        /// Build `target/debug/xstun` instead of the release binary
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Check format, clippy, documentation, and the arrows between the modules
+    Lint,
+    /// Run everything: lint, unit, property, verdict and end-to-end tests
+    Test,
+    /// Serve over AF_XDP between two network namespaces, and ask with independent clients
+    Demo,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Purpose {
+    Build,
+    Lint,
+    Demo,
+    Test,
+}
+
+fn main() -> ExitCode {
+    let verb = Arguments::parse().verb;
+    match run(verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    match verb {
+        Verb::Setup { purpose } => {
+            let needs = match purpose {
+                Purpose::Build => setup::Needs::BUILD,
+                Purpose::Lint => setup::Needs::LINT,
+                Purpose::Demo => setup::Needs::DEMO,
+                Purpose::Test => setup::Needs::TEST,
+            };
+            setup::run(&workspace, needs).map(|_| ())
+        }
+        Verb::Build { debug } => build::run(&workspace, debug),
+        Verb::Lint => lint::run(&workspace),
+        Verb::Test => test::run(&workspace),
+        Verb::Demo => demo::run(&workspace),
+    }
+}

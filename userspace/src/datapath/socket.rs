@@ -1,1 +1,151 @@
-//! The socket path: one worker a core, SO_REUSEPORT, batches.
+//! The socket path: one worker a core, each with sockets of its own on every address, joined by
+//! SO_REUSEPORT; datagrams move in batches, and a reply leaves from the address that was asked.
+
+mod batch;
+mod holder;
+mod worker;
+
+pub use batch::{Batch, Datagram, PAYLOAD, SIZE, Sent};
+pub use worker::run;
+
+use crate::error::{Failure, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Receive buffer asked for, in bytes: some 5,000 requests with the kernel's own overhead, which
+/// outlasts a worker that loses its core for a few milliseconds.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// A UDP socket that listens.
+#[derive(Debug)]
+pub struct BoundSocket {
+    socket: OwnedFd,
+    local: SocketAddr,
+}
+
+impl BoundSocket {
+    /// The address and port it is bound to; the port is the one the kernel chose if 0 was asked for.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl AsFd for BoundSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Binds every address of `listen` once for each worker. Gives one vector a worker, in the order of
+/// `listen`.
+///
+/// # Errors
+/// Those of [`bind_one`], and usage errors where one address of `listen` covers another.
+pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Vec<Vec<BoundSocket>>> {
+    for (index, one) in listen.iter().enumerate() {
+        if let Some(other) = listen[..index].iter().find(|other| overlap(one, other)) {
+            return Err(Failure::usage(format!("--listen {one} and --listen {other} overlap"))
+                .remedy("leave one of them away"));
+        }
+    }
+    let mut of_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::with_capacity(listen.len())).collect();
+    for &address in listen {
+        for (sockets, socket) in of_worker.iter_mut().zip(bind_one(address, workers)?) {
+            sockets.push(socket);
+        }
+    }
+    Ok(of_worker)
+}
+
+/// Binds `address` once for each worker; with port 0, all to the port that the first is given. An
+/// IPv6 address takes no IPv4 traffic.
+///
+/// # Errors
+/// The port is another server's, the address is not this host's, or the port is privileged: a
+/// sentence that names `--listen`, with [`Failure::errno`]. A host without IPv6 gives EAFNOSUPPORT
+/// or EADDRNOTAVAIL.
+pub fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>> {
+    let refused = |error: io::Error| refusal(address, error);
+    let mut sockets: Vec<BoundSocket> = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let socket = match sockets.first() {
+            // Without SO_REUSEPORT, so that a port which another server also shares out is refused
+            // instead of halved. The option comes after, for the sockets that follow.
+            None => open(address, false).map_err(refused)?,
+            Some(first) => open(first.local, true).map_err(refused)?,
+        };
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<BoundSocket> {
+    let ipv6 = address.is_ipv6();
+    let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    if ipv6 {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    batch::ask_destination(&socket, ipv6)?;
+    // Anyone can send a forged ICMP "packet too big". With OMIT the kernel believes none on behalf
+    // of this socket, and keeps no path state for it; replies are far below every MTU anyway.
+    // A kernel that does not know the option serves as well.
+    let _ = if ipv6 {
+        sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::OMIT)
+    } else {
+        sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::OMIT)
+    };
+    // FORCE needs CAP_NET_ADMIN; without it net.core.rmem_max is the limit. A small buffer only
+    // loses more under a burst.
+    if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+        let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
+    }
+    sockopt::set_socket_reuseport(&socket, shared)?;
+    rustix::net::bind(&socket, &address)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    let local = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
+    Ok(BoundSocket { socket, local })
+}
+
+/// Whether a socket on one of them would stand in the way of one on the other.
+fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let same_address = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && same_address
+}
+
+/// The sentence for a bind that failed.
+fn refusal(address: SocketAddr, error: io::Error) -> Failure {
+    let remedy = match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => match holder::of(address) {
+            Some(holder) => format!("{holder}, has it: stop that, or listen elsewhere"),
+            None => "stop the other server (`ss -lunp` lists them), or listen elsewhere".into(),
+        },
+        Some(libc::EACCES) => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE: run as root, or choose a higher port".into()
+        }
+        Some(libc::EADDRNOTAVAIL) => {
+            "no interface has this address (`ip address` lists them); add it first, or listen on another"
+                .into()
+        }
+        Some(libc::EINVAL) if is_link_local(&address) => {
+            "a link-local address needs its interface: write [fe80::1%2], where 2 is the index that \
+             `ip link` shows"
+                .into()
+        }
+        Some(libc::EAFNOSUPPORT) => "this kernel has IPv6 switched off: listen on IPv4 only".into(),
+        Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (`ulimit -n`)".into(),
+        _ => String::new(),
+    };
+    let failure = Failure::system(format!("cannot bind UDP {address} (--listen)")).because(error);
+    if remedy.is_empty() { failure } else { failure.remedy(remedy) }
+}
+
+fn is_link_local(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(address) if address.ip().is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests;

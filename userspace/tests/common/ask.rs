@@ -1,7 +1,7 @@
 //! A plain UDP client of std's sockets.
 
 use super::lab::Namespace;
-use super::messages::Transaction;
+use super::transaction::Transaction;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! Every frame has at least the 14 bytes of an Ethernet header, the least that the kernel's
 //! `BPF_PROG_TEST_RUN` takes.
 #![allow(dead_code, unreachable_pub, reason = "each test that includes this file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a table that cannot be built is a failed test")]
 
 use etherparse::{
     EtherType, IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, Ipv6Extensions,

@@ -2,7 +2,8 @@
 
 pub(crate) mod ask;
 pub(crate) mod lab;
-pub(crate) mod messages;
+
 pub(crate) mod packets;
 pub(crate) mod server;
+pub(crate) mod transaction;
 pub(crate) mod wire;

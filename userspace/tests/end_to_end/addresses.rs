@@ -2,8 +2,8 @@
 
 use crate::common::ask::Asker;
 use crate::common::lab::{Lab, ip};
-use crate::common::messages::Transaction;
 use crate::common::packets::{Datagram, Flow};
+use crate::common::transaction::Transaction;
 use crate::common::wire::Wire;
 use crate::modes::{GENERIC, Mode, NATIVE};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

@@ -3,9 +3,9 @@
 
 use crate::common::ask::Asker;
 use crate::common::lab::{Lab, Link};
-use crate::common::messages::Transaction;
 use crate::common::packets::{Datagram, Flow};
 use crate::common::server::xstun;
+use crate::common::transaction::Transaction;
 use crate::common::wire::Wire;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use std::io::{Read as _, Write as _};

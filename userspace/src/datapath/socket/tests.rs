@@ -1,0 +1,84 @@
+use super::{bind, bind_one, overlap, sockopt};
+use crate::error::Kind;
+use std::net::{SocketAddr, UdpSocket};
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_the_name_of_who_has_it() {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let failure = bind_one(taken, 2).unwrap_err();
+    assert_eq!(failure.errno(), Some(libc::EADDRINUSE));
+    assert_eq!(failure.kind(), Kind::System);
+    let text = failure.to_string();
+    let start = format!("cannot bind UDP {taken} (--listen): Address already in use (os error 98); ");
+    assert!(text.starts_with(&start), "{text}");
+    let end = format!("process {}, has it: stop that, or listen elsewhere", std::process::id());
+    assert!(text.ends_with(&end), "{text}");
+}
+
+#[test]
+fn a_port_that_another_server_shares_out_is_refused_and_not_halved() {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sockopt::set_socket_reuseport(&other, true).unwrap();
+    let failure = bind_one(other.local_addr().unwrap(), 2).unwrap_err();
+    assert_eq!(failure.errno(), Some(libc::EADDRINUSE));
+}
+
+#[test]
+fn an_address_of_another_host_is_refused_with_the_remedy() {
+    // 192.0.2.0/24 is for documentation (RFC 5737).
+    let failure = bind_one(address("192.0.2.77:0"), 1).unwrap_err();
+    assert_eq!(failure.errno(), Some(libc::EADDRNOTAVAIL));
+    assert!(failure.to_string().contains("no interface has this address"), "{failure}");
+}
+
+#[test]
+fn a_link_local_address_without_interface_is_refused_with_the_remedy() {
+    let failure = bind_one(address("[fe80::1]:0"), 1).unwrap_err();
+    assert!(failure.to_string().contains("[fe80::1%2]"), "{failure}");
+}
+
+#[test]
+fn each_worker_has_a_socket_on_every_address() {
+    let listen = [address("127.0.0.1:0"), address("[::1]:0"), address("127.0.0.2:0")];
+    let workers = bind(&listen, 3).unwrap();
+    assert_eq!(workers.len(), 3);
+    for sockets in &workers {
+        let locals: Vec<_> = sockets.iter().map(|socket| socket.local()).collect();
+        assert!(locals.iter().map(SocketAddr::ip).eq(listen.iter().map(SocketAddr::ip)));
+        assert!(locals.iter().zip(&workers[0]).all(|(local, first)| *local == first.local()));
+    }
+}
+
+#[test]
+fn addresses_that_cover_each_other_are_a_usage_error() {
+    let failure = bind(&[address("0.0.0.0:40001"), address("127.0.0.1:40001")], 1).unwrap_err();
+    assert_eq!(failure.kind(), Kind::Usage);
+    assert_eq!(
+        failure.to_string(),
+        "--listen 127.0.0.1:40001 and --listen 0.0.0.0:40001 overlap; leave one of them away"
+    );
+    for (one, other, expected) in [
+        ("127.0.0.1:1", "127.0.0.1:1", true),
+        ("127.0.0.1:1", "127.0.0.1:2", false),
+        ("127.0.0.1:1", "127.0.0.2:1", false),
+        ("[::]:1", "[::1]:1", true),
+        ("[::]:1", "0.0.0.0:1", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+    ] {
+        assert_eq!(overlap(&address(one), &address(other)), expected, "{one} {other}");
+    }
+}
+
+#[test]
+fn forged_path_mtu_news_is_not_believed() {
+    let v4 = bind_one(address("127.0.0.1:0"), 1).unwrap();
+    assert_eq!(sockopt::ip_mtu_discover(&v4[0]).unwrap(), sockopt::Ipv4PathMtuDiscovery::OMIT);
+    let v6 = bind_one(address("[::1]:0"), 1).unwrap();
+    assert_eq!(sockopt::ipv6_mtu_discover(&v6[0]).unwrap(), sockopt::Ipv6PathMtuDiscovery::OMIT);
+    assert!(sockopt::ipv6_v6only(&v6[0]).unwrap());
+}

@@ -1,0 +1,276 @@
+use super::super::{PAYLOAD, SIZE, bind_one};
+use super::{LAST_ROUNDS, run, unanswerable};
+use crate::datapath::socket::{BoundSocket, Datagram};
+use crate::outcome::Outcome;
+use crate::stats::WorkerStats;
+use crate::stop::Stop;
+use crate::stun::Policy;
+use arc_swap::ArcSwap;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Real workers, each in its thread, stopped when dropped.
+struct Responder {
+    stop: Arc<Stop>,
+    workers: Vec<(JoinHandle<std::io::Result<()>>, Arc<WorkerStats>)>,
+    policy: Arc<ArcSwap<Policy>>,
+}
+
+impl Responder {
+    /// One worker for each of `sockets`.
+    fn start(sockets: Vec<BoundSocket>) -> Self {
+        let stop = Arc::new(Stop::new().unwrap());
+        let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
+        let start = |socket| {
+            let stats = Arc::new(WorkerStats::default());
+            let (stop, stats_of_worker, policy) = (stop.clone(), stats.clone(), policy.clone());
+            let worker = thread::spawn(move || run(&[socket], &policy, &stats_of_worker, &stop));
+            (worker, stats)
+        };
+        let workers = sockets.into_iter().map(start).collect();
+        Responder { stop, workers, policy }
+    }
+
+    /// Stops the workers, which then have taken all that was sent before, and gives their counters.
+    fn stop(mut self) -> Vec<Arc<WorkerStats>> {
+        self.stop.order();
+        let ended = |(worker, stats): (JoinHandle<std::io::Result<()>>, _)| {
+            worker.join().unwrap().unwrap();
+            stats
+        };
+        self.workers.drain(..).map(ended).collect()
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.stop.order();
+        self.workers.drain(..).for_each(|(worker, _)| drop(worker.join()));
+    }
+}
+
+fn listen(address: &str) -> (Vec<BoundSocket>, u16) {
+    let sockets = bind_one(address.parse().unwrap(), 1).unwrap();
+    let port = sockets[0].local().port();
+    (sockets, port)
+}
+
+fn client(local: &str, server: impl std::net::ToSocketAddrs) -> UdpSocket {
+    let socket = UdpSocket::bind(local).unwrap();
+    socket.connect(server).unwrap();
+    // Only a failure ever waits this long.
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+}
+
+/// The plainest Binding request, with a transaction ID that carries `number`.
+fn request(number: u32) -> [u8; 20] {
+    let mut request = [0; 20];
+    request[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
+    request[16..].copy_from_slice(&number.to_be_bytes());
+    request
+}
+
+/// Asserts a success response with this number, and gives its whole length.
+fn reply_to(socket: &UdpSocket) -> (u32, usize) {
+    let mut reply = [0; 2048];
+    let length = socket.recv(&mut reply).unwrap();
+    assert_eq!(reply[..2], [1, 1]);
+    (u32::from_be_bytes(reply[16..20].try_into().unwrap()), length)
+}
+
+fn total(stats: &WorkerStats) -> u64 {
+    stats.outcomes().map(|(_, count)| count).sum()
+}
+
+#[test]
+fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
+    let (sockets, port) = listen("0.0.0.0:0");
+    let responder = Responder::start(sockets);
+    for asked in ["127.0.0.1", "127.0.0.2", "127.8.7.6"] {
+        // A connected socket takes datagrams from that address only.
+        let client = client("127.0.0.1:0", (asked, port));
+        client.send(&request(5)).unwrap();
+        assert_eq!(reply_to(&client), (5, 32));
+    }
+    let stats = responder.stop();
+    assert_eq!((stats[0].received.get(), stats[0].outcome(Outcome::Answered)), (3, 3));
+}
+
+#[test]
+fn both_versions_of_ip_are_served_side_by_side_on_one_port() {
+    let (mut sockets, port) = listen("0.0.0.0:0");
+    sockets.extend(bind_one(format!("[::]:{port}").parse().unwrap(), 1).unwrap());
+    let responder = Responder::start(sockets);
+    let over_v4 = client("127.0.0.1:0", ("127.0.0.1", port));
+    let over_v6 = client("[::1]:0", ("::1", port));
+    over_v4.send(&request(4)).unwrap();
+    over_v6.send(&request(6)).unwrap();
+    assert_eq!(reply_to(&over_v4), (4, 32));
+    assert_eq!(reply_to(&over_v6), (6, 44));
+    for stats in responder.stop() {
+        assert_eq!(stats.outcome(Outcome::Answered), 1);
+    }
+}
+
+#[test]
+fn a_burst_is_answered_each_request_once() {
+    const REQUESTS: u32 = 100;
+    let (sockets, port) = listen("127.0.0.1:0");
+    let client = client("127.0.0.1:0", ("127.0.0.1", port));
+    // All are there before the worker is, so that the first batch is full.
+    (0..REQUESTS).for_each(|number| assert_eq!(client.send(&request(number)).unwrap(), 20));
+    let responder = Responder::start(sockets);
+    let answered: HashSet<u32> = (0..REQUESTS).map(|_| reply_to(&client).0).collect();
+    assert_eq!(answered.len(), REQUESTS as usize);
+    let stats = responder.stop();
+    assert_eq!(stats[0].outcome(Outcome::Answered), REQUESTS.into());
+    assert_eq!(total(&stats[0]), REQUESTS.into());
+    assert_eq!(stats[0].batches.get(), u64::from(REQUESTS).div_ceil(SIZE as u64));
+}
+
+#[test]
+fn workers_share_one_port() {
+    let sockets = bind_one("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+    assert_eq!(sockets[0].local(), sockets[1].local());
+    let server = sockets[0].local();
+    let responder = Responder::start(sockets);
+    for number in 0..64 {
+        let client = client("127.0.0.1:0", server);
+        client.send(&request(number)).unwrap();
+        assert_eq!(reply_to(&client).0, number);
+    }
+    let answered: Vec<_> = responder.stop().iter().map(|stats| stats.outcome(Outcome::Answered)).collect();
+    assert_eq!(answered.iter().sum::<u64>(), 64);
+    assert!(answered.iter().all(|&count| count > 0), "{answered:?}");
+}
+
+#[test]
+fn garbage_gets_silence_is_counted_and_harms_nobody() {
+    let (sockets, port) = listen("127.0.0.1:0");
+    let responder = Responder::start(sockets);
+    let client = client("127.0.0.1:0", ("127.0.0.1", port));
+    let lengths = (0..64).chain([PAYLOAD - 1, PAYLOAD, PAYLOAD + 1, 9_000, 60_000]);
+    let mut garbage = 0;
+    for length in lengths {
+        client.send(&vec![0xa5; length]).unwrap();
+        garbage += 1;
+    }
+    client.send(&request(1)).unwrap();
+    assert_eq!(reply_to(&client), (1, 32));
+    let stats = responder.stop();
+    assert_eq!(stats[0].received.get(), garbage + 1);
+    assert_eq!(total(&stats[0]), garbage + 1);
+    assert_eq!(stats[0].outcome(Outcome::Answered), 1);
+    assert_eq!(stats[0].outcome(Outcome::BadLength), 3);
+    assert_eq!(stats[0].outcome(Outcome::NotStun), garbage - 3);
+}
+
+#[test]
+fn a_request_to_a_broadcast_address_is_not_answered() {
+    let (sockets, port) = listen("0.0.0.0:0");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_broadcast(true).unwrap();
+    client.send_to(&request(1), ("127.255.255.255", port)).unwrap();
+    let stats = Responder::start(sockets).stop();
+    assert_eq!((total(&stats[0]), stats[0].outcome(Outcome::NotServed)), (1, 1));
+}
+
+#[test]
+fn a_client_that_is_gone_ends_nothing() {
+    let (sockets, port) = listen("127.0.0.1:0");
+    for number in 0..10 {
+        // Its reply will draw an ICMP error upon the server's socket.
+        client("127.0.0.1:0", ("127.0.0.1", port)).send(&request(number)).unwrap();
+    }
+    let responder = Responder::start(sockets);
+    let client = client("127.0.0.1:0", ("127.0.0.1", port));
+    client.send(&request(77)).unwrap();
+    assert_eq!(reply_to(&client).0, 77);
+    let stats = responder.stop();
+    assert_eq!((stats[0].received.get(), total(&stats[0])), (11, 11));
+}
+
+#[test]
+fn what_came_before_the_order_to_stop_is_still_answered() {
+    let (sockets, port) = listen("[::1]:0");
+    let client = client("[::1]:0", ("::1", port));
+    client.send(&request(3)).unwrap();
+    let stop = Stop::new().unwrap();
+    stop.order();
+    let stats = WorkerStats::default();
+    run(&sockets, &ArcSwap::from_pointee(Policy::default()), &stats, &stop).unwrap();
+    assert_eq!(reply_to(&client), (3, 44));
+    assert_eq!(stats.outcome(Outcome::Answered), 1);
+}
+
+#[test]
+fn a_sleeping_worker_wakes_to_the_order_to_stop() {
+    let (sockets, port) = listen("127.0.0.1:0");
+    let responder = Responder::start(sockets);
+    // The worker has been through its loop once, and sleeps now or will without finding more.
+    let client = client("127.0.0.1:0", ("127.0.0.1", port));
+    client.send(&request(0)).unwrap();
+    reply_to(&client);
+    assert_eq!(responder.stop()[0].received.get(), 1);
+}
+
+#[test]
+fn a_new_policy_holds_without_a_restart() {
+    let (sockets, port) = listen("127.0.0.1:0");
+    let responder = Responder::start(sockets);
+    let client = client("127.0.0.1:0", ("127.0.0.1", port));
+    let mut classic = request(1);
+    classic[4..8].fill(0);
+    client.send(&classic).unwrap();
+    reply_to(&client);
+    responder.policy.store(Arc::new(Policy { classic: false, ..Policy::default() }));
+    client.send(&classic).unwrap();
+    let stats = responder.stop();
+    assert_eq!(stats[0].outcome(Outcome::AnsweredClassic), 1);
+    assert_eq!(stats[0].outcome(Outcome::NoCookie), 1);
+}
+
+#[test]
+fn a_file_that_is_no_socket_ends_the_worker_with_an_error() {
+    let stop = Stop::new().unwrap();
+    let file = BoundSocket {
+        socket: std::fs::File::open("/dev/null").unwrap().into(),
+        local: "127.0.0.1:9".parse().unwrap(),
+    };
+    let policy = ArcSwap::from_pointee(Policy::default());
+    let error = run(&[file], &policy, &WorkerStats::default(), &stop).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+}
+
+#[test]
+fn some_datagrams_are_answered_whatever_they_say_by_silence() {
+    let own: IpAddr = Ipv4Addr::new(192, 0, 2, 1).into();
+    let table: [(&str, Option<IpAddr>, bool, Option<Outcome>); 11] = [
+        ("198.51.100.7:40000", Some(own), false, None),
+        ("[2001:db8::7]:40000", Some(own), false, None),
+        ("127.0.0.1:40000", Some(own), false, None),
+        ("198.51.100.7:0", Some(own), false, Some(Outcome::SourcePortZero)),
+        ("[2001:db8::7]:0", Some(own), false, Some(Outcome::SourcePortZero)),
+        ("0.0.0.0:68", Some(own), false, Some(Outcome::BadSource)),
+        ("224.0.0.251:5353", Some(own), false, Some(Outcome::BadSource)),
+        ("255.255.255.255:9", Some(own), false, Some(Outcome::BadSource)),
+        ("[ff02::fb]:5353", Some(own), false, Some(Outcome::BadSource)),
+        ("198.51.100.7:40000", None, false, Some(Outcome::NotServed)),
+        ("198.51.100.7:40000", Some(own), true, Some(Outcome::BadLength)),
+    ];
+    for (source, destination, truncated, reason) in table {
+        let source: SocketAddr = source.parse().unwrap();
+        let datagram = Datagram { buffer: &mut [], length: 0, source, destination, truncated };
+        assert_eq!(unanswerable(&datagram), reason, "{source}");
+    }
+}
+
+#[test]
+fn the_last_rounds_cover_a_full_receive_buffer() {
+    // The kernel books at least 768 bytes for the smallest datagram.
+    assert!(LAST_ROUNDS * SIZE * 768 > super::super::RECEIVE_BUFFER);
+}

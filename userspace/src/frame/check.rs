@@ -1,0 +1,125 @@
+//! The way in.
+
+use super::{checksum::Sum, field};
+use crate::{outcome::Outcome, served::Served};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use xstun_ebpf::{Datagram, Verdict, Version, classify};
+
+/// A datagram that may be answered: where it stands in its frame, and what the reply needs of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Offset of the UDP payload in the frame.
+    pub payload: usize,
+    /// Length of the UDP payload.
+    pub length: usize,
+    /// The UDP checksum is only the pseudo header's sum, as a local sender with transmit checksum
+    /// offload leaves it.
+    pub unfinished_checksum: bool,
+    pub(super) datagram: Datagram,
+    /// Sum of both IP addresses: the same when they are swapped.
+    pub(super) addresses: Sum,
+}
+
+/// Checks a frame that was redirected here as one for a served endpoint.
+///
+/// # Errors
+/// The reason for which it is dropped.
+#[inline(always)]
+pub fn check(frame: &[u8], served: &Served) -> Result<Request, Outcome> {
+    let datagram = classify(frame, served).map_err(outcome)?;
+    if frame.get(field::MAC).is_none_or(|first| first & field::GROUP_BIT != 0) {
+        return Err(Outcome::GroupSourceMac);
+    }
+    let (ip, addresses) = match datagram.version {
+        Version::V4 => ipv4(frame, datagram.ip)?,
+        Version::V6 => ipv6(frame, datagram.ip)?,
+    };
+    let udp = frame.get(datagram.udp..datagram.udp + datagram.udp_length).ok_or(Outcome::BadFrame)?;
+    let &[s0, s1, ..] = udp else { return Err(Outcome::BadFrame) };
+    let source = SocketAddr::new(ip, u16::from_be_bytes([s0, s1]));
+    let unfinished_checksum = udp_checksum(udp, datagram.version, addresses)?;
+    if is_nobodys(&ip) || served.refuses_source(&ip) {
+        return Err(Outcome::BadSource);
+    }
+    if source.port() == 0 {
+        return Err(Outcome::SourcePortZero);
+    }
+    Ok(Request {
+        source,
+        payload: datagram.udp + field::UDP_HEADER,
+        length: datagram.udp_length - field::UDP_HEADER,
+        unfinished_checksum,
+        datagram,
+        addresses,
+    })
+}
+
+/// The worker's word for the classifier's reason.
+#[cold]
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::OtherAddress | Verdict::OtherPort | Verdict::OtherHost => Outcome::NotServed,
+        _ => Outcome::BadFrame,
+    }
+}
+
+/// Source address, and the sum of both addresses, of a header whose checksum is right.
+#[inline(always)]
+fn ipv4(frame: &[u8], offset: usize) -> Result<(IpAddr, Sum), Outcome> {
+    let header: &[u8; field::IPV4_HEADER] =
+        frame.get(offset..).and_then(<[u8]>::first_chunk).ok_or(Outcome::BadFrame)?;
+    let (before, addresses) = header.split_at(field::IPV4_ADDRESSES);
+    let sum = Sum::default().bytes(addresses);
+    if !sum.bytes(before).is_right() {
+        return Err(Outcome::BadIpChecksum);
+    }
+    let &[.., s0, s1, s2, s3, _, _, _, _] = header;
+    Ok((IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3)), sum))
+}
+
+/// Source address, and the sum of both addresses.
+#[inline(always)]
+fn ipv6(frame: &[u8], offset: usize) -> Result<(IpAddr, Sum), Outcome> {
+    let header: &[u8; field::IPV6_HEADER] =
+        frame.get(offset..).and_then(<[u8]>::first_chunk).ok_or(Outcome::BadFrame)?;
+    let (_, addresses) = header.split_at(field::IPV6_ADDRESSES);
+    let source: &[u8; 16] = addresses.first_chunk().ok_or(Outcome::BadFrame)?;
+    Ok((IpAddr::V6(Ipv6Addr::from(*source)), Sum::default().bytes(addresses)))
+}
+
+/// Whether the checksum of `udp` is only begun; one that is wrong is an error.
+#[inline(always)]
+fn udp_checksum(udp: &[u8], version: Version, addresses: Sum) -> Result<bool, Outcome> {
+    let &[_, _, _, _, _, _, c0, c1, ..] = udp else { return Err(Outcome::BadFrame) };
+    // No frame is longer than 65,535 bytes here: classify saw the length in a field of 16 bits.
+    let pseudo_header = addresses.number(field::PROTOCOL_UDP).number(udp.len() as u16);
+    if pseudo_header.bytes(udp).is_right() && [c0, c1] != [0; 2] {
+        return Ok(false);
+    }
+    match (version, [c0, c1]) {
+        // RFC 768: the sender computed none.
+        (Version::V4, [0, 0]) => Ok(false),
+        // RFC 8200 §8.1: IPv6 has no checksum of its own, so one here is required.
+        (Version::V6, [0, 0]) => Err(Outcome::NoUdpChecksum),
+        (_, checksum) if checksum == pseudo_header.folded() => Ok(true),
+        _ => Err(Outcome::BadUdpChecksum),
+    }
+}
+
+/// Whether no host can be reached at this address, or many: an answer there only harms.
+#[inline(always)]
+fn is_nobodys(source: &IpAddr) -> bool {
+    match source {
+        IpAddr::V4(ip) => {
+            // "This network" and loopback (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
+            let [first, ..] = ip.octets();
+            first == 0 || first == 127 || first >= 224
+        }
+        // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
+        IpAddr::V6(ip) => {
+            ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || ip.to_ipv4_mapped().is_some()
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The way out.
+
+use super::{Request, checksum::Sum, field};
+use xstun_ebpf::Version;
+
+/// Hops that a reply may take: the default of RFC 1700 and of Linux.
+const HOPS: u8 = 64;
+/// Version 4, header length 5, type of service 0.
+const IPV4_START: u16 = 0x4500;
+/// Don't fragment, and no identification: RFC 6864 §4 wants none of a datagram that is never split.
+const IPV4_DONT_FRAGMENT: u16 = 0x4000;
+const IPV4_HOPS_AND_PROTOCOL: u16 = (HOPS as u16) << 8 | field::PROTOCOL_UDP;
+/// Version 6, traffic class and flow label 0.
+const IPV6_START: u32 = 6 << 28;
+
+/// Turns the headers of the frame in `buffer` around, for the reply whose `length` bytes stand where
+/// `request` had its payload: addresses and ports are swapped, lengths, hop limit and checksums are
+/// set. A VLAN tag stays as it is.
+///
+/// Gives the length of the frame, which ends with the datagram, or `None` where the buffer does not
+/// hold it.
+#[inline(always)]
+pub fn turn_around(buffer: &mut [u8], request: &Request, length: usize) -> Option<usize> {
+    let udp_length = u16::try_from(field::UDP_HEADER + length).ok()?;
+    let frame = buffer.get_mut(..request.payload + length)?;
+    let end = frame.len();
+    let datagram = request.datagram;
+    let (macs, _) = frame.split_first_chunk_mut::<{ field::MACS }>()?;
+    let (destination, source) = macs.split_at_mut(field::MAC);
+    destination.swap_with_slice(source);
+    let (ip, udp) = frame.get_mut(datagram.ip..)?.split_at_mut_checked(datagram.udp - datagram.ip)?;
+    match datagram.version {
+        Version::V4 => ipv4(ip.first_chunk_mut()?, request.addresses, udp_length)?,
+        Version::V6 => ipv6(ip.first_chunk_mut()?, udp_length),
+    }
+    turn_udp(udp, request.addresses, udp_length)?;
+    Some(end)
+}
+
+#[inline(always)]
+fn ipv4(header: &mut [u8; field::IPV4_HEADER], addresses: Sum, udp_length: u16) -> Option<()> {
+    let total = udp_length.checked_add(field::IPV4_HEADER as u16)?;
+    let checksum = addresses
+        .number(IPV4_START)
+        .number(total)
+        .number(IPV4_DONT_FRAGMENT)
+        .number(IPV4_HOPS_AND_PROTOCOL)
+        .checksum();
+    let source: [u8; 4] = [header[12], header[13], header[14], header[15]];
+    let destination: [u8; 4] = [header[16], header[17], header[18], header[19]];
+    header[0..2].copy_from_slice(&IPV4_START.to_be_bytes());
+    header[2..4].copy_from_slice(&total.to_be_bytes());
+    header[4..6].copy_from_slice(&[0; 2]);
+    header[6..8].copy_from_slice(&IPV4_DONT_FRAGMENT.to_be_bytes());
+    header[8..10].copy_from_slice(&IPV4_HOPS_AND_PROTOCOL.to_be_bytes());
+    header[10..12].copy_from_slice(&checksum);
+    header[12..16].copy_from_slice(&destination);
+    header[16..20].copy_from_slice(&source);
+    Some(())
+}
+
+#[inline(always)]
+fn ipv6(header: &mut [u8; field::IPV6_HEADER], udp_length: u16) {
+    header[0..4].copy_from_slice(&IPV6_START.to_be_bytes());
+    header[4..6].copy_from_slice(&udp_length.to_be_bytes());
+    // The next header is UDP already, or there were no reply.
+    header[7] = HOPS;
+    let (source, destination) = header[field::IPV6_ADDRESSES..].split_at_mut(16);
+    source.swap_with_slice(destination);
+}
+
+#[inline(always)]
+fn turn_udp(udp: &mut [u8], addresses: Sum, udp_length: u16) -> Option<()> {
+    let (header, payload) = udp.split_first_chunk_mut::<{ field::UDP_HEADER }>()?;
+    let [s0, s1, d0, d1, ..] = *header;
+    let [l0, l1] = udp_length.to_be_bytes();
+    let checksum = addresses
+        .number(field::PROTOCOL_UDP)
+        // Once in the pseudo header, once in the header.
+        .number(udp_length)
+        .bytes(&[s0, s1, d0, d1])
+        .number(udp_length)
+        .bytes(payload)
+        .checksum();
+    // RFC 768: zero would say that there is no checksum; its other form says the same to a receiver.
+    let [c0, c1] = if checksum == [0; 2] { [0xff; 2] } else { checksum };
+    *header = [d0, d1, s0, s1, l0, l1, c0, c1];
+    Some(())
+}

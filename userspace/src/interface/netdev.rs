@@ -1,0 +1,90 @@
+//! What a driver can do with XDP, as generic netlink family `netdev` tells (Linux 6.3 and later).
+
+use super::attribute::{Attributes, attribute, number, number32};
+use super::genetlink::Family;
+use super::route::Interface;
+
+/// XDP features of an interface (linux/netdev.h, enum netdev_xdp_act).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct XdpFeatures {
+    bits: u64,
+    /// Most buffers that one zero-copy frame may span; `None` where the kernel does not say.
+    pub zero_copy_segments: Option<u32>,
+}
+
+/// Names of the bits, from bit 0.
+const NAMES: [&str; 7] =
+    ["basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg"];
+
+impl XdpFeatures {
+    /// Native XDP with verdicts pass, drop, aborted and transmit.
+    pub fn basic(&self) -> bool {
+        self.has(0)
+    }
+
+    /// Native XDP can redirect, as an AF_XDP socket needs it.
+    pub fn redirect(&self) -> bool {
+        self.has(1)
+    }
+
+    /// AF_XDP sockets can bind with zero-copy.
+    pub fn zero_copy(&self) -> bool {
+        self.has(3)
+    }
+
+    /// Native XDP takes frames of several buffers (a jumbo MTU).
+    pub fn receive_multi_buffer(&self) -> bool {
+        self.has(5)
+    }
+
+    /// Names of all features, as the kernel's documents have them.
+    pub fn names(&self) -> Vec<&'static str> {
+        (0..).zip(NAMES).filter(|(bit, _)| self.has(*bit)).map(|(_, name)| name).collect()
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.bits & 1 << bit != 0
+    }
+}
+
+const DEV_GET: u8 = 1;
+const IFINDEX: u16 = 1;
+const XDP_FEATURES: u16 = 3;
+const XDP_ZC_MAX_SEGS: u16 = 4;
+
+/// XDP features of `interface`; `None` where this kernel does not tell them.
+pub fn xdp_features(interface: &Interface) -> Option<XdpFeatures> {
+    let request = Attributes::default().number(IFINDEX, interface.index);
+    parse(&Family::open("netdev").ok()?.ask(DEV_GET, request).ok()?)
+}
+
+fn parse(answer: &[u8]) -> Option<XdpFeatures> {
+    Some(XdpFeatures {
+        bits: attribute(answer, XDP_FEATURES).and_then(number)?,
+        zero_copy_segments: attribute(answer, XDP_ZC_MAX_SEGS).and_then(number32),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn recorded_answers_are_read() {
+        use super::super::recorded::{XDP_VETH, XDP_VIRTIO, hex};
+        let veth = parse(&hex(XDP_VETH)).unwrap();
+        assert_eq!(veth.names(), ["basic", "redirect", "rx-sg"]);
+        assert!(veth.basic() && veth.redirect() && veth.receive_multi_buffer() && !veth.zero_copy());
+        assert_eq!(veth.zero_copy_segments, None);
+        let virtio = parse(&hex(XDP_VIRTIO)).unwrap();
+        assert_eq!(virtio.names(), ["basic", "redirect", "xsk-zerocopy", "rx-sg"]);
+        assert!(virtio.zero_copy());
+        assert_eq!(virtio.zero_copy_segments, Some(1));
+    }
+
+    #[test]
+    fn no_answer_is_no_features() {
+        assert_eq!(parse(&[]), None);
+    }
+}

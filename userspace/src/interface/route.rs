@@ -1,0 +1,197 @@
+//! The interfaces of this network namespace, as rtnetlink lists them.
+
+use super::attribute::{attribute, attributes, number, number32, text};
+use super::netlink::{Ask, Netlink};
+use crate::error::{Failure, Result};
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+/// One network interface, as it was when it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Number that the kernel knows it by, in this network namespace.
+    pub index: u32,
+    /// Its name, like `eth0`.
+    pub name: String,
+    /// Further names that tools accept for it.
+    pub alternative_names: Vec<String>,
+    /// Hardware address; zero where it has none of six bytes.
+    pub mac: [u8; 6],
+    /// Longest IP packet, in bytes.
+    pub mtu: u32,
+    /// Kind of a virtual interface: `veth`, `vlan`, `bond`, `tun`, ... `None` for hardware.
+    pub kind: Option<String>,
+    /// Whether its frames have an Ethernet header.
+    pub ethernet: bool,
+    /// Whether it is `lo`.
+    pub loopback: bool,
+    /// Set up by the administrator (IFF_UP).
+    pub up: bool,
+    /// Up, and the link is there (IFF_RUNNING).
+    pub running: bool,
+    /// Receives frames for every hardware address (asked for with IFF_PROMISC).
+    pub promiscuous: bool,
+    /// Index of the bond, bridge or the like that it belongs to.
+    pub master: Option<u32>,
+    /// Index of the interface it sits on (a VLAN's), or of the other end (a veth's; may be in another
+    /// namespace).
+    pub lower: Option<u32>,
+    /// The XDP program attached to it.
+    pub xdp: Option<XdpAttachment>,
+    /// Device behind it and the bus of that device, like `virtio1` on `virtio` (Linux 5.14).
+    pub(super) device: Option<(String, String)>,
+}
+
+/// An XDP program on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XdpAttachment {
+    /// Number that `bpftool prog show id` takes.
+    pub program_id: u32,
+    /// Where it runs.
+    pub mode: XdpMode,
+}
+
+/// Where an attached XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the kernel's generic hook.
+    Generic,
+    /// In the NIC itself.
+    Offloaded,
+    /// Several programs in several places; the number is that of the first.
+    Multi,
+}
+
+impl XdpMode {
+    /// As `ip link` and the flags of `serve` call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            XdpMode::Native => "native",
+            XdpMode::Generic => "generic",
+            XdpMode::Offloaded => "offloaded",
+            XdpMode::Multi => "multi",
+        }
+    }
+}
+
+/// Length of `struct ifinfomsg`.
+const LINK_HEADER: usize = 16;
+
+/// Attributes within IFLA_XDP (linux/if_link.h).
+mod xdp {
+    pub(super) const ATTACHED: u16 = 2;
+    pub(super) const PROG_ID: u16 = 4;
+    pub(super) const DRV_PROG_ID: u16 = 5;
+    pub(super) const SKB_PROG_ID: u16 = 6;
+    pub(super) const HW_PROG_ID: u16 = 7;
+}
+
+/// Every interface of this network namespace, in the order of their numbers.
+///
+/// # Errors
+/// The kernel refuses the listing.
+pub fn all() -> Result<Vec<Interface>> {
+    let messages = Netlink::open(NETLINK_ROUTE)
+        .and_then(|mut netlink| netlink.ask(libc::RTM_GETLINK, Ask::All, &[0; LINK_HEADER]))
+        .map_err(|error| Failure::system("cannot list the network interfaces over netlink").because(error))?;
+    let mut interfaces: Vec<_> = messages
+        .iter()
+        .filter(|(kind, _)| *kind == libc::RTM_NEWLINK)
+        .filter_map(|(_, body)| parse(body))
+        .collect();
+    interfaces.sort_by_key(|interface| interface.index);
+    Ok(interfaces)
+}
+
+/// The interface of this name, or of this alternative name.
+///
+/// # Errors
+/// Usage: there is none; the sentence names `--interface` and the names that exist.
+pub fn find(name: &str) -> Result<Interface> {
+    among(all()?, name)
+}
+
+/// Finds `name` among `interfaces`; see [`find`].
+fn among(mut interfaces: Vec<Interface>, name: &str) -> Result<Interface> {
+    let found = interfaces
+        .iter()
+        .position(|interface| interface.name == name)
+        .or_else(|| interfaces.iter().position(|i| i.alternative_names.iter().any(|other| other == name)));
+    match found {
+        Some(place) => Ok(interfaces.swap_remove(place)),
+        None => {
+            let names: Vec<_> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
+            Err(Failure::usage(format!("there is no interface '{name}' (--interface)"))
+                .remedy(format!("this network namespace has {}", names.join(", "))))
+        }
+    }
+}
+
+/// Reads an RTM_NEWLINK body. Only the attributes wanted here are looked at: a listing holds every
+/// interface of the host, and an oddity of one must not hide another.
+fn parse(body: &[u8]) -> Option<Interface> {
+    let (header, rest) = body.split_first_chunk::<LINK_HEADER>()?;
+    // struct ifinfomsg: family, pad, type (16 bits), index (32), flags (32), change mask (32).
+    let hardware = u16::from_ne_bytes([header[2], header[3]]);
+    let index = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+    let flags = i32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+    let mut interface = Interface {
+        index,
+        name: String::new(),
+        alternative_names: Vec::new(),
+        mac: [0; 6],
+        mtu: 0,
+        kind: None,
+        ethernet: hardware == libc::ARPHRD_ETHER,
+        loopback: hardware == libc::ARPHRD_LOOPBACK,
+        up: flags & libc::IFF_UP != 0,
+        running: flags & libc::IFF_RUNNING != 0,
+        promiscuous: flags & libc::IFF_PROMISC != 0,
+        master: None,
+        lower: None,
+        xdp: None,
+        device: None,
+    };
+    let (mut device, mut bus) = (None, None);
+    for (kind, value) in attributes(rest) {
+        match kind {
+            libc::IFLA_IFNAME => interface.name = text(value),
+            libc::IFLA_PROP_LIST => {
+                interface.alternative_names = attributes(value)
+                    .filter(|(kind, _)| *kind == libc::IFLA_ALT_IFNAME)
+                    .map(|(_, name)| text(name))
+                    .collect();
+            }
+            libc::IFLA_ADDRESS => interface.mac = value.try_into().unwrap_or_default(),
+            libc::IFLA_MTU => interface.mtu = number32(value).unwrap_or_default(),
+            libc::IFLA_LINKINFO => interface.kind = attribute(value, libc::IFLA_INFO_KIND).map(text),
+            libc::IFLA_MASTER => interface.master = number32(value),
+            libc::IFLA_LINK => interface.lower = number32(value).filter(|lower| *lower != 0),
+            libc::IFLA_XDP => interface.xdp = parse_xdp(value),
+            libc::IFLA_PARENT_DEV_NAME => device = Some(text(value)),
+            libc::IFLA_PARENT_DEV_BUS_NAME => bus = Some(text(value)),
+            _ => {}
+        }
+    }
+    interface.device = device.zip(bus);
+    Some(interface)
+}
+
+fn parse_xdp(value: &[u8]) -> Option<XdpAttachment> {
+    let (mode, id) = match attribute(value, xdp::ATTACHED).and_then(number)? {
+        1 => (XdpMode::Native, xdp::DRV_PROG_ID),
+        2 => (XdpMode::Generic, xdp::SKB_PROG_ID),
+        3 => (XdpMode::Offloaded, xdp::HW_PROG_ID),
+        4 => (XdpMode::Multi, xdp::DRV_PROG_ID),
+        _ => return None,
+    };
+    // PROG_ID is absent where several are attached; the others are absent before Linux 4.20.
+    let program_id = [xdp::PROG_ID, id, xdp::SKB_PROG_ID, xdp::HW_PROG_ID]
+        .into_iter()
+        .find_map(|kind| attribute(value, kind).and_then(number32))?;
+    Some(XdpAttachment { program_id, mode })
+}
+
+#[cfg(test)]
+mod tests;

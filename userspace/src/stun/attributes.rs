@@ -1,0 +1,177 @@
+//! The attributes of a request: syntax, and which of them matter.
+
+use super::request::Dialect;
+use crate::outcome::Outcome;
+
+/// Attribute types that a reply carries or a rule names (RFC 8489 §18.3, RFC 5780 §9.1).
+pub(super) const MAPPED_ADDRESS: u16 = 0x0001;
+pub(super) const ERROR_CODE: u16 = 0x0009;
+pub(super) const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
+pub(super) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+pub(super) const FINGERPRINT: u16 = 0x8028;
+const CHANGE_REQUEST: u16 = 0x0003;
+const MESSAGE_INTEGRITY: u16 = 0x0008;
+const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
+
+/// Length of a FINGERPRINT attribute with its header.
+pub(super) const FINGERPRINT_LENGTH: usize = 8;
+/// Types that one UNKNOWN-ATTRIBUTES names at the most.
+pub(super) const MAX_UNKNOWN: usize = 12;
+
+/// Types from here on are comprehension-optional (RFC 8489 §14).
+const OPTIONAL: u16 = 0x8000;
+/// "Change IP" and "change port" (RFC 5780 §7.2).
+const CHANGE_FLAGS: u32 = 0x6;
+
+/// Comprehension-required types that are understood, in the sense of RFC 8489 §6.3.1: all that IANA's
+/// registry assigns or names with a former meaning. Those that have no place in a Binding request
+/// are ignored there.
+///
+/// PADDING (0x0026) and RESPONSE-PORT (0x0027) are not among them: a client that sends them wants
+/// what RFC 5780 promises, and must learn that it is not to be had here.
+const KNOWN: [u16; 33] = [
+    MAPPED_ADDRESS,
+    0x0002, // RESPONSE-ADDRESS of RFC 3489. Honoured, it would send replies to a third party.
+    CHANGE_REQUEST,
+    0x0004, // SOURCE-ADDRESS of RFC 3489
+    0x0005, // CHANGED-ADDRESS of RFC 3489
+    0x0006, // USERNAME
+    0x0007, // PASSWORD of RFC 3489
+    MESSAGE_INTEGRITY,
+    ERROR_CODE,
+    UNKNOWN_ATTRIBUTES,
+    0x000b, // REFLECTED-FROM of RFC 3489
+    0x000c, // CHANNEL-NUMBER
+    0x000d, // LIFETIME
+    0x0010, // BANDWIDTH of TURN's drafts
+    0x0012, // XOR-PEER-ADDRESS
+    0x0013, // DATA
+    0x0014, // REALM
+    0x0015, // NONCE
+    0x0016, // XOR-RELAYED-ADDRESS
+    0x0017, // REQUESTED-ADDRESS-FAMILY
+    0x0018, // EVEN-PORT
+    0x0019, // REQUESTED-TRANSPORT
+    0x001a, // DONT-FRAGMENT
+    0x001b, // ACCESS-TOKEN
+    MESSAGE_INTEGRITY_SHA256,
+    0x001d, // PASSWORD-ALGORITHM
+    0x001e, // USERHASH
+    XOR_MAPPED_ADDRESS,
+    0x0021, // TIMER-VAL of TURN's drafts
+    0x0022, // RESERVATION-TOKEN
+    0x0024, // PRIORITY
+    0x0025, // USE-CANDIDATE
+    0x002a, // CONNECTION-ID
+];
+
+/// [`KNOWN`] as bits: all stand below 64.
+const KNOWN_BITS: u64 = {
+    let mut bits = 0;
+    let mut index = 0;
+    while index < KNOWN.len() {
+        bits |= 1u64 << KNOWN[index];
+        index += 1;
+    }
+    bits
+};
+
+/// What matters of a request's attributes.
+pub(super) struct Attributes {
+    pub(super) unknown: Unknown,
+    /// Value of a FINGERPRINT, which is then the last attribute.
+    pub(super) fingerprint: Option<u32>,
+}
+
+/// Unknown comprehension-required types, each once, in the order in which they came; beyond
+/// [`MAX_UNKNOWN`] they are not kept.
+#[derive(Default)]
+pub(super) struct Unknown {
+    types: [u16; MAX_UNKNOWN],
+    count: usize,
+}
+
+impl Unknown {
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn types(&self) -> &[u16] {
+        self.types.get(..self.count).unwrap_or(&self.types)
+    }
+
+    #[cold]
+    fn add(&mut self, unknown: u16) {
+        if !self.types().contains(&unknown)
+            && let Some(slot) = self.types.get_mut(self.count)
+        {
+            *slot = unknown;
+            self.count += 1;
+        }
+    }
+}
+
+/// Walks over every attribute of the message, so that a fault anywhere in it silences the reply.
+///
+/// Of a repeated CHANGE-REQUEST the first counts (RFC 8489 §14), and after MESSAGE-INTEGRITY or
+/// MESSAGE-INTEGRITY-SHA256 only a FINGERPRINT still has meaning (RFC 8489 §9, §14.5, §14.6). A classic
+/// request has no FINGERPRINT: to RFC 3489 its type is an optional one like others.
+///
+/// # Errors
+/// The fault that was met first.
+#[inline(always)]
+pub(super) fn walk(attributes: &[u8], dialect: Dialect) -> Result<Attributes, Outcome> {
+    let mut met = Attributes { unknown: Unknown::default(), fingerprint: None };
+    let mut rest = attributes;
+    let mut after_integrity = false;
+    let mut changes = false;
+    while let Some((&[t0, t1, l0, l1], behind)) = rest.split_first_chunk::<4>() {
+        let kind = u16::from_be_bytes([t0, t1]);
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        // Every attribute is padded to a multiple of four; the padding is not looked at.
+        let Some((value, behind)) = behind.split_at_checked(length.next_multiple_of(4)) else {
+            return Err(Outcome::BadAttribute);
+        };
+        rest = behind;
+        if kind == FINGERPRINT && dialect == Dialect::Cookie {
+            met.fingerprint = Some(fingerprint(value, length, rest)?);
+        } else if kind >= OPTIONAL || after_integrity {
+            continue;
+        } else if kind == CHANGE_REQUEST {
+            if !changes && asks_for_change(value, length)? {
+                met.unknown.add(kind);
+            }
+            changes = true;
+        } else if kind == MESSAGE_INTEGRITY || kind == MESSAGE_INTEGRITY_SHA256 {
+            after_integrity = true;
+        } else if !is_known(kind) {
+            met.unknown.add(kind);
+        }
+    }
+    Ok(met)
+}
+
+/// Value of a FINGERPRINT, which must be the last attribute (RFC 8489 §14.7).
+#[inline(always)]
+fn fingerprint(value: &[u8], length: usize, rest: &[u8]) -> Result<u32, Outcome> {
+    match value {
+        &[v0, v1, v2, v3] if length == 4 && rest.is_empty() => Ok(u32::from_be_bytes([v0, v1, v2, v3])),
+        _ => Err(Outcome::BadFingerprint),
+    }
+}
+
+/// Whether a CHANGE-REQUEST has a flag set. Without one, as a plain test of old clients carries it, it
+/// asks for nothing.
+#[inline(always)]
+fn asks_for_change(value: &[u8], length: usize) -> Result<bool, Outcome> {
+    match value {
+        &[v0, v1, v2, v3] if length == 4 => Ok(u32::from_be_bytes([v0, v1, v2, v3]) & CHANGE_FLAGS != 0),
+        _ => Err(Outcome::BadAttribute),
+    }
+}
+
+#[inline(always)]
+fn is_known(kind: u16) -> bool {
+    kind < 64 && KNOWN_BITS >> kind & 1 == 1
+}

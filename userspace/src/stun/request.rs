@@ -1,0 +1,109 @@
+//! A request as the reply needs it: checked, and summed up in a few words.
+
+use super::{
+    Policy,
+    attributes::{self, Unknown},
+    crc::Crc,
+};
+use crate::outcome::Outcome;
+
+/// Length of the header of every message (RFC 8489 §5).
+pub(super) const HEADER: usize = 20;
+/// Marks a message as later than RFC 3489 (RFC 8489 §5).
+pub(super) const MAGIC_COOKIE: u32 = 0x2112_a442;
+/// What the CRC-32 in a FINGERPRINT is combined with (RFC 8489 §14.7).
+pub(super) const FINGERPRINT_XOR: u32 = 0x5354_554e;
+
+const BINDING_REQUEST: u16 = 0x0001;
+/// The bits of the message type that are the class, and the values they take (RFC 8489 §5).
+const CLASS: u16 = 0x0110;
+const CLASS_REQUEST: u16 = 0x0000;
+const CLASS_INDICATION: u16 = 0x0010;
+
+/// Which RFC the client speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// RFC 5389 and 8489, with magic cookie.
+    Cookie,
+    /// RFC 3489: 128 bits of transaction ID, no XOR-MAPPED-ADDRESS, no FINGERPRINT.
+    Classic,
+}
+
+/// A Binding request that gets a reply.
+pub(super) struct Request {
+    /// Length of the message with its header.
+    pub(super) length: usize,
+    pub(super) dialect: Dialect,
+    /// Comprehension-required attributes that are not known here.
+    pub(super) unknown: Unknown,
+    /// Where the request has a FINGERPRINT: the CRC over its header.
+    pub(super) fingerprint: Option<Crc>,
+    /// Message type and length, as they stood.
+    pub(super) start: [u8; 4],
+}
+
+impl Request {
+    /// Checks the message as RFC 8489 §6.3 says.
+    ///
+    /// # Errors
+    /// The reason for silence.
+    #[inline(always)]
+    pub(super) fn parse(message: &[u8], policy: &Policy) -> Result<Request, Outcome> {
+        let Some((header, body)) = message.split_first_chunk::<HEADER>() else {
+            return Err(Outcome::NotStun);
+        };
+        let &[t0, t1, l0, l1, c0, c1, c2, c3, ..] = header;
+        let message_type = u16::from_be_bytes([t0, t1]);
+        if message_type & 0xc000 != 0 {
+            return Err(Outcome::NotStun);
+        }
+        if body.len() % 4 != 0 || usize::from(u16::from_be_bytes([l0, l1])) != body.len() {
+            return Err(Outcome::BadLength);
+        }
+        if message_type != BINDING_REQUEST {
+            return Err(not_a_request(message_type));
+        }
+        let dialect = if u32::from_be_bytes([c0, c1, c2, c3]) == MAGIC_COOKIE {
+            Dialect::Cookie
+        } else if policy.classic {
+            Dialect::Classic
+        } else {
+            return Err(Outcome::NoCookie);
+        };
+        let attributes = attributes::walk(body, dialect)?;
+        let fingerprint = match attributes.fingerprint {
+            Some(value) => Some(verify(header, body, value)?),
+            None => None,
+        };
+        let start = [t0, t1, l0, l1];
+        Ok(Request { length: message.len(), dialect, unknown: attributes.unknown, fingerprint, start })
+    }
+}
+
+/// Why a well-formed message of this type gets nothing.
+#[cold]
+fn not_a_request(message_type: u16) -> Outcome {
+    if message_type & !CLASS != BINDING_REQUEST {
+        return Outcome::OtherMethod;
+    }
+    match message_type & CLASS {
+        CLASS_REQUEST => Outcome::OtherMethod,
+        CLASS_INDICATION => Outcome::Indication,
+        _ => Outcome::Response,
+    }
+}
+
+/// Checks the FINGERPRINT with which `body` ends, and gives the CRC over `header` (RFC 8489 §14.7).
+#[inline(always)]
+fn verify(header: &[u8; HEADER], body: &[u8], value: u32) -> Result<Crc, Outcome> {
+    let before = body.len().saturating_sub(attributes::FINGERPRINT_LENGTH);
+    let Some(covered) = body.get(..before) else {
+        return Err(Outcome::BadFingerprint);
+    };
+    let crc = Crc::new().update(header);
+    if crc.update(covered).finish() ^ FINGERPRINT_XOR == value {
+        Ok(crc)
+    } else {
+        Err(Outcome::BadFingerprint)
+    }
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask build`: the eBPF object, and the program with it inside.
+
+use crate::bpf::Compiler;
+use crate::run::exec;
+use crate::setup::{self, Needs};
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::Path;
+
+/// Sets up, builds, and says where the result is.
+pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
+    let ready = setup::run(workspace, Needs::BUILD)?;
+    ebpf(workspace, &ready)?;
+    program(workspace, debug)
+}
+
+/// Builds the eBPF object and puts it where `userspace/build.rs` looks for it.
+///
+/// # Errors
+/// Set-up found no compiler, the build failed, or the object could not be copied.
+pub(crate) fn ebpf(workspace: &Workspace, ready: &setup::Ready) -> Result<()> {
+    let compiler = ready.compiler.as_ref().context("set-up was asked for no eBPF compiler")?;
+    let target = workspace.target.join("bpf");
+    exec(cargo(workspace, compiler)?.arg("--target-dir").arg(&target))?;
+    let built = target.join("bpfel-unknown-none/release/xstun-xdp");
+    let object = workspace.ebpf_object();
+    if !is_current(workspace, &object, &built)? {
+        fs::copy(&built, &object)
+            .with_context(|| format!("cannot copy {} to {}", built.display(), object.display()))?;
+    }
+    Ok(())
+}
+
+fn cargo(workspace: &Workspace, compiler: &Compiler) -> Result<std::process::Command> {
+    let mut cargo = compiler.cargo();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let tools = std::iter::once(workspace.tools().join("bin"));
+    let path = std::env::join_paths(tools.chain(std::env::split_paths(&path)))
+        .context("PATH cannot be led by the tools directory")?;
+    cargo.current_dir(&workspace.root).env("PATH", path);
+    cargo.args(["build", "--release", "-Z", "build-std=core", "--target", "bpfel-unknown-none"]);
+    cargo.args(["--package", "xstun-ebpf", "--bin", "xstun-xdp"]);
+    Ok(cargo)
+}
+
+/// Whether the copy is that of the last build. A copy that need not be made spares the host program's
+/// build. An equal one that is older than a source (a test may have changed, of which the object has
+/// nothing) is made again all the same: by its time `userspace/build.rs` sees that it is not stale.
+fn is_current(workspace: &Workspace, copy: &Path, built: &Path) -> Result<bool> {
+    let Ok(copied) = fs::metadata(copy).and_then(|metadata| metadata.modified()) else { return Ok(false) };
+    if fs::read(copy)? != fs::read(built).with_context(|| format!("the build left no {}", built.display()))? {
+        return Ok(false);
+    }
+    let crate_root = workspace.root.join("xdp-ebpf");
+    let mut paths = vec![crate_root.join("Cargo.toml"), crate_root.join("src")];
+    while let Some(path) = paths.pop() {
+        let metadata = fs::metadata(&path)?;
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                paths.push(entry?.path());
+            }
+        } else if metadata.modified()? > copied {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Builds `xstun`, which embeds the object.
+pub(crate) fn program(workspace: &Workspace, debug: bool) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--package", "xstun"]);
+    if !debug {
+        cargo.arg("--release");
+    }
+    exec(&mut cargo)?;
+    let program = workspace.xstun(if debug { "debug" } else { "release" });
+    let object = fs::metadata(workspace.ebpf_object()).context("the eBPF object is gone")?;
+    println!("built {} with the eBPF object ({} bytes) inside", program.display(), object.len());
+    Ok(())
+}

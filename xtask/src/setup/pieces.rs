@@ -1,0 +1,116 @@
+//! What the verbs need of the distribution, and why.
+
+/// Which pieces a verb needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// To compile the host program with AF_XDP.
+    pub(crate) host: bool,
+    /// To compile the eBPF object.
+    pub(crate) bpf: bool,
+    /// The components of the Rust toolchain that lint calls.
+    pub(crate) lint: bool,
+    /// The namespaces and the clients of the demonstration.
+    pub(crate) demo: bool,
+    /// The further clients of the end-to-end tests.
+    pub(crate) test: bool,
+}
+
+impl Needs {
+    const NONE: Needs = Needs { host: false, bpf: false, lint: false, demo: false, test: false };
+    /// `cargo xtask build`.
+    pub(crate) const BUILD: Needs = Needs { host: true, bpf: true, ..Needs::NONE };
+    /// `cargo xtask lint`.
+    pub(crate) const LINT: Needs = Needs { host: true, lint: true, ..Needs::NONE };
+    /// `cargo xtask demo`.
+    pub(crate) const DEMO: Needs = Needs { demo: true, ..Needs::BUILD };
+    /// `cargo xtask test`, as root.
+    pub(crate) const TEST: Needs = Needs { lint: true, test: true, ..Needs::DEMO };
+    /// `cargo xtask test`, where the tests that need root are skipped.
+    pub(crate) const TEST_WITHOUT_ROOT: Needs = Needs { lint: true, ..Needs::BUILD };
+
+    fn want(&self, group: Group) -> bool {
+        match group {
+            Group::Host => self.host,
+            Group::Demo => self.demo,
+            Group::Test => self.test,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Group {
+    Host,
+    Demo,
+    Test,
+}
+
+/// One thing that the distribution packages.
+pub(crate) struct Piece {
+    group: Group,
+    /// Package name on Debian and Ubuntu.
+    pub(crate) apt: &'static str,
+    /// Package name on Fedora, or nothing where Fedora has none.
+    pub(crate) dnf: &'static str,
+    /// What it is for.
+    pub(crate) why: &'static str,
+    /// How it shows that it is there, however it came: the name of a command, or paths of which one
+    /// exists. Empty where only the package manager can tell.
+    pub(crate) signs: &'static [&'static str],
+}
+
+const fn piece(
+    group: Group,
+    apt: &'static str,
+    dnf: &'static str,
+    signs: &'static [&'static str],
+    why: &'static str,
+) -> Piece {
+    Piece { group, apt, dnf, why, signs }
+}
+
+const PIECES: [Piece; 15] = [
+    piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
+    piece(
+        Group::Host,
+        "libclang-dev",
+        "clang-devel",
+        &["/usr/lib64/libclang.so", "/usr/lib/libclang.so"],
+        "bindgen reads libxdp's headers with it",
+    ),
+    piece(
+        Group::Host,
+        "libelf-dev",
+        "elfutils-libelf-devel",
+        &["/usr/include/libelf.h"],
+        "libbpf, inside libxdp, reads ELF files with it",
+    ),
+    piece(Group::Host, "zlib1g-dev", "zlib-ng-compat-devel", &["/usr/include/zlib.h"], "libelf links to it"),
+    piece(Group::Host, "m4", "m4", &["m4"], "libxdp's build generates its dispatcher with it"),
+    piece(
+        Group::Host,
+        "pkg-config",
+        "pkgconf-pkg-config",
+        &["pkg-config"],
+        "libxdp's build finds libelf by it",
+    ),
+    piece(Group::Demo, "iproute2", "iproute", &["ip"], "makes the network namespaces and the veth pair"),
+    piece(Group::Demo, "ethtool", "ethtool", &["ethtool"], "sets the offloads of the veth pair"),
+    piece(Group::Demo, "util-linux", "util-linux", &["setpriv"], "ends the servers of a run that is killed"),
+    piece(
+        Group::Demo,
+        "coturn",
+        "coturn-utils",
+        &["turnutils_stunclient"],
+        "its STUN client asks the server (its own server is left switched off)",
+    ),
+    piece(Group::Demo, "stun-client", "", &["stun"], "a classic (RFC 3489) client that asks the server"),
+    piece(Group::Test, "sofia-sip-bin", "sofia-sip-utils", &["stunc"], "its STUN client asks the server"),
+    piece(Group::Test, "nmap", "nmap", &["nmap"], "its stun-info script asks the server"),
+    piece(Group::Test, "iputils-ping", "iputils", &["ping"], "shows that other traffic still passes"),
+    piece(Group::Test, "python3-venv", "python3", &[], "holds the clients of PyPI, aioice and pystun3"),
+];
+
+/// The pieces of the wanted groups.
+pub(crate) fn pieces(needs: Needs) -> impl Iterator<Item = &'static Piece> {
+    PIECES.iter().filter(move |piece| needs.want(piece.group))
+}

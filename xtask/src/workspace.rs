@@ -1,0 +1,57 @@
+//! Where the sources and the build's results stand.
+
+use crate::run;
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The two directories that every verb works in.
+pub(crate) struct Workspace {
+    /// The directory of the workspace's `Cargo.toml`.
+    pub(crate) root: PathBuf,
+    /// Cargo's target directory, wherever the environment or a configuration file put it.
+    pub(crate) target: PathBuf,
+}
+
+impl Workspace {
+    /// Asks cargo, which knows every way in which a target directory can be set.
+    pub(crate) fn find() -> Result<Self> {
+        let mut cargo = run::cargo();
+        cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"]);
+        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let metadata: Value =
+            serde_json::from_str(&run::output(&mut cargo)?).context("`cargo metadata` printed no JSON")?;
+        let directory = |key: &str| {
+            let path = metadata[key].as_str().with_context(|| format!("`cargo metadata` names no {key}"))?;
+            Ok::<_, anyhow::Error>(PathBuf::from(path))
+        };
+        Ok(Workspace { root: directory("workspace_root")?, target: directory("target_directory")? })
+    }
+
+    /// Programs that set-up builds for this project alone: nothing goes into the user's home.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.target.join("tools")
+    }
+
+    /// Python of the virtual environment with the test clients of PyPI.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.tools().join("pyclients/bin/python")
+    }
+
+    /// The eBPF object that `userspace/build.rs` embeds.
+    pub(crate) fn ebpf_object(&self) -> PathBuf {
+        self.target.join("xstun-ebpf.o")
+    }
+
+    /// The `xstun` program of a profile's directory, `release` or `debug`.
+    pub(crate) fn xstun(&self, profile: &str) -> PathBuf {
+        self.target.join(profile).join("xstun")
+    }
+
+    /// Cargo, run in the workspace's root.
+    pub(crate) fn cargo(&self) -> std::process::Command {
+        let mut cargo = run::cargo();
+        cargo.current_dir(&self.root);
+        cargo
+    }
+}
