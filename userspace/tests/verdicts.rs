@@ -32,7 +32,7 @@ struct Kernel {
 impl Kernel {
     fn load() -> Self {
         let path = std::env::var_os("XSTUN_EBPF_OBJECT").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/xstun-ebpf.o")),
+            || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../xstun-ebpf.o")),
             PathBuf::from,
         );
         let object = std::fs::read(&path)
