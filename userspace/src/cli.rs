@@ -67,6 +67,10 @@ pub struct ServeArgs {
     #[arg(long)]
     pub no_classic: bool,
 
+    /// Log what the XDP program does with each frame, at debug level: for a test bench, not for load
+    #[arg(long)]
+    pub xdp_log: bool,
+
     /// Least level of what is logged
     #[arg(long, value_enum, default_value_t)]
     pub log_level: LogLevel,

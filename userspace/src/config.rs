@@ -1,1 +1,186 @@
-//! Flags, validated.
+//! What `serve` runs on: the flags, checked against each other and against the machine's cores.
+
+use crate::cli::ServeArgs;
+pub use crate::cli::{BindModeArg as BindMode, DatapathArg as Datapath, XdpModeArg as XdpMode};
+use crate::error::{Failure, Result};
+use crate::stun::Policy;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// IANA's port for STUN over UDP and TCP (RFC 8489 §18.6).
+pub const STUN_PORT: u16 = 3478;
+
+/// Configuration that holds together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Interfaces to serve over AF_XDP, each once.
+    pub interfaces: Vec<String>,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Which path serves the interfaces.
+    pub datapath: Datapath,
+    /// Where the XDP program runs.
+    pub xdp_mode: XdpMode,
+    /// How frames reach the workers.
+    pub bind_mode: BindMode,
+    /// Receive queues to serve on each interface; all if `None`.
+    pub queues: Option<u32>,
+    /// Cores for the workers, ascending, at least one.
+    pub cores: Vec<usize>,
+    /// Whether the workers poll the NIC.
+    pub busy_poll: bool,
+    /// Whether the XDP program logs each frame.
+    pub xdp_log: bool,
+    /// The operator's policy.
+    pub policy: Policy,
+}
+
+/// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
+/// path, and every address of the host to the sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// As given, each once; the two wildcards where nothing was given.
+    pub addresses: Vec<SocketAddr>,
+    /// Nothing was given: an address family that the host does not have is then no error.
+    pub by_default: bool,
+}
+
+impl Config {
+    /// Checks the flags of `serve`. `available` are the cores that this process may run on.
+    ///
+    /// # Errors
+    /// One sentence that names the flag and the value.
+    pub fn from_args(args: &ServeArgs, available: &[usize]) -> Result<Self> {
+        if args.interfaces.is_empty() {
+            let needs_interface = [
+                (args.datapath == Datapath::AfXdp, "--datapath af-xdp"),
+                (args.xdp_mode != XdpMode::Auto, "--xdp-mode"),
+                (args.bind_mode != BindMode::Auto, "--bind-mode"),
+                (args.queues.is_some(), "--queues"),
+                (args.busy_poll, "--busy-poll"),
+                (args.xdp_log, "--xdp-log"),
+            ];
+            if let Some((_, flag)) = needs_interface.iter().find(|(given, _)| *given) {
+                return Err(Failure::usage(format!("{flag} is of no use without an interface"))
+                    .remedy("name one with --interface"));
+            }
+        }
+        if args.xdp_mode == XdpMode::Generic && args.bind_mode == BindMode::ZeroCopy {
+            return Err(Failure::usage(
+                "--bind-mode zero-copy cannot be had with --xdp-mode generic: only a driver can do it",
+            ));
+        }
+        Ok(Config {
+            interfaces: interfaces(&args.interfaces)?,
+            listen: listen(&args.listen)?,
+            datapath: args.datapath,
+            xdp_mode: args.xdp_mode,
+            bind_mode: args.bind_mode,
+            queues: args.queues.map(|n| n.get()),
+            cores: match &args.cores {
+                None => available.to_vec(),
+                Some(list) => cores(list, available)?,
+            },
+            busy_poll: args.busy_poll,
+            xdp_log: args.xdp_log,
+            policy: Policy { classic: !args.no_classic },
+        })
+    }
+}
+
+fn interfaces(given: &[String]) -> Result<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    for name in given {
+        if name.is_empty() {
+            return Err(Failure::usage("--interface is empty").remedy("`ip link` lists what there is"));
+        }
+        if !seen.insert(name) {
+            return Err(Failure::usage(format!("--interface {name} is given twice")));
+        }
+    }
+    Ok(given.to_vec())
+}
+
+fn listen(given: &[SocketAddr]) -> Result<Listen> {
+    if given.is_empty() {
+        let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let addresses = wildcards.map(|ip| SocketAddr::new(ip, STUN_PORT)).to_vec();
+        return Ok(Listen { addresses, by_default: true });
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in given {
+        let wrong = |why: &str| Err(Failure::usage(format!("--listen {address} {why}")));
+        let ip = address.ip();
+        let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if address.port() == 0 {
+            return wrong("has port 0: name the port that clients ask, usually 3478");
+        }
+        if ip.is_multicast() || broadcast {
+            return wrong("is a group address: name an address of this host");
+        }
+        if ip.to_canonical() != ip {
+            return wrong("is an IPv4 address in IPv6 clothing: write it as IPv4");
+        }
+        if addresses.contains(address) {
+            return wrong("is given twice");
+        }
+        addresses.push(*address);
+    }
+    for address in &addresses {
+        let covers = |other: &&SocketAddr| {
+            other.ip().is_unspecified()
+                && other.port() == address.port()
+                && other.is_ipv4() == address.is_ipv4()
+                && *other != address
+        };
+        if let Some(wildcard) = addresses.iter().find(covers) {
+            return Err(Failure::usage(format!("--listen {address} is part of --listen {wildcard} already"))
+                .remedy("leave one of them out"));
+        }
+    }
+    Ok(Listen { addresses, by_default: false })
+}
+
+/// Reads a list like `0-3,6`.
+fn cores(list: &str, available: &[usize]) -> Result<Vec<usize>> {
+    let unreadable =
+        || Failure::usage(format!("--cores '{list}' is no list of cores")).remedy("write it like 0-3,6");
+    let mut cores = BTreeSet::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let first: usize = first.trim().parse().map_err(|_| unreadable())?;
+        let last: usize = last.trim().parse().map_err(|_| unreadable())?;
+        if last < first {
+            return Err(unreadable());
+        }
+        for core in first..=last {
+            if !available.contains(&core) {
+                return Err(Failure::usage(format!(
+                    "--cores names core {core}, which this process cannot use (it may use {})",
+                    ranges(available)
+                )));
+            }
+            cores.insert(core);
+        }
+    }
+    Ok(cores.into_iter().collect())
+}
+
+/// Writes sorted numbers as `0-3,6`.
+pub fn ranges(numbers: &[usize]) -> String {
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for &n in numbers {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == n => *last = n,
+            _ => parts.push((n, n)),
+        }
+    }
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    parts.join(",")
+}
+
+#[cfg(test)]
+mod tests;

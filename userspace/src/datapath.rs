@@ -1,3 +1,214 @@
-//! Which path serves, and why.
+//! Which path serves, and why: the ladder from AF_XDP down to sockets, climbed for each interface
+//! and queue by itself.
 
+#[cfg(feature = "af-xdp")]
+pub mod af_xdp;
+mod cores;
+pub mod drivers;
+#[cfg(feature = "af-xdp")]
+mod endpoints;
 pub mod socket;
+
+pub use cores::available as available_cores;
+
+use crate::config::{self, Config};
+use crate::error::{Failure, Result};
+use crate::interface::{self, Address, Interface};
+use crate::stun::Policy;
+#[cfg(feature = "af-xdp")]
+use af_xdp::{AfXdp, Request};
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A rung of the ladder that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepDown {
+    /// The rung, or the queue.
+    pub from: String,
+    /// Why, in the kernel's words where it gave any.
+    pub reason: String,
+}
+
+impl StepDown {
+    /// From a failure's whole sentence.
+    pub fn new(from: impl Into<String>, failure: &Failure) -> Self {
+        StepDown { from: from.into(), reason: failure.to_string() }
+    }
+}
+
+impl fmt::Display for StepDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.from, self.reason)
+    }
+}
+
+/// Whether this binary can serve over AF_XDP at all.
+pub fn ebpf_object_present() -> bool {
+    #[cfg(feature = "af-xdp")]
+    return af_xdp::object_present();
+    #[cfg(not(feature = "af-xdp"))]
+    false
+}
+
+/// An interface named by `--interface`, and the rung that it is on.
+pub struct InterfacePath {
+    /// Its name, as given.
+    pub name: String,
+    /// Its AF_XDP path; none if the sockets serve it.
+    #[cfg(feature = "af-xdp")]
+    pub af_xdp: Option<AfXdp>,
+    /// What was stepped down from on the way to the sockets.
+    pub stepped_down: Vec<StepDown>,
+}
+
+/// Everything that serves. Dropping it takes all of it down.
+pub struct Datapath {
+    /// The interfaces, in the order of the flags. Before the sockets: they catch what a detached
+    /// program passes.
+    pub interfaces: Vec<InterfacePath>,
+    /// The sockets that always listen beside them.
+    pub sockets: socket::Service,
+    config: Config,
+}
+
+impl Datapath {
+    /// Binds the sockets, then takes each interface as high as it goes.
+    ///
+    /// # Errors
+    /// A sentence for the operator; nothing is left attached, bound or changed.
+    pub fn start(config: Config) -> Result<Self> {
+        // Names are checked before anything is touched.
+        let interfaces =
+            config.interfaces.iter().map(|name| interface::find(name)).collect::<Result<Vec<_>>>()?;
+        let policy = Arc::new(ArcSwap::from_pointee(config.policy.clone()));
+        let sockets = socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy))?;
+        let mut datapath = Datapath { interfaces: Vec::new(), sockets, config };
+        let host = interface::addresses(None)?;
+        let mut turn = 0;
+        for interface in interfaces {
+            let path = datapath.start_interface(interface, &host, &policy, turn)?;
+            #[cfg(feature = "af-xdp")]
+            if let Some(af_xdp) = &path.af_xdp {
+                turn += af_xdp.queues().count();
+            }
+            datapath.interfaces.push(path);
+        }
+        // Without AF_XDP no turn is ever taken.
+        let _ = &mut turn;
+        Ok(datapath)
+    }
+
+    #[cfg(feature = "af-xdp")]
+    fn start_interface(
+        &self,
+        interface: Interface,
+        host: &[Address],
+        policy: &Arc<ArcSwap<Policy>>,
+        turn: usize,
+    ) -> Result<InterfacePath> {
+        let config = &self.config;
+        let name = interface.name.clone();
+        let down = |stepped_down| Ok(InterfacePath { name: name.clone(), af_xdp: None, stepped_down });
+        if config.datapath == config::Datapath::Socket {
+            return down(Vec::new());
+        }
+        if let Some(why) = never_over_xdp(&interface) {
+            let failure = Failure::system(format!("{name} cannot be served over AF_XDP: {why}"));
+            if config.datapath == config::Datapath::AfXdp {
+                return Err(failure.remedy("use --datapath auto or socket"));
+            }
+            return down(vec![StepDown::new("af-xdp", &failure)]);
+        }
+        let mut cores = config.cores.clone();
+        cores.rotate_left(turn % config.cores.len());
+        let served = endpoints::served(&interface, &config.listen, host);
+        let request = Request { config, served, policy: Arc::clone(policy), cores: &cores };
+        match AfXdp::start(interface, &request) {
+            Ok(path) => Ok(InterfacePath { name, af_xdp: Some(path), stepped_down: Vec::new() }),
+            Err(failure) if must_not_step_down(config, &failure) => Err(failure),
+            Err(failure) => down(vec![StepDown::new("af-xdp", &failure)]),
+        }
+    }
+
+    #[cfg(not(feature = "af-xdp"))]
+    fn start_interface(
+        &self,
+        interface: Interface,
+        _host: &[Address],
+        _policy: &Arc<ArcSwap<Policy>>,
+        _turn: usize,
+    ) -> Result<InterfacePath> {
+        let failure = Failure::system("this xstun was built without AF_XDP")
+            .remedy("build it with the feature `af-xdp`, or use --datapath socket");
+        let stepped_down = match self.config.datapath {
+            config::Datapath::AfXdp => return Err(failure),
+            config::Datapath::Auto => vec![StepDown::new("af-xdp", &failure)],
+            config::Datapath::Socket => Vec::new(),
+        };
+        Ok(InterfacePath { name: interface.name, stepped_down })
+    }
+
+    /// Brings what is served to the host's addresses of this moment.
+    ///
+    /// # Errors
+    /// The kernel could not be asked or refused a map update; what was served before still is.
+    #[cfg(feature = "af-xdp")]
+    pub fn refresh(&mut self) -> Result<()> {
+        if self.interfaces.iter().all(|path| path.af_xdp.is_none()) {
+            return Ok(());
+        }
+        let host = interface::addresses(None)?;
+        for path in &mut self.interfaces {
+            let Some(af_xdp) = &mut path.af_xdp else { continue };
+            let index = af_xdp.interface().index;
+            // An interface that is gone serves nobody; its workers end by themselves.
+            let Some(interface) = interface::all()?.into_iter().find(|found| found.index == index) else {
+                continue;
+            };
+            let served = endpoints::served(&interface, &self.config.listen, &host);
+            af_xdp.update(interface, served)?;
+        }
+        Ok(())
+    }
+
+    /// Without AF_XDP the sockets follow the host's addresses by themselves.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(feature = "af-xdp"))]
+    pub fn refresh(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What it runs on.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+/// Why an interface can never be served over AF_XDP, whatever the kernel says.
+#[cfg(feature = "af-xdp")]
+fn never_over_xdp(interface: &Interface) -> Option<&'static str> {
+    if interface.loopback {
+        // A loopback source is never answered in a frame, so nothing would be.
+        Some("loopback traffic is served by the sockets")
+    } else if !interface.ethernet {
+        Some("its frames have no Ethernet header")
+    } else {
+        None
+    }
+}
+
+/// A wish that cannot be granted by stepping down: the rung is pinned, the flags are wrong, a right
+/// is missing, or another program would be displaced. Anything else is the machine's own limit.
+#[cfg(feature = "af-xdp")]
+fn must_not_step_down(config: &Config, failure: &Failure) -> bool {
+    config.datapath == config::Datapath::AfXdp
+        || config.xdp_mode == config::XdpMode::Native
+        || config.bind_mode == config::BindMode::ZeroCopy
+        || config.busy_poll
+        || failure.kind() == crate::error::Kind::Usage
+        || af_xdp::is_denied(failure)
+        || failure.errno() == Some(libc::EBUSY)
+}

@@ -1,6 +1,6 @@
 //! What a worker serves: the host's side of the XDP program's maps.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use xstun_ebpf::{Endpoint, PORT_WORDS};
 
 /// The endpoints served on one interface and the sources that can be nobody's there. Built anew at
@@ -37,6 +37,11 @@ impl Served {
     /// The interface's hardware address.
     pub fn mac_address(&self) -> [u8; 6] {
         self.mac
+    }
+
+    /// The endpoints, for a person to read.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.endpoints.iter().map(|endpoint| socket_address(*endpoint)).collect()
     }
 
     /// Keys of the XDP program's hash map, sorted, each once.
@@ -81,6 +86,16 @@ impl xstun_ebpf::Served for Served {
 #[inline]
 fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
     if sorted.len() <= 8 { sorted.contains(item) } else { sorted.binary_search(item).is_ok() }
+}
+
+fn socket_address(endpoint: Endpoint) -> SocketAddr {
+    let [a, b, c, d, rest @ ..] = endpoint.to_bytes();
+    let [e, f, g, h, i, j, k, l, m, n, o, p, high, low, version, _] = rest;
+    let ip: IpAddr = match version {
+        4 => [a, b, c, d].into(),
+        _ => [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].into(),
+    };
+    SocketAddr::new(ip, u16::from_be_bytes([high, low]))
 }
 
 fn endpoint(ip: IpAddr, port: u16) -> Endpoint {

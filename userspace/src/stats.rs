@@ -41,6 +41,36 @@ pub struct WorkerStats {
     /// Datagrams whose UDP checksum was only begun, as a local sender with transmit offload leaves
     /// it. They are answered.
     pub unfinished_checksums: Counter,
+    /// The kernel's own counts of an AF_XDP socket, as it last told them.
+    pub kernel: KernelStats,
+}
+
+/// XDP_STATISTICS of one AF_XDP socket: frames that never reached the worker, and refusals.
+#[derive(Debug, Default)]
+pub struct KernelStats {
+    /// Frames dropped for want of a frame in the fill ring, or longer than a UMEM frame.
+    pub rx_dropped: Counter,
+    /// Frames dropped because the receive ring was full: the worker cannot keep up.
+    pub rx_ring_full: Counter,
+    /// Times the fill ring was found empty.
+    pub rx_fill_ring_empty: Counter,
+    /// Fill ring entries that the kernel refused: a fault of this program.
+    pub rx_invalid: Counter,
+    /// Transmit ring entries that the kernel refused: a fault of this program.
+    pub tx_invalid: Counter,
+}
+
+impl KernelStats {
+    /// Every count with its name.
+    pub fn named(&self) -> [(&'static str, u64); 5] {
+        [
+            ("rx_dropped", self.rx_dropped.get()),
+            ("rx_ring_full", self.rx_ring_full.get()),
+            ("rx_fill_ring_empty", self.rx_fill_ring_empty.get()),
+            ("rx_invalid", self.rx_invalid.get()),
+            ("tx_invalid", self.tx_invalid.get()),
+        ]
+    }
 }
 
 impl WorkerStats {
@@ -53,6 +83,17 @@ impl WorkerStats {
     /// How many datagrams ended so.
     pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome.index()].get()
+    }
+
+    /// Every count with its name: outcomes, then what else the worker counts.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let rest = [
+            ("received", self.received.get()),
+            ("unfinished_checksums", self.unfinished_checksums.get()),
+            ("batches", self.batches.get()),
+            ("wakeups", self.wakeups.get()),
+        ];
+        self.outcomes().map(|(outcome, count)| (outcome.name(), count)).chain(rest).chain(self.kernel.named())
     }
 
     /// Every outcome with its count.

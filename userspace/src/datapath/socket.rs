@@ -3,9 +3,11 @@
 
 mod batch;
 mod holder;
+mod service;
 mod worker;
 
 pub use batch::{Batch, Datagram, PAYLOAD, SIZE, Sent};
+pub use service::Service;
 pub use worker::run;
 
 use crate::error::{Failure, Result};

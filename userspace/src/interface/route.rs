@@ -6,7 +6,7 @@ use crate::error::{Failure, Result};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 /// One network interface, as it was when it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Interface {
     /// Number that the kernel knows it by, in this network namespace.
     pub index: u32,

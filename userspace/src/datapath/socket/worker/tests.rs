@@ -127,8 +127,8 @@ fn a_burst_is_answered_each_request_once() {
     let answered: HashSet<u32> = (0..REQUESTS).map(|_| reply_to(&client).0).collect();
     assert_eq!(answered.len(), REQUESTS as usize);
     let stats = responder.stop();
-    assert_eq!(stats[0].outcome(Outcome::Answered), REQUESTS.into());
-    assert_eq!(total(&stats[0]), REQUESTS.into());
+    assert_eq!(stats[0].outcome(Outcome::Answered), u64::from(REQUESTS));
+    assert_eq!(total(&stats[0]), u64::from(REQUESTS));
     assert_eq!(stats[0].batches.get(), u64::from(REQUESTS).div_ceil(SIZE as u64));
 }
 

@@ -1,0 +1,62 @@
+use super::{Config, ranges};
+use crate::cli::{Cli, Command};
+use crate::error::Kind;
+use clap::Parser as _;
+
+fn config(flags: &str) -> Result<Config, String> {
+    let words = ["xstun", "serve"].into_iter().chain(flags.split_whitespace());
+    let Command::Serve(args) = Cli::try_parse_from(words).map_err(|error| error.to_string())?.command else {
+        unreachable!("`serve` was parsed")
+    };
+    Config::from_args(&args, &[0, 1, 2, 3, 6]).map_err(|failure| {
+        assert_eq!(failure.kind(), Kind::Usage, "{failure}");
+        failure.to_string()
+    })
+}
+
+#[test]
+fn without_flags_sockets_listen_on_both_wildcards_and_every_core_works() {
+    let config = config("").unwrap();
+    let listen: Vec<String> = config.listen.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["0.0.0.0:3478", "[::]:3478"]);
+    assert!(config.listen.by_default);
+    assert_eq!(config.cores, [0, 1, 2, 3, 6]);
+    assert!(config.policy.classic);
+}
+
+#[test]
+fn a_core_list_is_read_as_taskset_reads_it() {
+    assert_eq!(config("--cores 0-2,6").unwrap().cores, [0, 1, 2, 6]);
+    assert_eq!(config("--cores 6,0,0").unwrap().cores, [0, 6]);
+    assert_eq!(ranges(&[0, 1, 2, 6]), "0-2,6");
+    assert_eq!(ranges(&[]), "");
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
+    let table = [
+        ("--cores 4", "--cores names core 4"),
+        ("--cores 3-1", "--cores '3-1'"),
+        ("--cores x", "--cores 'x'"),
+        ("--cores=", "--cores ''"),
+        ("--interface a --interface a", "--interface a is given twice"),
+        ("--interface=", "--interface is empty"),
+        ("--datapath af-xdp", "--datapath af-xdp is of no use without an interface"),
+        ("--busy-poll", "--busy-poll is of no use without an interface"),
+        ("--queues 2", "--queues is of no use without an interface"),
+        ("--queues 0 -i a", "--queues"),
+        ("-i a --xdp-mode generic --bind-mode zero-copy", "--bind-mode zero-copy"),
+        ("--listen 192.0.2.1:0", "--listen 192.0.2.1:0 has port 0"),
+        ("--listen 192.0.2.1", "--listen"),
+        ("--listen 224.0.0.1:3478", "is a group address"),
+        ("--listen 255.255.255.255:3478", "is a group address"),
+        ("--listen [::ffff:192.0.2.1]:3478", "write it as IPv4"),
+        ("--listen 192.0.2.1:3478 --listen 192.0.2.1:3478", "is given twice"),
+        ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is part of --listen 0.0.0.0:3478 already"),
+        ("--datapath turbo", "--datapath"),
+    ];
+    for (flags, expected) in table {
+        let told = config(flags).expect_err(flags);
+        assert!(told.contains(expected), "`{flags}` said: {told}");
+    }
+}

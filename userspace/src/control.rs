@@ -1,0 +1,107 @@
+//! The slow world, on one thread: signals, changes of links and addresses, health of the workers,
+//! and what is told to the operator. Never on a datagram's way.
+
+mod care;
+#[cfg(feature = "af-xdp")]
+mod delivery;
+pub mod log;
+mod report;
+
+use crate::config::Config;
+use crate::datapath::Datapath;
+use crate::error::{Failure, Result};
+use crate::interface::Watch;
+use care::Care;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often workers are looked after.
+const TICK: Duration = Duration::from_secs(1);
+/// Changes of addresses come in bursts; this long is waited for the rest of one.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Serves until SIGINT or SIGTERM, then takes everything down and tells the counters.
+///
+/// # Errors
+/// Something could not be started, or the sockets' workers ended; a sentence for the operator.
+pub fn serve(config: Config) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::system("cannot start the control loop").because(error))?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> Result<()> {
+    // Before anything is attached, so that no signal from here on ends the process halfway, and no
+    // change of addresses goes unseen.
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut terminate = catch(SignalKind::terminate())?;
+    let watch = readable(Watch::new()?)?;
+
+    let mut datapath = Datapath::start(config)?;
+    report::serving(&datapath);
+
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut care = Care::default();
+    let result = loop {
+        tokio::select! {
+            _ = interrupt.recv() => break stopping("SIGINT"),
+            _ = terminate.recv() => break stopping("SIGTERM"),
+            ready = watch.readable() => {
+                tokio::time::sleep(SETTLE).await;
+                if let Ok(mut ready) = ready {
+                    follow(ready.get_inner(), &mut datapath);
+                    ready.clear_ready();
+                }
+            }
+            _ = tick.tick() => {
+                if let Some(failure) = datapath.sockets.failure() {
+                    break Err(failure);
+                }
+                care.look_after(&mut datapath);
+            }
+        }
+    };
+    let counters = report::Counters::handles(&datapath);
+    let verdicts = report::verdicts(&datapath);
+    drop(datapath);
+    report::counters(&counters, &verdicts);
+    result
+}
+
+#[expect(
+    deprecated,
+    reason = "`Watch` owns its descriptor while it lives, which the new constructor asks for by unsafe"
+)]
+fn readable(watch: Watch) -> Result<AsyncFd<Watch>> {
+    AsyncFd::with_interest(watch, Interest::READABLE)
+        .map_err(|error| Failure::system("cannot watch links and addresses").because(error))
+}
+
+fn catch(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| Failure::system("cannot catch signals").because(error))
+}
+
+fn stopping(signal: &str) -> Result<()> {
+    tracing::info!(signal, "stopping");
+    Ok(())
+}
+
+/// Follows a change of links or addresses. A failure is told and lived with: what was served before
+/// still is, and the next change is another try.
+fn follow(watch: &Watch, datapath: &mut Datapath) {
+    match watch.drain() {
+        Ok(changed) if !changed.any() => {}
+        Ok(_) => {
+            if let Err(failure) = datapath.refresh() {
+                tracing::warn!("addresses changed and are not all followed: {failure}");
+            }
+        }
+        Err(failure) => tracing::warn!("{failure}"),
+    }
+}

@@ -1,0 +1,132 @@
+//! What the operator is told at the start and at the end.
+
+use crate::config::ranges;
+use crate::datapath::{Datapath, InterfacePath};
+use crate::stats::WorkerStats;
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// Tells what serves what, from where, and what was stepped down from and why: a line for each
+/// interface and one for the sockets, then that all is ready.
+pub(super) fn serving(datapath: &Datapath) {
+    for path in &datapath.interfaces {
+        interface(path);
+    }
+    let cores: Vec<usize> = datapath.sockets.workers().map(|(core, _)| core).collect();
+    info!(
+        path = "sockets",
+        workers = cores.len(),
+        cores = ranges(&cores),
+        listen = join(datapath.sockets.addresses()),
+        "serving"
+    );
+    info!("ready");
+}
+
+#[cfg(feature = "af-xdp")]
+fn interface(path: &InterfacePath) {
+    let Some(af_xdp) = &path.af_xdp else { return on_sockets(path) };
+    let cores: Vec<usize> = af_xdp.queues().map(|(_, core, _, _)| core).collect();
+    let mut modes: Vec<&str> = af_xdp.queues().map(|(_, _, mode, _)| mode.name()).collect();
+    modes.dedup();
+    info!(
+        interface = path.name,
+        path = "af-xdp",
+        xdp_mode = af_xdp.mode().name(),
+        bind_mode = modes.join(","),
+        queues = cores.len(),
+        cores = join(&cores),
+        listen = join(&af_xdp.served().addresses()),
+        stepped_down = join(&af_xdp.stepped_down),
+        "serving"
+    );
+}
+
+#[cfg(not(feature = "af-xdp"))]
+fn interface(path: &InterfacePath) {
+    on_sockets(path);
+}
+
+fn on_sockets(path: &InterfacePath) {
+    if path.stepped_down.is_empty() {
+        info!(interface = path.name, path = "sockets", "serving");
+    } else {
+        warn!(interface = path.name, path = "sockets", stepped_down = join(&path.stepped_down), "serving");
+    }
+}
+
+/// A worker's counters and where it works.
+pub(super) struct Counters {
+    path: &'static str,
+    interface: Option<String>,
+    /// Queue of the interface, or core of a socket worker.
+    number: u64,
+    stats: Arc<WorkerStats>,
+}
+
+impl Counters {
+    /// The counters of every worker; they outlive the workers.
+    pub(super) fn handles(datapath: &Datapath) -> Vec<Counters> {
+        let mut all = Vec::new();
+        #[cfg(feature = "af-xdp")]
+        for path in &datapath.interfaces {
+            for (queue, _, _, stats) in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.queues()) {
+                let (interface, stats) = (Some(path.name.clone()), Arc::clone(stats));
+                all.push(Counters { path: "af-xdp", interface, number: queue.into(), stats });
+            }
+        }
+        for (core, stats) in datapath.sockets.workers() {
+            all.push(Counters {
+                path: "sockets",
+                interface: None,
+                number: core as u64,
+                stats: Arc::clone(stats),
+            });
+        }
+        all
+    }
+}
+
+/// The XDP programs' verdicts by interface, those that came up.
+pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
+    #[cfg(feature = "af-xdp")]
+    return datapath
+        .interfaces
+        .iter()
+        .filter_map(|path| {
+            let counts = path.af_xdp.as_ref()?.verdicts().ok()?;
+            let named = xstun_ebpf::Verdict::ALL.iter().map(|verdict| verdict.name()).zip(counts);
+            Some((path.name.clone(), nonzero(named)))
+        })
+        .collect();
+    #[cfg(not(feature = "af-xdp"))]
+    {
+        let _ = datapath;
+        Vec::new()
+    }
+}
+
+/// Tells every count that is not zero.
+pub(super) fn counters(workers: &[Counters], verdicts: &[(String, String)]) {
+    for (interface, counters) in verdicts {
+        info!(path = "xdp", interface, counters, "counters");
+    }
+    for Counters { path, interface, number, stats } in workers {
+        let counters = nonzero(stats.named());
+        match interface {
+            Some(interface) => info!(path, interface, queue = number, counters, "counters"),
+            None => info!(path, core = number, counters, "counters"),
+        }
+    }
+}
+
+fn nonzero(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+    let parts: Vec<String> =
+        counts.filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
+    parts.join(" ")
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.join(", ")
+}

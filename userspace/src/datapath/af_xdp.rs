@@ -1,0 +1,319 @@
+//! One interface over AF_XDP: program, sockets and workers, brought up and down in the one order
+//! that loses nothing. Up: attach, bind, fill, into the map. Down: out of the map, detach, close.
+
+mod program;
+mod queue;
+mod rings;
+mod socket;
+mod umem;
+mod worker;
+
+pub use program::{XdpMode, object_present};
+pub use rings::Places;
+pub use socket::BindMode;
+pub use umem::{FRAME_SIZE, FRAMES, RING_SIZE};
+
+use super::StepDown;
+use super::drivers::{self, ZeroCopy};
+use crate::config::{self, Config};
+use crate::error::{Failure, Result};
+use crate::interface::{self, Interface, NapiSettings};
+use crate::kernel;
+use crate::served::Served;
+use crate::stats::WorkerStats;
+use crate::stun::Policy;
+use arc_swap::ArcSwap;
+use program::Program;
+use queue::Queue;
+use std::sync::Arc;
+use xstun_ebpf::Verdict;
+
+/// An interface that is served over AF_XDP. Dropping it takes everything down.
+pub struct AfXdp {
+    interface: Interface,
+    program: Program,
+    mode: XdpMode,
+    served: Arc<ArcSwap<Served>>,
+    queues: Vec<Queue>,
+    napi: Option<NapiSettings>,
+    /// What was stepped down from, and why.
+    pub stepped_down: Vec<StepDown>,
+}
+
+/// What [`AfXdp::start`] needs beside the interface.
+pub struct Request<'a> {
+    /// The operator's wishes.
+    pub config: &'a Config,
+    /// What to serve at first.
+    pub served: Served,
+    /// The policy, shared by all workers.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// One core for each queue, in their order; taken in turn where there are fewer.
+    pub cores: &'a [usize],
+}
+
+impl AfXdp {
+    /// Takes `interface` as high on the ladder as it goes: native before generic, zero-copy before
+    /// copy, every queue that can be had.
+    ///
+    /// # Errors
+    /// Nothing could be had, or not what a flag pins, or too many queues were asked for. Nothing is
+    /// left attached or changed.
+    pub fn start(interface: Interface, request: &Request<'_>) -> Result<Self> {
+        let config = request.config;
+        let available = interface::receive_queues(&interface);
+        let queues = config.queues.unwrap_or(available);
+        if queues > available {
+            return Err(Failure::usage(format!(
+                "--queues {queues}: {} has {available} receive queue{}",
+                interface.name,
+                if available == 1 { "" } else { "s" }
+            ))
+            .remedy(format!(
+                "`ethtool -L {} combined {queues}` makes more, where the NIC has them",
+                interface.name
+            )));
+        }
+        if let Some(other) = &interface.xdp {
+            return Err(Failure::system(format!(
+                "{} has an XDP program already (id {}, {}), and --interface {} would displace it",
+                interface.name,
+                other.program_id,
+                other.mode.name(),
+                interface.name
+            ))
+            .remedy(format!(
+                "take it off (`bpftool prog show id {}` tells what it is, `ip link set dev {} xdp off` detaches \
+                 it), or serve with --datapath socket",
+                other.program_id, interface.name
+            )));
+        }
+        let mut stepped_down = Vec::new();
+        let mut program = Program::load(available, config.xdp_log)?;
+        let mode = attach(&mut program, &interface, config, &mut stepped_down)?;
+        program.serve(&request.served)?;
+        let mut path = AfXdp {
+            interface,
+            program,
+            mode,
+            served: Arc::new(ArcSwap::from_pointee(request.served.clone())),
+            queues: Vec::new(),
+            napi: None,
+            stepped_down,
+        };
+        path.prepare_busy_poll(config)?;
+        path.bind(queues, request)?;
+        for queue in &mut path.queues {
+            path.program.enter_socket(queue.number, queue.socket)?;
+            queue.go();
+        }
+        Ok(path)
+    }
+
+    /// Defers the NIC's interrupts for `--busy-poll`, and remembers what to put back.
+    fn prepare_busy_poll(&mut self, config: &Config) -> Result<()> {
+        if config.busy_poll {
+            let before = NapiSettings::read(&self.interface)?;
+            self.napi = Some(before);
+            before.for_busy_polling().write(&self.interface)?;
+        }
+        Ok(())
+    }
+
+    /// Binds a socket and starts a worker on each of the first `queues` queues.
+    fn bind(&mut self, queues: u32, request: &Request<'_>) -> Result<()> {
+        let (modes, zero_copy) = self.bind_modes(request.config)?;
+        self.stepped_down.extend(zero_copy);
+        for (number, &core) in (0..queues).zip(request.cores.iter().cycle()) {
+            let place = queue::Place {
+                interface: self.interface.name.clone(),
+                number,
+                core,
+                modes: modes.clone(),
+                busy_poll: request.config.busy_poll,
+            };
+            match Queue::start(place, Arc::clone(&self.served), Arc::clone(&request.policy)) {
+                Ok(queue) => {
+                    self.stepped_down.extend(queue.stepped_down.clone());
+                    self.queues.push(queue);
+                }
+                Err(failure) if super::must_not_step_down(request.config, &failure) => return Err(failure),
+                Err(failure) => self.stepped_down.push(StepDown::new(format!("queue {number}"), &failure)),
+            }
+        }
+        if self.queues.is_empty() {
+            let reasons: Vec<String> = self.stepped_down.iter().map(ToString::to_string).collect();
+            return Err(Failure::system(format!("no queue of {} can be served", self.interface.name))
+                .because(reasons.join("; ")));
+        }
+        Ok(())
+    }
+
+    /// The bind modes to try, best first, and why zero-copy is not among them.
+    fn bind_modes(&self, config: &Config) -> Result<(Vec<BindMode>, Option<StepDown>)> {
+        match config.bind_mode {
+            config::BindMode::Copy => return Ok((vec![BindMode::Copy], None)),
+            config::BindMode::ZeroCopy if self.mode == XdpMode::Native => {
+                return Ok((vec![BindMode::ZeroCopy], None));
+            }
+            config::BindMode::ZeroCopy => {
+                return Err(Failure::system(format!(
+                    "--bind-mode zero-copy cannot be had: the driver of {} has no native XDP",
+                    self.interface.name
+                ))
+                .remedy("use --bind-mode auto"));
+            }
+            config::BindMode::Auto => {}
+        }
+        if self.mode == XdpMode::Generic {
+            return Ok((vec![BindMode::Copy], None));
+        }
+        let driver = interface::driver(&self.interface).unwrap_or_default();
+        Ok(match drivers::zero_copy(&driver, kernel::running()) {
+            ZeroCopy::Trusted => (vec![BindMode::ZeroCopy, BindMode::Copy], None),
+            ZeroCopy::Untrusted(why) | ZeroCopy::Unsupported(why) => {
+                (vec![BindMode::Copy], Some(StepDown { from: "zero-copy".into(), reason: why.to_string() }))
+            }
+        })
+    }
+
+    /// Serves `now` from here on: first the workers, then the program, so that no frame reaches a
+    /// worker that does not know its address.
+    ///
+    /// # Errors
+    /// The kernel refused a map update; the old state may then be partly in force.
+    pub fn update(&mut self, interface: Interface, now: Served) -> Result<()> {
+        self.interface = interface;
+        if **self.served.load() == now {
+            return Ok(());
+        }
+        let result = self.program.serve(&now);
+        self.served.store(Arc::new(now));
+        result
+    }
+
+    /// Leaves queues whose worker ended (the interface went away) to the kernel's stack; gives what
+    /// they ended of.
+    pub fn reap(&mut self) -> Vec<(u32, Failure)> {
+        let mut ended = Vec::new();
+        let (alive, dead): (Vec<Queue>, Vec<Queue>) =
+            std::mem::take(&mut self.queues).into_iter().partition(|queue| !queue.has_ended());
+        self.queues = alive;
+        for queue in dead {
+            self.program.remove_socket(queue.number);
+            let number = queue.number;
+            if let Err(failure) = queue.join() {
+                ended.push((number, failure));
+            }
+        }
+        ended
+    }
+
+    /// Leaves every queue to the kernel's stack, workers and sockets as they are.
+    pub fn release_queues(&mut self) {
+        for queue in &self.queues {
+            self.program.remove_socket(queue.number);
+        }
+    }
+
+    /// The interface, as last seen.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Where the program runs.
+    pub fn mode(&self) -> XdpMode {
+        self.mode
+    }
+
+    /// What is served now.
+    pub fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    /// Each queue that is served: number, core, bind mode, counters.
+    pub fn queues(&self) -> impl Iterator<Item = (u32, usize, BindMode, &Arc<WorkerStats>)> + '_ {
+        self.queues.iter().map(|queue| (queue.number, queue.core, queue.mode, &queue.stats))
+    }
+
+    /// The program's verdicts so far.
+    ///
+    /// # Errors
+    /// The kernel refused to read the map.
+    pub fn verdicts(&self) -> Result<[u64; Verdict::ALL.len()]> {
+        self.program.verdicts()
+    }
+
+    /// Passes the program's log on. See `--xdp-log`.
+    pub fn flush_log(&mut self) {
+        self.program.flush_log();
+    }
+}
+
+impl Drop for AfXdp {
+    fn drop(&mut self) {
+        self.release_queues();
+        self.program.detach();
+        for queue in &self.queues {
+            queue.stop();
+        }
+        for queue in self.queues.drain(..) {
+            if let Err(failure) = queue.join() {
+                tracing::warn!("{failure}");
+            }
+        }
+        if let Some(before) = self.napi.take()
+            && let Err(failure) = before.write(&self.interface)
+        {
+            tracing::warn!("{failure}");
+        }
+    }
+}
+
+/// Attaches in the best mode that the flags allow.
+fn attach(
+    program: &mut Program,
+    interface: &Interface,
+    config: &Config,
+    stepped_down: &mut Vec<StepDown>,
+) -> Result<XdpMode> {
+    if config.xdp_mode != config::XdpMode::Generic {
+        match program.attach(interface, XdpMode::Native) {
+            Ok(()) => return Ok(XdpMode::Native),
+            Err(failure) if config.xdp_mode == config::XdpMode::Native || is_denied(&failure) => {
+                return Err(explain(failure, interface));
+            }
+            Err(failure) => stepped_down.push(StepDown::new("native", &failure)),
+        }
+    }
+    program.attach(interface, XdpMode::Generic).map_err(|failure| explain(failure, interface))?;
+    Ok(XdpMode::Generic)
+}
+
+/// Whether the failure is about rights, which no lower rung has more of.
+pub fn is_denied(failure: &Failure) -> bool {
+    matches!(failure.errno(), Some(libc::EPERM | libc::EACCES))
+}
+
+/// Adds what to do about a refused attachment.
+fn explain(failure: Failure, interface: &Interface) -> Failure {
+    let Interface { name, mtu, .. } = interface;
+    let remedy = match failure.errno() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "run as root, or grant CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW, or serve with --datapath socket"
+                .into()
+        }
+        Some(libc::EBUSY) => format!(
+            "another XDP program is there: `ip link set dev {name} xdp off` detaches it, or serve with \
+             --datapath socket"
+        ),
+        Some(libc::ERANGE | libc::EINVAL | libc::EOPNOTSUPP) if *mtu > 1500 => format!(
+            "its MTU of {mtu} may be too large for the driver: lower it (`ip link set dev {name} mtu 1500`), or \
+             use --xdp-mode generic"
+        ),
+        Some(libc::EOPNOTSUPP) => "its driver has no native XDP: use --xdp-mode auto or generic".into(),
+        Some(libc::ENOTCONN) => "bring the other end of the veth pair up first".into(),
+        _ => format!("`xstun doctor --interface {name}` tells more; --datapath socket serves without XDP"),
+    };
+    failure.remedy(remedy)
+}

@@ -1,0 +1,250 @@
+//! One AF_XDP socket: bound to a queue, its rings as the verbs of [`Queues`], its options.
+#![allow(unsafe_code)]
+
+use super::rings::{BATCH, Frame, Queues};
+use super::umem::{Umem, ring_size};
+use rustix::io::Errno;
+use rustix::net::sockopt::xdp_options;
+use rustix::net::xdp::XdpOptionsFlags;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, SocketConfig};
+use xsk_rs::socket::SocketCreateError;
+use xsk_rs::umem::frame::FrameDesc;
+use xsk_rs::{CompQueue, FillQueue, RxQueue, TxQueue};
+
+/// How frames get from the driver to user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindMode {
+    /// The NIC writes into the UMEM.
+    ZeroCopy,
+    /// The kernel copies each frame.
+    Copy,
+}
+
+impl BindMode {
+    /// Name as flags and logs have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BindMode::ZeroCopy => "zero-copy",
+            BindMode::Copy => "copy",
+        }
+    }
+}
+
+/// A bound AF_XDP socket with its rings and its packet memory.
+#[derive(Debug)]
+pub struct XdpSocket {
+    fill: FillQueue,
+    completion: CompQueue,
+    receive: RxQueue,
+    transmit: TxQueue,
+    umem: Umem,
+    scratch: [FrameDesc; BATCH],
+}
+
+impl XdpSocket {
+    /// Binds to receive queue `queue` of `interface`, in exactly this mode. The program stays what
+    /// it is: libxdp's own is not loaded.
+    ///
+    /// # Errors
+    /// The kernel's errno is in the source: EBUSY the queue has a socket (or had one a moment ago),
+    /// EOPNOTSUPP or EINVAL no such mode here, EPERM no CAP_NET_RAW. The UMEM comes back for another
+    /// try.
+    pub fn bind(
+        umem: Umem,
+        interface: &Interface,
+        queue: u32,
+        mode: BindMode,
+    ) -> Result<Self, (Umem, SocketCreateError)> {
+        let mode_flag = match mode {
+            BindMode::ZeroCopy => BindFlags::XDP_ZEROCOPY,
+            BindMode::Copy => BindFlags::XDP_COPY,
+        };
+        let config = SocketConfig::builder()
+            .rx_queue_size(ring_size())
+            .tx_queue_size(ring_size())
+            .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
+            .bind_flags(mode_flag | BindFlags::XDP_USE_NEED_WAKEUP)
+            .build();
+        // SAFETY: contract of `Socket::new`: sockets that share a device and queue need the program
+        // load inhibited, which it is; this UMEM is shared with no other socket.
+        let bound = unsafe { xsk_rs::Socket::new(config, umem.registered(), interface, queue) };
+        match bound {
+            Ok((transmit, receive, Some((fill, completion)))) => {
+                let scratch = [FrameDesc::default(); BATCH];
+                Ok(XdpSocket { fill, completion, receive, transmit, umem, scratch })
+            }
+            Ok((_, _, None)) => unreachable!("the first socket of a UMEM gets its fill and completion rings"),
+            Err(error) => Err((umem, error)),
+        }
+    }
+
+    /// The packet memory.
+    #[inline(always)]
+    pub fn umem(&self) -> &Umem {
+        &self.umem
+    }
+
+    /// What the bind gave, as the kernel tells it (XDP_OPTIONS).
+    ///
+    /// # Errors
+    /// getsockopt(2) failed.
+    pub fn bind_mode(&self) -> io::Result<BindMode> {
+        let zero_copy = xdp_options(self.as_fd())?.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY);
+        Ok(if zero_copy { BindMode::ZeroCopy } else { BindMode::Copy })
+    }
+
+    /// The kernel's own counts of this socket (XDP_STATISTICS).
+    ///
+    /// # Errors
+    /// getsockopt(2) failed.
+    pub fn statistics(&self) -> io::Result<xsk_rs::socket::XdpStatistics> {
+        self.receive.fd().xdp_statistics()
+    }
+
+    /// Whether the kernel waits to be told of frames in the transmit ring.
+    #[inline]
+    pub fn transmit_needs_wakeup(&self) -> bool {
+        self.transmit.needs_wakeup()
+    }
+
+    /// Whether the kernel waits to be told of frames in the fill ring.
+    #[inline]
+    pub fn fill_needs_wakeup(&self) -> bool {
+        self.fill.needs_wakeup()
+    }
+
+    /// Tells the kernel to transmit: one sendto(2). With preferred busy polling it also runs the
+    /// NIC's NAPI poll.
+    ///
+    /// # Errors
+    /// EAGAIN: the kernel's budget for one call is used up, frames are left. See [`is_passing`].
+    #[inline]
+    pub fn wake_transmit(&self) -> io::Result<()> {
+        send(self.as_fd(), &[], SendFlags::DONTWAIT)?;
+        Ok(())
+    }
+
+    /// Tells the kernel to look at the fill ring: one recvfrom(2). With preferred busy polling it
+    /// runs the NIC's NAPI poll.
+    ///
+    /// # Errors
+    /// See [`is_passing`].
+    #[inline]
+    pub fn wake_receive(&self) -> io::Result<()> {
+        let mut nothing = [0u8; 0];
+        recv(self.as_fd(), &mut nothing[..], RecvFlags::DONTWAIT)?;
+        Ok(())
+    }
+
+    /// Asks for preferred busy polling (Linux 5.11): interrupts stay off while user space polls.
+    /// `budget` is the number of frames a poll may take.
+    ///
+    /// # Errors
+    /// The option that the kernel refused, and its errno.
+    pub fn prefer_busy_poll(&self, budget: i32) -> io::Result<()> {
+        const MICROSECONDS: i32 = 20;
+        self.set_option(libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, 1)?;
+        self.set_option(libc::SOL_SOCKET, libc::SO_BUSY_POLL, MICROSECONDS)?;
+        self.set_option(libc::SOL_SOCKET, libc::SO_BUSY_POLL_BUDGET, budget)
+    }
+
+    /// Lets one sendto(2) transmit up to `frames` frames in copy mode (Linux 6.18; 32 before).
+    ///
+    /// # Errors
+    /// ENOPROTOOPT on older kernels.
+    pub fn set_transmit_budget(&self, frames: u32) -> io::Result<()> {
+        /// `XDP_MAX_TX_SKB_BUDGET` of linux/if_xdp.h.
+        const XDP_MAX_TX_SKB_BUDGET: i32 = 9;
+        self.set_option(libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, frames as i32)
+    }
+
+    fn set_option(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
+        // SAFETY: setsockopt(2) reads four bytes from a live i32 on our own socket.
+        let result = unsafe {
+            libc::setsockopt(
+                self.as_raw_fd(),
+                level,
+                name,
+                (&raw const value).cast(),
+                size_of::<i32>() as u32,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsRawFd for XdpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.receive.fd().as_raw_fd()
+    }
+}
+
+impl AsFd for XdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the rings keep the socket open as long as `self` lives, and the borrow ends before.
+        unsafe { BorrowedFd::borrow_raw(self.as_raw_fd()) }
+    }
+}
+
+impl Queues for XdpSocket {
+    type Descriptor = FrameDesc;
+
+    #[inline]
+    fn take_completed(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+        // SAFETY: contract of `consume`: the descriptors are used only with this socket's UMEM; the
+        // tokens made of them below never leave this socket's book.
+        let n = unsafe { self.completion.consume(&mut self.scratch) };
+        frames.extend(self.scratch[..n].iter().map(|descriptor| Frame::admit(*descriptor)));
+        n
+    }
+
+    #[inline]
+    fn give_to_fill(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+        let want = frames.len() as u32;
+        let n = self.fill.nb_free(want).min(want) as usize;
+        let at = frames.len() - n;
+        // SAFETY: contract of `produce`: the frames are of this UMEM and are not touched again by user
+        // space: their tokens are dropped here when all of them were taken.
+        let given = unsafe { self.fill.produce(descriptors(&frames[at..])) };
+        frames.truncate(frames.len() - given);
+        given
+    }
+
+    #[inline]
+    fn take_received(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+        // SAFETY: as in `take_completed`.
+        let n = unsafe { self.receive.consume(&mut self.scratch) };
+        frames.extend(self.scratch[..n].iter().map(|descriptor| Frame::admit(*descriptor)));
+        n
+    }
+
+    #[inline]
+    fn give_to_transmit(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+        let want = frames.len() as u32;
+        let n = self.transmit.nb_free(want).min(want) as usize;
+        // SAFETY: as in `give_to_fill`; each frame's length was set by `Umem::edit` to what it holds.
+        let given = unsafe { self.transmit.produce(descriptors(&frames[..n])) };
+        frames.drain(..given);
+        given
+    }
+}
+
+/// The descriptors of some frames, as xsk-rs wants them.
+fn descriptors(frames: &[Frame<FrameDesc>]) -> &[FrameDesc] {
+    // SAFETY: `Frame<D>` is `repr(transparent)` over `D`, so both slices have the same layout.
+    unsafe { std::slice::from_raw_parts(frames.as_ptr().cast(), frames.len()) }
+}
+
+/// Whether a wake-up's error says only "later": the ring is served at the next call or by the
+/// driver itself. ENETDOWN is among them: the link may come back, and frames stay where they are.
+/// EBUSY: a queueing discipline dropped a frame, which any flood can bring about.
+pub fn is_passing(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::AGAIN | Errno::NOBUFS | Errno::BUSY | Errno::NETDOWN | Errno::INTR | Errno::NOMEM)
+    )
+}

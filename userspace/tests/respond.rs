@@ -1,0 +1,178 @@
+//! What holds of the core whatever it is asked.
+
+#[path = "common/messages.rs"]
+mod messages;
+#[path = "common/strategies.rs"]
+mod strategies;
+
+use bytecodec::DecodeExt;
+use messages::{BINDING_ERROR, BINDING_SUCCESS, COOKIE, crc32};
+use proptest::prelude::*;
+use std::net::{IpAddr, SocketAddr};
+use strategies::{mutated_request, request, source};
+use stun_codec::{
+    Message, MessageClass, MessageDecoder,
+    rfc5389::{
+        Attribute,
+        attributes::{ErrorCode, Fingerprint, UnknownAttributes, XorMappedAddress},
+        methods::BINDING,
+    },
+};
+use xstun::{
+    outcome::Outcome,
+    stun::{Policy, REPLY_ROOM, respond},
+};
+
+fn ask(request: &[u8], source: SocketAddr) -> (Outcome, Vec<u8>) {
+    let mut buffer = [request, &[0xa5; REPLY_ROOM]].concat();
+    let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+    assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
+    assert!(answer.length <= buffer.len());
+    (answer.outcome, buffer[..answer.length].to_vec())
+}
+
+fn canonical(source: SocketAddr) -> SocketAddr {
+    SocketAddr::new(source.ip().to_canonical(), source.port())
+}
+
+/// Whether a request that was answered has a FINGERPRINT: it then ends with it.
+fn has_fingerprint(request: &[u8]) -> bool {
+    let Some(body) = request.get(20..) else { return false };
+    let mut rest = body;
+    while let [t0, t1, l0, l1, behind @ ..] = rest {
+        if [*t0, *t1] == [0x80, 0x28] {
+            return request[4..8] == COOKIE;
+        }
+        let length = usize::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
+        rest = behind.get(length..).unwrap_or_default();
+    }
+    false
+}
+
+fn decode(reply: &[u8]) -> Message<Attribute> {
+    MessageDecoder::<Attribute>::new().decode_from_bytes(reply).unwrap().unwrap()
+}
+
+/// All that can be said of a reply without knowing how it was made.
+fn check_reply(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8]) {
+    let print = if has_fingerprint(request) { 8 } else { 0 };
+    let length = if canonical(source).is_ipv4() { 32 } else { 44 };
+    assert_eq!(usize::from(u16::from_be_bytes([reply[2], reply[3]])), reply.len() - 20, "length field");
+    assert_eq!(reply.len() % 4, 0);
+    assert_eq!(reply[4..20], request[4..20], "transaction ID");
+    match outcome {
+        Outcome::Answered => {
+            assert_eq!(reply[..2], BINDING_SUCCESS.to_be_bytes());
+            assert_eq!(reply.len(), length + print);
+        }
+        Outcome::AnsweredClassic => {
+            assert_eq!(reply[..2], BINDING_SUCCESS.to_be_bytes());
+            assert_eq!(reply.len(), length);
+            let port = u16::from_be_bytes([reply[26], reply[27]]);
+            let ip = match &reply[28..] {
+                [a, b, c, d] => IpAddr::from([*a, *b, *c, *d]),
+                long => IpAddr::from(<[u8; 16]>::try_from(long).unwrap()),
+            };
+            let head = if length == 32 { [0, 1, 0, 8, 0, 1] } else { [0, 1, 0, 20, 0, 2] };
+            assert_eq!(reply[20..26], head);
+            assert_eq!(SocketAddr::new(ip, port), canonical(source));
+        }
+        Outcome::UnknownAttribute => {
+            assert_eq!(reply[..2], BINDING_ERROR.to_be_bytes());
+            assert!(reply.len() <= request.len().max(36 + print), "{} for {}", reply.len(), request.len());
+        }
+        silent => panic!("{silent:?} has a reply"),
+    }
+    if request[4..8] == COOKIE {
+        check_decoded(request, source, outcome, reply);
+    }
+}
+
+/// What another implementation reads in the reply.
+fn check_decoded(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8]) {
+    let decoded = decode(reply);
+    assert_eq!(decoded.method(), BINDING);
+    assert_eq!(decoded.transaction_id().as_bytes()[..], request[8..20]);
+    assert_eq!(decoded.unknown_attributes().count(), 0);
+    assert_eq!(decoded.get_attribute::<Fingerprint>().is_some(), has_fingerprint(request));
+    if outcome == Outcome::Answered {
+        assert_eq!(decoded.class(), MessageClass::SuccessResponse);
+        assert_eq!(decoded.get_attribute::<XorMappedAddress>().unwrap().address(), canonical(source));
+        let own = 1 + usize::from(has_fingerprint(request));
+        assert_eq!(decoded.attributes().count(), own, "nothing but the address");
+    } else {
+        assert_eq!(decoded.class(), MessageClass::ErrorResponse);
+        let code = decoded.get_attribute::<ErrorCode>().unwrap();
+        assert_eq!(code.code(), 420);
+        assert!(["", "Unknown Attribute"].contains(&code.reason_phrase()));
+        let unknowns = decoded.get_attribute::<UnknownAttributes>().unwrap().unknowns();
+        assert!((1..=12).contains(&unknowns.len()));
+        for kind in unknowns {
+            assert!(kind.is_comprehension_required());
+            let asked = request[20..].chunks(4).any(|word| word[..2] == kind.as_u16().to_be_bytes());
+            assert!(asked, "{kind:?} was not in the request");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_end_in_a_name(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        source in source(),
+        classic: bool,
+        room in 0usize..200,
+    ) {
+        let mut buffer = [&bytes[..], &vec![0; room]].concat();
+        let answer = respond(&mut buffer, bytes.len(), &source, &Policy { classic });
+        prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
+    }
+
+    #[test]
+    fn a_well_formed_request_always_gets_a_reply_or_has_a_fault(request in request(), source in source()) {
+        let (outcome, reply) = ask(&request, source);
+        match outcome {
+            Outcome::BadAttribute | Outcome::BadFingerprint => prop_assert!(reply.is_empty()),
+            outcome => check_reply(&request, source, outcome, &reply),
+        }
+    }
+
+    #[test]
+    fn a_changed_request_gets_a_right_reply_or_none(request in mutated_request(), source in source()) {
+        let (outcome, reply) = ask(&request, source);
+        if !reply.is_empty() {
+            check_reply(&request, source, outcome, &reply);
+        }
+    }
+
+    #[test]
+    fn a_reply_is_never_answered(request in request(), source in source()) {
+        let (_, reply) = ask(&request, source);
+        if !reply.is_empty() {
+            prop_assert_eq!(ask(&reply, source), (Outcome::Response, vec![]));
+        }
+    }
+
+    #[test]
+    fn what_lies_behind_the_request_changes_nothing(
+        request in mutated_request(),
+        source in source(),
+        behind in prop::collection::vec(any::<u8>(), REPLY_ROOM),
+    ) {
+        let mut buffer = [&request[..], &behind].concat();
+        let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+        prop_assert_eq!(ask(&request, source), (answer.outcome, buffer[..answer.length].to_vec()));
+    }
+
+    #[test]
+    fn the_fingerprint_of_a_reply_is_right(request in request(), source in source()) {
+        let (outcome, reply) = ask(&request, source);
+        if outcome.is_reply() && has_fingerprint(&request) {
+            let (covered, value) = reply.split_at(reply.len() - 4);
+            let crc = crc32(&covered[..covered.len() - 4]) ^ 0x5354_554e;
+            prop_assert_eq!(value, &crc.to_be_bytes());
+        }
+    }
+}
