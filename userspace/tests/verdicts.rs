@@ -37,6 +37,8 @@ impl Kernel {
         );
         let object = std::fs::read(&path)
             .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask build` makes it", path.display()));
+        // The build script leaves an empty file where there is no object to embed.
+        assert!(!object.is_empty(), "{} is a placeholder; `cargo xtask build` makes it", path.display());
         let mut ebpf = EbpfLoader::new().load(&object).expect("the object loads");
         for name in [PROGRAM_FRAGS, PROGRAM_LINEAR] {
             program(&mut ebpf, name).load().unwrap_or_else(|error| panic!("{name}: {error:?}"));
