@@ -7,11 +7,13 @@ use xstun::cli::{Cli, Command, ServeArgs};
 use xstun::config::Config;
 use xstun::control;
 use xstun::datapath;
+use xstun::doctor;
 use xstun::error::Result;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve(&args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
         _ => Err(xstun::error::Failure::usage("this build has only `serve`")),
     };
     result.unwrap_or_else(|failure| {

@@ -8,6 +8,7 @@ use namespace::{inside, ip};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
+use xstun::doctor::{Check, Verdict, examine};
 use xstun::error::Kind;
 use xstun::interface::{
     Address, NapiSettings, Watch, addresses, all, channels, driver, features, find, receive_queues,
@@ -185,4 +186,61 @@ fn napi_settings_are_written_and_put_back() {
         let refused = NapiSettings::read(&elsewhere).unwrap_err().to_string();
         assert!(refused.contains("/sys/class/net/va"), "{refused}");
     });
+}
+
+/// The check of this name on `va`.
+fn examined(name: &str) -> Check {
+    let report = examine(&["va".to_owned()], true).unwrap();
+    let (_, checks) = report.interfaces.into_iter().find(|(interface, _)| interface == "va").unwrap();
+    checks.into_iter().find(|check| check.check == name).unwrap()
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_doctor_tells_what_a_veth_end_would_get() {
+    inside("the_doctor_tells_what_a_veth_end_would_get", || {
+        let serve = examined("serve").found;
+        assert!(
+            serve.starts_with("native XDP; copy mode (veth has no zero-copy here); 2 queues on "),
+            "{serve}"
+        );
+        assert_eq!(examined("addresses").verdict, Verdict::Ok);
+        assert!(examined("addresses").found.contains("192.0.2.1"));
+        assert_eq!(examined("attached").verdict, Verdict::Ok);
+
+        ip("link set va mtu 3000");
+        assert!(examined("MTU").found.starts_with("3000: "));
+        ip("addr flush dev va");
+        assert_eq!(examined("addresses").verdict, Verdict::Warning);
+        ip("link set va down");
+        assert_eq!(examined("link").verdict, Verdict::Problem);
+        assert_eq!(examined("serve").found, "sockets only, since the interface is down");
+        let up: Vec<_> = examine(&[], true).unwrap().interfaces.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(up, ["vb"], "all that is up, but loopback");
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_doctor_names_who_holds_the_stun_port() {
+    inside("the_doctor_names_who_holds_the_stun_port", || {
+        let port = || {
+            let report = examine(&["va".to_owned()], true).unwrap();
+            report.host.into_iter().find(|check| check.check == "port").unwrap()
+        };
+        assert_eq!(port().verdict, Verdict::Ok);
+        let taken = std::net::UdpSocket::bind("[2001:db8::1]:3478").unwrap();
+        let found = port();
+        assert_eq!(found.verdict, Verdict::Problem);
+        let holder = format!("(pid {})", std::process::id());
+        assert!(found.found.contains("[2001:db8::1]:3478 by ") && found.found.contains(&holder), "{found:?}");
+        drop(taken);
+        assert_eq!(port().verdict, Verdict::Ok);
+    });
+}
+
+#[test]
+fn the_doctor_knows_no_interface_that_is_not_there() {
+    let unknown = examine(&["xstun-none".to_owned()], true).unwrap_err();
+    assert_eq!(unknown.kind(), Kind::Usage);
 }

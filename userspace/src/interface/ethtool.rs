@@ -55,6 +55,12 @@ impl Features {
         self.changeable.contains(name)
     }
 
+    #[cfg(test)]
+    pub(crate) fn with(active: &[&str], changeable: &[&str]) -> Self {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Features { active: set(active), changeable: set(changeable) }
+    }
+
     /// Names of the offloads that are on, sorted.
     pub fn active(&self) -> impl Iterator<Item = &str> {
         self.active.iter().map(String::as_str)

@@ -17,6 +17,13 @@ const NAMES: [&str; 7] =
     ["basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg"];
 
 impl XdpFeatures {
+    #[cfg(test)]
+    pub(crate) fn with(names: &[&str]) -> Self {
+        let bits =
+            (0..).zip(NAMES).filter(|(_, name)| names.contains(name)).map(|(bit, _)| 1u64 << bit).sum();
+        XdpFeatures { bits, zero_copy_segments: None }
+    }
+
     /// Native XDP with verdicts pass, drop, aborted and transmit.
     pub fn basic(&self) -> bool {
         self.has(0)

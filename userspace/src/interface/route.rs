@@ -38,7 +38,7 @@ pub struct Interface {
     /// The XDP program attached to it.
     pub xdp: Option<XdpAttachment>,
     /// Device behind it and the bus of that device, like `virtio1` on `virtio` (Linux 5.14).
-    pub(super) device: Option<(String, String)>,
+    pub(crate) device: Option<(String, String)>,
 }
 
 /// An XDP program on an interface.

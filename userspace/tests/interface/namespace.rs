@@ -52,6 +52,9 @@ impl Namespace {
         within(
             "link add name va numrxqueues 2 numtxqueues 2 type veth peer name vb numrxqueues 2 numtxqueues 2",
         );
+        // Link-local addresses would appear, and settle, in the kernel's own time.
+        within("link set va addrgenmode none");
+        within("link set vb addrgenmode none");
         within("link set lo up");
         within("link set va up");
         within("link set vb up");

@@ -1,0 +1,94 @@
+//! What was found of one interface.
+
+use super::host::Host;
+use super::procfs::{self, Process};
+use crate::error::Result;
+use crate::interface::{
+    self, Address, Channels, Features, FlowHash, Interface, NapiSettings, Rings, XdpFeatures,
+};
+use xstun_ebpf::MAX_FRAME;
+
+/// Ethernet header, in bytes.
+const ETHERNET_HEADER: u32 = 14;
+/// Longest MTU whose frames all fit a UMEM frame.
+pub(super) const FRAME_MTU: u32 = MAX_FRAME as u32 - ETHERNET_HEADER;
+/// Longest MTU that most drivers take for native XDP without multi-buffer frames: a page less headroom
+/// and bookkeeping leaves Intel's 3,046 bytes, and others more. (Of those with less, gve takes 2,032.)
+pub(super) const SINGLE_BUFFER_MTU: u32 = 3046;
+
+/// What was found of one interface.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) interface: Interface,
+    /// Driver, or kind of a virtual interface.
+    pub(super) driver: Option<String>,
+    pub(super) queues: u32,
+    pub(super) channels: Option<Channels>,
+    pub(super) rings: Option<Rings>,
+    pub(super) features: Option<Features>,
+    pub(super) flow_hash: Option<FlowHash>,
+    pub(super) xdp: Option<XdpFeatures>,
+    pub(super) napi: Option<NapiSettings>,
+    pub(super) addresses: Vec<Address>,
+    /// Name and kind of the bond, bridge or the like that it belongs to.
+    pub(super) master: Option<(String, String)>,
+    /// Names of the interfaces that belong to it (a bond's).
+    pub(super) members: Vec<String>,
+    /// Name of the interface that it sits on (a VLAN's).
+    pub(super) lower: Option<String>,
+    /// Names of the VLANs that sit on it.
+    pub(super) vlans: Vec<String>,
+    /// Who holds the XDP program that is attached.
+    pub(super) holder: Option<Process>,
+}
+
+impl Facts {
+    /// Gathers them; `every` lists all interfaces.
+    pub(super) fn gather(interface: Interface, every: &[Interface]) -> Result<Self> {
+        let by_index = |index: Option<u32>| every.iter().find(|other| Some(other.index) == index);
+        let names = |wanted: &dyn Fn(&Interface) -> bool| {
+            every.iter().filter(|other| wanted(other)).map(|other| other.name.clone()).collect::<Vec<_>>()
+        };
+        let kind = |of: &Interface| of.kind.clone().unwrap_or_else(|| "master".into());
+        Ok(Facts {
+            driver: interface::driver(&interface),
+            queues: interface::receive_queues(&interface),
+            channels: interface::channels(&interface),
+            rings: interface::rings(&interface),
+            features: interface::features(&interface),
+            flow_hash: interface::flow_hash(&interface),
+            xdp: interface::xdp_features(&interface),
+            napi: NapiSettings::read(&interface).ok(),
+            addresses: interface::addresses(Some(interface.index))?,
+            master: by_index(interface.master).map(|master| (master.name.clone(), kind(master))),
+            members: names(&|other| other.master == Some(interface.index)),
+            lower: by_index(interface.lower).map(|lower| lower.name.clone()),
+            vlans: names(&|other| {
+                other.lower == Some(interface.index) && other.kind.as_deref() == Some("vlan")
+            }),
+            holder: interface.xdp.and_then(|attached| procfs::holder_of_program(attached.program_id)),
+            interface,
+        })
+    }
+
+    pub(super) fn kind(&self) -> Option<&str> {
+        self.interface.kind.as_deref()
+    }
+
+    pub(super) fn has_feature(&self, name: &str) -> bool {
+        self.features.as_ref().is_some_and(|features| features.is_active(name))
+    }
+
+    /// Whether native XDP can attach at this MTU, or what it lacks.
+    pub(super) fn multi_buffer(&self, host: &Host) -> std::result::Result<(), &'static str> {
+        if self.interface.mtu <= SINGLE_BUFFER_MTU {
+            Ok(())
+        } else if host.kernel < (5, 18) {
+            Err("multi-buffer frames need Linux 5.18")
+        } else if self.xdp.is_some_and(|xdp| !xdp.receive_multi_buffer()) {
+            Err("the driver has no multi-buffer frames (rx-sg)")
+        } else {
+            Ok(())
+        }
+    }
+}
