@@ -38,8 +38,13 @@ struct Lines {
 impl Server {
     /// Starts `xstun serve` with these flags in the namespace, and waits until it serves.
     pub(crate) fn start(namespace: &Namespace, flags: &[&str]) -> Self {
-        let mut command = namespace.command(xstun());
-        command.args(["serve", "--log-format", "json"]).args(flags);
+        Server::start_behind(namespace, &["env"], flags)
+    }
+
+    /// As [`Server::start`], by a program that becomes the server.
+    pub(crate) fn start_behind(namespace: &Namespace, prefix: &[&str], flags: &[&str]) -> Self {
+        let mut command = namespace.command(prefix[0]);
+        command.args(&prefix[1..]).arg(xstun()).args(["serve", "--log-format", "json"]).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Arc::new(Log::default());

@@ -3,7 +3,7 @@
 use crate::common::ask::Asker;
 use crate::common::lab::{Lab, Link, ip};
 use crate::common::server::Server;
-use crate::modes::{GENERIC, NATIVE, SOCKETS};
+use crate::modes::{GENERIC, NATIVE, POWERLESS, SOCKETS};
 use rustix::process::Signal;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -167,6 +167,17 @@ fn auto_steps_down_to_sockets_and_says_why() {
     assert!(counters.get("sockets", "answered") >= 2, "{}", counters.log);
     assert!(lab.server.has_xdp(&link.server_interface), "the other's program stays");
     first.stop();
+}
+
+/// Sockets need no rights.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn sockets_serve_without_capabilities() {
+    let lab = Lab::new(1);
+    let server = Server::start_behind(&lab.server, &POWERLESS, &["--datapath", "socket"]);
+    ask(&lab, lab.link());
+    let counters = server.stop();
+    assert!(counters.get("sockets", "answered") >= 2, "{}", counters.log);
 }
 
 /// Polling settings of the interface are the operator's again when the server ends.

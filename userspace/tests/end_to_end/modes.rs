@@ -29,6 +29,9 @@ pub(crate) const GENERIC: Mode = Mode {
 /// Ordinary sockets alone.
 pub(crate) const SOCKETS: Mode = Mode { flags: &["--datapath", "socket"], path: "sockets", xdp_mode: None };
 
+/// What goes before a command that shall be root in name only: without any capability.
+pub(crate) const POWERLESS: [&str; 5] = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
+
 impl Mode {
     /// Serves on the lab's first link, and checks that the server says what it was told to do.
     pub(crate) fn serve(self, lab: &Lab, more: &[&str]) -> Server {

@@ -59,7 +59,7 @@ fn foreign(link: &Link) -> Vec<(&'static str, Vec<u8>)> {
         ("another host", bent(v4, &|frame| frame[5] = 0x77)),
         ("a fragment", bent(v4, &|frame| frame[20] = 0x20)),
         ("a datagram cut short", bent(v4, &|frame| frame.truncate(50))),
-        ("a long frame", v4.frame(&[0x5a; 1472])),
+        ("a long frame", v4.to_port(53).frame(&[0x5a; 1472])),
         ("an Ethernet header alone", [&link.server_mac[..], &link.client_mac, &[0x86, 0xdd]].concat()),
         ("padding behind an empty IPv4 packet", bent(v4, &|frame| frame[16..18].copy_from_slice(&[0, 20]))),
     ]
