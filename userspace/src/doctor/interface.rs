@@ -76,7 +76,9 @@ impl Facts {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        if served.is_empty() {
+        if served.is_empty() && self.master.is_some() {
+            Check::info(CHECK, "none of its own")
+        } else if served.is_empty() {
             Check::warning(CHECK, "none that could be served").fix(format!(
                 "ip addr add ADDRESS/PREFIX dev {}, or name one with --listen",
                 self.interface.name

@@ -37,7 +37,8 @@ fn sockets_only(facts: &Facts, host: &Host) -> Option<String> {
         Some("AF_XDP sockets must sit on the members".into())
     } else {
         let attached = facts.interface.xdp?;
-        Some(format!("XDP program {} is attached", attached.program_id))
+        let holder = facts.holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default();
+        Some(format!("XDP program {} is attached{holder}", attached.program_id))
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// Turns readable when a link or an address of this network namespace changes. It tells that
 /// something changed, not what: whoever asks reads the truth anew, so that no message can be missed
 /// or misunderstood.
+#[derive(Debug)]
 pub struct Watch {
     socket: Socket,
 }

@@ -67,7 +67,7 @@ pub fn ipv6(payload: &[u8]) -> Vec<u8> {
 }
 
 /// VLAN tags in front of the IP header.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Tag {
     /// No tag.
     None,
@@ -142,7 +142,8 @@ fn cut(mut frame: Vec<u8>, length: usize) -> Vec<u8> {
     frame
 }
 
-fn padded(mut frame: Vec<u8>, length: usize) -> Vec<u8> {
+/// `frame` with zeros behind it, `length` bytes in all.
+pub fn padded(mut frame: Vec<u8>, length: usize) -> Vec<u8> {
     frame.resize(length, 0);
     frame
 }

@@ -95,6 +95,8 @@ fn the_right_device_is_named() {
     fix(&|facts| facts.interface.ethernet = false);
     let member = changed(|facts| facts.master = Some(("bond0".into(), "bond".into())));
     assert_eq!(judged(&member, &host(), "member").0, Warning);
+    let bare = Facts { addresses: vec![], ..member };
+    assert_eq!(judged(&bare, &host(), "addresses").0, Info, "the bond has them");
 }
 
 #[test]
