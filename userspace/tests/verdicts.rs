@@ -5,10 +5,13 @@
 
 #[path = "common/frames.rs"]
 mod frames;
+#[path = "common/random.rs"]
+mod random;
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use random::Random;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -139,23 +142,6 @@ fn fill(ebpf: &mut Ebpf, served: &Served) {
     }
 }
 
-/// A small generator (SplitMix64) with a fixed seed: the same frames in every run.
-struct Generator(u64);
-
-impl Generator {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-}
-
 #[test]
 #[ignore = "needs root: loads the XDP program"]
 fn the_kernel_decides_each_case_as_the_host_does() {
@@ -195,24 +181,11 @@ fn mutated_frames_are_judged_alike() {
     let mut kernel = Kernel::load();
     let _socket = kernel.add_socket();
     let cases = frames::cases();
-    let mut random = Generator(8489);
+    let mut random = Random(8489);
     for number in 0..3000 {
         let case = &cases[random.below(cases.len())];
         let mut frame = case.frame.clone();
-        for _ in 0..=random.below(4) {
-            // Headers end before 80; what lies behind them no verdict looks at.
-            let at = random.below(frame.len().min(80));
-            frame[at] = match random.below(3) {
-                0 => random.next() as u8,
-                1 => frame[at] ^ (1 << random.below(8)),
-                _ => [0x00, 0x01, 0x04, 0x08, 0x11, 0x45, 0x60, 0x81, 0x86, 0xdd, 0xff][random.below(11)],
-            };
-        }
-        match random.below(4) {
-            0 => frame.truncate(14 + random.below(frame.len() - 13)),
-            1 => frame.resize(frame.len() + random.below(64), random.next() as u8),
-            _ => {}
-        }
+        random.mutate(&mut frame);
         kernel.agrees(&format!("mutation {number} of {}", case.name), &frame, true);
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod ask;
 pub(crate) mod lab;
 
 pub(crate) mod packets;
+pub(crate) mod random;
 pub(crate) mod server;
 pub(crate) mod transaction;
 pub(crate) mod wire;

@@ -183,7 +183,7 @@ fn probe(lab: &Lab, source: SocketAddr, server: SocketAddr) {
         assert!(printed.contains(&source_text), "{words:?} printed {printed}");
         let printed = lab.client.run(&[&words[..], &["--json"]].concat());
         let printed: serde_json::Value = serde_json::from_str(&printed).expect("one JSON object");
-        assert_eq!(printed["mapped_address"], source_text, "{words:?} printed {printed}");
+        assert_eq!(printed["mapped"], source_text, "{words:?} printed {printed}");
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::common::ask::Asker;
 use crate::common::lab::{Lab, Link};
 use crate::common::packets::{Datagram, Flow};
+use crate::common::random::Random;
 use crate::common::server::Counters;
 use crate::common::transaction::Transaction;
 use crate::common::wire::Wire;
@@ -437,5 +438,35 @@ fn an_unfinished_checksum_of_a_local_sender_is_answered_and_counted() {
         let (unfinished, answered) = ("unfinished_checksums", counters.get("af-xdp", "answered"));
         assert!(answered >= 2, "{mode:?}:\n{}", counters.log);
         assert_eq!(counters.get("af-xdp", unfinished), answered, "{mode:?}:\n{}", counters.log);
+    }
+}
+
+/// Whatever comes, the server goes on, and every frame that a worker received is counted once.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_storm_of_broken_frames_ends_nothing() {
+    for mode in [NATIVE, GENERIC, SOCKETS] {
+        let lab = Lab::new(2);
+        let link = lab.link();
+        let server = mode.serve(&lab, &[]);
+        let wire = Wire::open(&lab.client, &link.client_interface);
+        let frames: Vec<_> = rows(link).into_iter().flat_map(|row| row.frames).collect();
+        let mut random = Random(3489);
+        for _ in 0..20_000 {
+            let mut frame = frames[random.below(frames.len())].clone();
+            random.mutate(&mut frame);
+            wire.send(&frame);
+        }
+        for flow in [Flow::v4(link, 40_013), Flow::v6(link, 40_014)] {
+            let asker = Asker::new(&lab.client, flow.source);
+            assert_eq!(asker.ask(flow.destination), flow.source, "{mode:?}");
+        }
+        let counters = server.stop();
+        for path in ["af-xdp", "sockets"] {
+            let ended: u64 = Outcome::ALL.iter().map(|outcome| counters.get(path, outcome.name())).sum();
+            assert_eq!(ended, counters.get(path, "received"), "{path}, {mode:?}:\n{}", counters.log);
+        }
+        // The stack drops most of it before a socket sees it.
+        assert!(counters.get(mode.path, "received") > 100, "{mode:?}:\n{}", counters.log);
     }
 }

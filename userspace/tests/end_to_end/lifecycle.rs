@@ -203,3 +203,40 @@ fn busy_polling_puts_the_settings_back() {
     assert_eq!(setting("napi_defer_hard_irqs", None), "1");
     assert_eq!(setting("gro_flush_timeout", None), "12345");
 }
+
+/// One interface of two is taken away under the server: the other is served on, and the end is in
+/// good order.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn an_interface_that_vanishes_ends_nothing() {
+    let mut lab = Lab::new(1);
+    let second = lab.add_link(2);
+    let first = lab.link().clone();
+    let server = NATIVE.serve(&lab, &["--interface", &second.server_interface]);
+    ask(&lab, &first);
+    ask(&lab, &second);
+    ip(&["-n", lab.server.name(), "link", "del", &second.server_interface]);
+    ask(&lab, &first);
+    let counters = server.stop();
+    assert!(counters.get("af-xdp", "answered") >= 6, "{}", counters.log);
+    assert!(!lab.server.has_xdp(&first.server_interface));
+}
+
+/// The link of an interface that goes down and comes up again is served as before.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_link_that_was_down_is_served_again() {
+    let lab = Lab::new(2);
+    let link = lab.link();
+    let server = NATIVE.serve(&lab, &[]);
+    ask(&lab, link);
+    for state in ["down", "up"] {
+        ip(&["-n", lab.server.name(), "link", "set", &link.server_interface, state]);
+    }
+    // IPv6 addresses go with the link.
+    let v6 = format!("{}/64", link.server_v6);
+    ip(&["-n", lab.server.name(), "addr", "replace", &v6, "dev", &link.server_interface, "nodad"]);
+    ask(&lab, link);
+    let counters = server.stop();
+    assert!(counters.get("af-xdp", "answered") >= 3, "{}", counters.log);
+}
