@@ -6,6 +6,7 @@ mod build;
 mod children;
 mod demo;
 mod interrupt;
+mod leftovers;
 mod lint;
 mod netns;
 mod run;
