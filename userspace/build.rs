@@ -41,7 +41,9 @@ fn main() -> io::Result<()> {
         return File::create(&embedded).map(drop);
     };
     if newest(&sources)? > built {
-        println!("cargo:warning=the eBPF object is older than xdp-ebpf and is left out: run `cargo xtask build`");
+        println!(
+            "cargo:warning=the eBPF object is older than xdp-ebpf and is left out: run `cargo xtask build`"
+        );
         return File::create(&embedded).map(drop);
     }
     fs::copy(&object, &embedded).map(drop)
@@ -68,7 +70,9 @@ fn modified(object: &Path) -> io::Result<Option<SystemTime>> {
 /// crate again. An empty file with the oldest of times can be watched, and changes when the object
 /// appears. Where it cannot be written, builds are only slower.
 fn placeholder(object: &Path) {
-    if !object.exists() && let Ok(file) = File::create(object) {
+    if !object.exists()
+        && let Ok(file) = File::create(object)
+    {
         let _ = file.set_modified(SystemTime::UNIX_EPOCH);
     }
 }

@@ -115,14 +115,18 @@ impl Outcome {
         match self {
             Outcome::Answered => "Binding requests answered with the client's address.",
             Outcome::AnsweredClassic => "Requests without magic cookie (RFC 3489) answered.",
-            Outcome::UnknownAttribute => "Requests answered with 420: an attribute must be understood and is not.",
+            Outcome::UnknownAttribute => {
+                "Requests answered with 420: an attribute must be understood and is not."
+            }
             Outcome::NotStun => "Datagrams that are no STUN message.",
             Outcome::BadLength => "Messages whose length field is not the datagram's.",
             Outcome::NoCookie => "Requests without magic cookie while classic requests are switched off.",
             Outcome::OtherMethod => "Messages of another method than Binding (a TURN client, or a scanner).",
             Outcome::Indication => "Binding indications (keep-alives): no reply is owed.",
             Outcome::Response => "STUN responses sent to the server: spoofed traffic, or a loop prevented.",
-            Outcome::BadAttribute => "Messages with an attribute that overruns them or has a forbidden length.",
+            Outcome::BadAttribute => {
+                "Messages with an attribute that overruns them or has a forbidden length."
+            }
             Outcome::BadFingerprint => "Messages with a wrong or misplaced FINGERPRINT.",
             Outcome::BadFrame => "Frames redirected to the worker that are no datagram for it.",
             Outcome::GroupSourceMac => "Frames from a group hardware address.",
