@@ -3,7 +3,7 @@
 mod arrows;
 mod lines;
 mod source;
-mod unsafe_code;
+mod unsafety;
 
 use anyhow::{Context as _, Result, bail};
 use source::Source;
@@ -53,7 +53,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 
 fn check(source: &Source) -> Vec<Finding> {
     let mut findings = arrows::check(source);
-    findings.extend(unsafe_code::check(source));
+    findings.extend(unsafety::check(source));
     findings.extend(lines::check(source));
     findings
 }

@@ -24,7 +24,7 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
     lines.sort_unstable();
     lines.dedup();
     let text = "unsafe code outside the files for it; use a safe call, or add the file and the reason to \
-                xtask/src/tidy/unsafe_code.rs";
+                xtask/src/tidy/unsafety.rs";
     lines.into_iter().map(|line| source.finding(line, text.to_owned())).collect()
 }
 
