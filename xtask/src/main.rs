@@ -1,4 +1,4 @@
-//! Developer verbs of xstun. Each verb is one file; what verbs share stands in [`run`],
+//! Developer verbs of xstun. Each verb is one file; what verbs share stands in [`mod@run`],
 //! [`workspace`] and [`netns`].
 
 mod bpf;
