@@ -2,8 +2,9 @@
 
 /// A ones' complement sum of 16-bit words, folded only when it is asked for.
 ///
-/// Words are added as they lie in memory: the sum is the same in either byte order, but for its own
-/// two bytes, which then lie in the same order again (RFC 1071 §2 (B)).
+/// Words are added eight bytes at once and as they lie in memory: neither the width nor the byte order
+/// changes the sum, but for the order of its own two bytes, which is then again that of memory (RFC
+/// 1071 §2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sum(u64);
 
@@ -11,32 +12,44 @@ impl Sum {
     /// Adds one number that stands in the header in network order.
     #[inline(always)]
     pub(super) fn number(self, number: u16) -> Self {
-        Sum(self.0 + u64::from(number.to_be()))
+        self.add(u64::from(number.to_be()))
     }
 
-    /// Adds bytes; an odd last byte counts as if a zero followed. Each 4 bytes add less than 2^32, so no
-    /// frame comes near an overflow.
+    /// Adds bytes; an odd last byte counts as if a zero followed.
     #[inline(always)]
     pub(super) fn bytes(self, bytes: &[u8]) -> Self {
-        let (fours, rest) = bytes.as_chunks::<4>();
-        let sum = fours.iter().fold(self.0, |sum, four| sum + u64::from(u32::from_ne_bytes(*four)));
-        let last = match *rest {
-            [a] => [a, 0, 0, 0],
-            [a, b] => [a, b, 0, 0],
-            [a, b, c] => [a, b, c, 0],
-            _ => [0; 4],
-        };
-        Sum(sum + u64::from(u32::from_ne_bytes(last)))
+        let (eights, rest) = bytes.as_chunks::<8>();
+        let (fours, rest) = rest.as_chunks::<4>();
+        let mut sum = self;
+        for eight in eights {
+            sum = sum.add(u64::from_ne_bytes(*eight));
+        }
+        for four in fours {
+            sum = sum.add(u64::from(u32::from_ne_bytes(*four)));
+        }
+        match *rest {
+            [] => sum,
+            [a] => sum.add(u64::from(u32::from_ne_bytes([a, 0, 0, 0]))),
+            [a, b] => sum.add(u64::from(u32::from_ne_bytes([a, b, 0, 0]))),
+            [a, b, c, ..] => sum.add(u64::from(u32::from_ne_bytes([a, b, c, 0]))),
+        }
+    }
+
+    /// Adds with the carry brought round to the lowest bit.
+    #[inline(always)]
+    fn add(self, word: u64) -> Self {
+        let (sum, carry) = self.0.overflowing_add(word);
+        Sum(sum + u64::from(carry))
     }
 
     /// The sum in 16 bits, as it lies in memory. 0 only where nothing but zeros was added.
     #[inline(always)]
     pub(super) fn folded(self) -> [u8; 2] {
-        let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        (sum as u16).to_ne_bytes()
+        // A word added to itself with its halves swapped has their sum, and that sum's carry, in its
+        // upper half.
+        let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        let sum = (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16;
+        sum.to_ne_bytes()
     }
 
     /// The checksum field that makes the whole right.

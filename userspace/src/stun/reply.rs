@@ -60,17 +60,16 @@ pub(super) fn success(room: &mut Room, request: &Request, source: &SocketAddr) -
     finish(room, request, BINDING_SUCCESS, end)
 }
 
-/// Writes a 420 error response (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10) and gives its length. It
-/// names as many types as keep it no longer than the request, and the reason only if there is room
-/// after that.
+/// Writes a 420 error response (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10) and gives its length. Of the
+/// `unknown` types it names as many as keep it no longer than the request, and it tells the reason only
+/// if there is room after that.
 #[cold]
-pub(super) fn unknown_attribute(room: &mut Room, request: &Request) -> usize {
+pub(super) fn unknown_attribute(room: &mut Room, request: &Request, unknown: &[u16]) -> usize {
     let fingerprint = if request.fingerprint.is_some() { FINGERPRINT_LENGTH } else { 0 };
     let frugal = HEADER + 4 + CODE_UNKNOWN_ATTRIBUTE.len() + 4 + fingerprint;
     // Two types take the room of one, so there is always room for them.
     let fitting = (request.length.saturating_sub(frugal) / 2).max(2);
-    let all = request.unknown.types();
-    let types = all.get(..fitting).unwrap_or(all);
+    let types = unknown.get(..fitting).unwrap_or(unknown);
     let list = (types.len() * 2).next_multiple_of(4);
     let (reason, reason_length): (&[u8], usize) = match request.dialect {
         _ if frugal + list + REASON.len() > request.length => (&[], 0),

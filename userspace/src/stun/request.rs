@@ -1,10 +1,6 @@
 //! A request as the reply needs it: checked, and summed up in a few words.
 
-use super::{
-    Policy,
-    attributes::{self, Unknown},
-    crc::Crc,
-};
+use super::{Policy, attributes, crc::Crc};
 use crate::outcome::Outcome;
 
 /// Length of the header of every message (RFC 8489 §5).
@@ -34,8 +30,8 @@ pub(super) struct Request {
     /// Length of the message with its header.
     pub(super) length: usize,
     pub(super) dialect: Dialect,
-    /// Comprehension-required attributes that are not known here.
-    pub(super) unknown: Unknown,
+    /// Whether it has comprehension-required attributes that are not known here.
+    pub(super) has_unknown: bool,
     /// Where the request has a FINGERPRINT: the CRC over its header.
     pub(super) fingerprint: Option<Crc>,
     /// Message type and length, as they stood.
@@ -70,13 +66,13 @@ impl Request {
         } else {
             return Err(Outcome::NoCookie);
         };
-        let attributes = attributes::walk(body, dialect)?;
-        let fingerprint = match attributes.fingerprint {
+        let mut has_unknown = false;
+        let fingerprint = match attributes::walk(body, dialect, |_| has_unknown = true)? {
             Some(value) => Some(verify(header, body, value)?),
             None => None,
         };
         let start = [t0, t1, l0, l1];
-        Ok(Request { length: message.len(), dialect, unknown: attributes.unknown, fingerprint, start })
+        Ok(Request { length: message.len(), dialect, has_unknown, fingerprint, start })
     }
 }
 
