@@ -278,11 +278,7 @@ const fn is_vlan(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized, S: Served + ?Sized>(
-    frame: &F,
-    ip: usize,
-    served: &S,
-) -> Result<Datagram, Verdict> {
+fn ipv4<F: Frame + ?Sized, S: Served + ?Sized>(frame: &F, ip: usize, served: &S) -> Result<Datagram, Verdict> {
     let header: [u8; IPV4_HEADER] = frame.read(ip).ok_or(Verdict::Truncated)?;
     if header[0] >> 4 != 4 {
         return Err(Verdict::NotIp);
@@ -307,11 +303,7 @@ fn ipv4<F: Frame + ?Sized, S: Served + ?Sized>(
 }
 
 #[inline(always)]
-fn ipv6<F: Frame + ?Sized, S: Served + ?Sized>(
-    frame: &F,
-    ip: usize,
-    served: &S,
-) -> Result<Datagram, Verdict> {
+fn ipv6<F: Frame + ?Sized, S: Served + ?Sized>(frame: &F, ip: usize, served: &S) -> Result<Datagram, Verdict> {
     let header: [u8; 8] = frame.read(ip).ok_or(Verdict::Truncated)?;
     if header[0] >> 4 != 6 {
         return Err(Verdict::NotIp);
