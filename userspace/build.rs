@@ -49,11 +49,19 @@ fn main() -> io::Result<()> {
     fs::copy(&object, &embedded).map(drop)
 }
 
-/// `xstun-ebpf.o` in cargo's target directory, which is marked by a file of cargo's.
+/// `xstun-ebpf.o` in cargo's target directory. That stands above `OUT_DIR`, which is
+/// `<target>[/<triple>]/<profile>/build/<package>/out`; where cargo was told to keep such files
+/// elsewhere, the workspace's own is taken.
 fn usual_object(out: &Path, manifest: &str) -> PathBuf {
-    let target = out.ancestors().find(|directory| directory.join("CACHEDIR.TAG").exists());
-    let target = target.map_or_else(|| Path::new(manifest).join("../target"), Path::to_owned);
-    target.join("xstun-ebpf.o")
+    let named = |directory: &Path, name: &str| directory.file_name().is_some_and(|found| found == name);
+    let above = out.ancestors().nth(2).filter(|directory| named(directory, "build"));
+    let above = above.and_then(|build| build.ancestors().nth(2));
+    let triple = var("TARGET").unwrap_or_default();
+    let target = match above {
+        Some(directory) if named(directory, &triple) => directory.parent().map(Path::to_owned),
+        other => other.map(Path::to_owned),
+    };
+    target.unwrap_or_else(|| Path::new(manifest).join("../target")).join("xstun-ebpf.o")
 }
 
 /// When the object was made; nothing where there is none, or only the placeholder.

@@ -1,4 +1,33 @@
-//! x
-pub(crate) fn run(_: &crate::workspace::Workspace) -> anyhow::Result<()> {
-    Ok(())
+//! `cargo xtask lint`: rustfmt, clippy, rustdoc and [`tidy`].
+
+use crate::run::exec;
+use crate::setup::{self, Needs};
+use crate::tidy;
+use crate::workspace::Workspace;
+use anyhow::Result;
+
+/// Sets up, then checks.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    setup::run(workspace, Needs::LINT)?;
+    check(workspace)
+}
+
+/// Checks what is there; the cheap checks first.
+///
+/// # Errors
+/// The first check that found something.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    exec(workspace.cargo().args(["fmt", "--all", "--check"]))?;
+    tidy::run(&workspace.root)?;
+    let deny = ["--", "-D", "warnings"];
+    exec(workspace.cargo().args(["clippy", "--workspace", "--all-targets"]).args(deny))?;
+    exec(
+        workspace
+            .cargo()
+            .args(["clippy", "--package", "xstun", "--no-default-features", "--all-targets"])
+            .args(deny),
+    )?;
+    let mut doc = workspace.cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    exec(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }

@@ -1,4 +1,4 @@
-//! Developer verbs of xstun. Each verb is one file; what verbs share stands in [`run`],
+//! Developer verbs of xstun. Each verb is one file; what verbs share stands in [`mod@run`],
 //! [`workspace`] and [`netns`].
 
 mod bpf;
@@ -6,6 +6,7 @@ mod build;
 mod children;
 mod demo;
 mod interrupt;
+mod leftovers;
 mod lint;
 mod netns;
 mod run;

@@ -89,7 +89,8 @@ impl AfXdp {
             )));
         }
         let mut stepped_down = Vec::new();
-        let mut program = Program::load(available, config.xdp_log)?;
+        let mut program = Program::load(available, config.xdp_log)
+            .map_err(|failure| if is_denied(&failure) { failure.remedy(GRANT) } else { failure })?;
         let mode = attach(&mut program, &interface, config, &mut stepped_down)?;
         program.serve(&request.served)?;
         let mut path = AfXdp {
@@ -295,14 +296,15 @@ pub fn is_denied(failure: &Failure) -> bool {
     matches!(failure.errno(), Some(libc::EPERM | libc::EACCES))
 }
 
+/// What to do about a lack of rights.
+const GRANT: &str =
+    "run as root, or grant CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW, or serve with --datapath socket";
+
 /// Adds what to do about a refused attachment.
 fn explain(failure: Failure, interface: &Interface) -> Failure {
     let Interface { name, mtu, .. } = interface;
     let remedy = match failure.errno() {
-        Some(libc::EPERM | libc::EACCES) => {
-            "run as root, or grant CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW, or serve with --datapath socket"
-                .into()
-        }
+        Some(libc::EPERM | libc::EACCES) => GRANT.into(),
         Some(libc::EBUSY) => format!(
             "another XDP program is there: `ip link set dev {name} xdp off` detaches it, or serve with \
              --datapath socket"

@@ -1,0 +1,136 @@
+//! Addresses that come and go while the server runs.
+
+use crate::common::ask::Asker;
+use crate::common::lab::{Lab, ip};
+use crate::common::packets::{Datagram, Flow};
+use crate::common::transaction::Transaction;
+use crate::common::wire::Wire;
+use crate::modes::{GENERIC, Mode, NATIVE};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Asks until AF_XDP answers. The sockets answer at once too, but the checksum of their replies is
+/// left to the device, as the lab's server end is told here; a worker's is whole.
+fn wait_until_served(wire: &Wire, flow: Flow) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let transaction = Transaction::new();
+        wire.send(&flow.frame(&transaction.request(&[])));
+        let mut whole = false;
+        wire.wait_for(Duration::from_millis(500), |frame| {
+            let reply = Datagram::read(frame).filter(|reply| transaction.owns(&reply.payload));
+            whole = reply.as_ref().is_some_and(|reply| reply.checksums_hold);
+            reply.is_some()
+        });
+        if whole {
+            return;
+        }
+        assert!(Instant::now() < deadline, "AF_XDP does not serve {}", flow.destination);
+    }
+}
+
+/// Asks until a request stays without answer.
+fn wait_until_silent(wire: &Wire, flow: Flow) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let transaction = Transaction::new();
+        wire.send(&flow.frame(&transaction.request(&[])));
+        let answer = wire.wait_for(Duration::from_secs(1), |frame| {
+            Datagram::read(frame).is_some_and(|reply| transaction.owns(&reply.payload))
+        });
+        if answer.is_none() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{} is still served", flow.destination);
+    }
+}
+
+fn follows_addresses(mode: Mode) {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    lab.server.run(&["ethtool", "-K", &link.server_interface, "tx", "on"]);
+    let server = mode.serve(&lab, &[]);
+    let wire = Wire::open(&lab.client, &link.client_interface);
+    let (v4, v6) = (IpAddr::from([10, 77, 0, 9]), IpAddr::V6("fd77::9".parse::<Ipv6Addr>().unwrap()));
+    for (flow, address, prefix) in
+        [(Flow::v4(link, 42_001).to(v4), v4, 24), (Flow::v6(link, 42_002).to(v6), v6, 64)]
+    {
+        let change = |verb| {
+            let address = format!("{address}/{prefix}");
+            let mut words =
+                vec!["-n", lab.server.name(), "addr", verb, &address, "dev", &link.server_interface];
+            if verb == "add" && prefix == 64 {
+                words.push("nodad");
+            }
+            ip(&words);
+        };
+        wait_until_silent(&wire, flow);
+        for _ in 0..2 {
+            change("add");
+            wait_until_served(&wire, flow);
+            change("del");
+            wait_until_silent(&wire, flow);
+        }
+    }
+    // The addresses that stayed are still served.
+    wait_until_served(&wire, Flow::v4(link, 42_001));
+    wait_until_served(&wire, Flow::v6(link, 42_002));
+    let counters = server.stop();
+    assert!(counters.get("xdp", "other_address") >= 2, "{}", counters.log);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn addresses_that_come_are_served_and_those_that_go_are_not_in_native_mode() {
+    follows_addresses(NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn addresses_that_come_are_served_and_those_that_go_are_not_in_generic_mode() {
+    follows_addresses(GENERIC);
+}
+
+/// `--listen` with an address serves that one and no other, `--listen` with a port that port.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn only_the_address_that_is_listened_on_is_served() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    ip(&["-n", lab.server.name(), "addr", "add", "10.77.0.9/24", "dev", &link.server_interface]);
+    lab.server.run(&["ethtool", "-K", &link.server_interface, "tx", "on"]);
+    let listen = format!("{}:5349", link.server_v4);
+    let server = NATIVE.serve(&lab, &["--listen", &listen]);
+    let wire = Wire::open(&lab.client, &link.client_interface);
+    let flow = Flow::v4(link, 42_003).to_port(5349);
+    wait_until_served(&wire, flow);
+    wait_until_silent(&wire, flow.to_port(3478));
+    wait_until_silent(&wire, flow.to([10, 77, 0, 9]));
+    wait_until_silent(&wire, Flow::v6(link, 42_004).to_port(5349));
+    let counters = server.stop();
+    assert!(counters.get("xdp", "other_port") >= 1, "{}", counters.log);
+    assert!(counters.get("xdp", "other_address") >= 1, "{}", counters.log);
+}
+
+/// The reply leaves from the address that was asked, on a host with many.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_reply_comes_from_the_address_that_was_asked() {
+    for mode in [NATIVE, crate::modes::SOCKETS] {
+        let lab = Lab::new(1);
+        let link = lab.link();
+        for more in ["10.77.0.9/24", "10.77.0.10/24", "192.168.77.1/24"] {
+            ip(&["-n", lab.server.name(), "addr", "add", more, "dev", &link.server_interface]);
+        }
+        ip(&["-n", lab.client.name(), "route", "add", "192.168.77.0/24", "dev", &link.client_interface]);
+        let server = mode.serve(&lab, &[]);
+        let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
+        for address in [[10, 77, 0, 1], [10, 77, 0, 9], [10, 77, 0, 10], [192, 168, 77, 1]] {
+            assert_eq!(asker.ask(SocketAddr::new(address.into(), 3478)), asker.address(), "{mode:?}");
+        }
+        let counters = server.stop();
+        assert!(counters.get(mode.path, "answered") >= 4, "{}", counters.log);
+    }
+}

@@ -1,0 +1,236 @@
+//! Other people's clients, and our own, each get the address that they asked from.
+
+use crate::common::ask::Asker;
+use crate::common::lab::{Lab, Link};
+use crate::common::packets::{Datagram, PORT};
+use crate::common::server::xstun;
+use crate::common::wire::Wire;
+use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Set to 1 it lets clients be missing; without it a missing client fails the test that wants it.
+const SKIP_MISSING: &str = "XSTUN_TEST_SKIP_MISSING";
+
+/// One run of somebody's client.
+struct Client {
+    /// What is missing where `words[0]` is, and how to get it.
+    package: &'static str,
+    words: Vec<String>,
+    /// How the client prints the address that the server told it.
+    prints: fn(SocketAddr) -> String,
+}
+
+fn client(package: &'static str, words: &[&str], prints: fn(SocketAddr) -> String) -> Client {
+    Client { package, words: words.iter().map(|&word| word.to_owned()).collect(), prints }
+}
+
+/// The interpreter with the clients of PyPI.
+fn python() -> String {
+    let path = std::env::var_os("XSTUN_TEST_PYTHON").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/pyclients/bin/python")),
+        PathBuf::from,
+    );
+    path.into_os_string().into_string().expect("a path in UTF-8")
+}
+
+/// pystun3's first test, which asks for the address. Its command goes on to tests that need a second
+/// address of the server, and prints what the last of them got.
+const PYSTUN: &str = "
+import socket, stun, sys
+stun._initialize()
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(2)
+client.bind((sys.argv[2], 0))
+told = stun.stun_test(client, sys.argv[1], 3478, *client.getsockname())
+print('mapped', told['ExternalIP'], told['ExternalPort'])
+";
+
+/// aioice's codec over a plain socket: its own client asks over IPv4 only.
+const AIOICE: &str = "
+import socket, sys
+from aioice import stun
+family, server = (socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET), sys.argv[1]
+client = socket.socket(family, socket.SOCK_DGRAM)
+client.settimeout(1)
+client.connect((server, 3478))
+for attempt in range(20):
+    request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+    client.send(bytes(request))
+    try:
+        response = stun.parse_message(client.recv(2048))
+    except TimeoutError:
+        continue
+    assert response.message_class == stun.Class.RESPONSE, response
+    assert response.transaction_id == request.transaction_id, response
+    host, port = response.attributes['XOR-MAPPED-ADDRESS']
+    print('mapped', host, port)
+    break
+";
+
+/// aioice as an ICE agent: it gathers a server-reflexive candidate.
+const AIOICE_GATHERS: &str = "
+import asyncio, sys
+from aioice import Connection
+async def gather():
+    agent = Connection(ice_controlling=True, stun_server=(sys.argv[1], 3478), use_ipv6=False)
+    await agent.gather_candidates()
+    for candidate in agent.local_candidates:
+        print(candidate.type, candidate.host, candidate.port)
+    await agent.close()
+asyncio.run(gather())
+";
+
+fn clients(link: &Link) -> Vec<Client> {
+    let (v4, v6) = (link.server_v4.to_string(), link.server_v6.to_string());
+    let own_v4 = link.client_v4.to_string();
+    let python = python();
+    let reflexive: fn(SocketAddr) -> String =
+        |address| format!("UDP reflexive addr: {}:{}\n", address.ip(), address.port());
+    let pypi = "the virtual environment of `cargo xtask setup` (aioice and pystun3 of PyPI)";
+    vec![
+        client("apt-get install stun-client", &["stun", &v4, "1", "-v", "-p", "40100"], |address| {
+            format!("mappedAddr={address}\n")
+        }),
+        client("apt-get install coturn", &["turnutils_stunclient", &v4], reflexive),
+        client("apt-get install coturn", &["turnutils_stunclient", &v6], reflexive),
+        client("apt-get install coturn", &["turnutils_natdiscovery", "-m", &v4], reflexive),
+        client("apt-get install coturn", &["turnutils_natdiscovery", "-m", &v6], reflexive),
+        client("apt-get install sofia-sip-bin", &["stunc", &v4, "-b"], |address| {
+            format!("local address NATed as {address}\n")
+        }),
+        // Its script reads MAPPED-ADDRESS alone, which a request with magic cookie is not answered with
+        // (RFC 8489 section 6.3.1.1): that it knows a STUN server is all that can be had of it.
+        client(
+            "apt-get install nmap",
+            &["nmap", "-n", "-Pn", "-sU", "-p", "3478", "--script", "stun-info", &v4],
+            |_| "3478/udp open  stun\n".into(),
+        ),
+        client(pypi, &[&python, "-c", PYSTUN, &v4, &own_v4], |address| {
+            format!(
+                "mapped {} {}
+",
+                address.ip(),
+                address.port()
+            )
+        }),
+        client(pypi, &[&python, "-c", AIOICE, &v4], |address| {
+            format!("mapped {} {}\n", address.ip(), address.port())
+        }),
+        client(pypi, &[&python, "-c", AIOICE, &v6], |address| {
+            format!("mapped {} {}\n", address.ip(), address.port())
+        }),
+        client(pypi, &[&python, "-c", AIOICE_GATHERS, &v4], |address| {
+            format!("srflx {} {}\n", address.ip(), address.port())
+        }),
+    ]
+}
+
+/// Whether the program is there; the test ends here where it is not and has to be.
+fn is_installed(client: &Client) -> bool {
+    let program = &client.words[0];
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&places).any(|place| place.join(program).is_file());
+    if !found {
+        let may_be_missing = std::env::var_os(SKIP_MISSING) == Some(OsString::from("1"));
+        assert!(may_be_missing, "{program} is missing; it comes with {}", client.package);
+        eprintln!("skipped: {program} is missing; it comes with {}", client.package);
+    }
+    found
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn every_client_is_told_its_own_address() {
+    let lab = Lab::new(2);
+    let link = lab.link();
+    let server = NATIVE.serve(&lab, &[]);
+    let wire = Wire::open(&lab.client, &link.client_interface);
+    for client in clients(link).into_iter().filter(is_installed) {
+        wire.drain();
+        let words: Vec<_> = client.words.iter().map(String::as_str).collect();
+        let output = lab.client.output(&words);
+        let printed =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        // Where the replies went is where the client asked from: the stack delivers them nowhere else.
+        let asked_from: BTreeSet<_> = wire
+            .drain()
+            .iter()
+            .filter_map(|frame| Datagram::read(frame))
+            .filter(|datagram| datagram.source.port() == PORT)
+            .map(|datagram| datagram.destination)
+            .collect();
+        assert!(
+            asked_from.iter().any(|&address| printed.contains(&(client.prints)(address))),
+            "{words:?} ({}) was answered at {asked_from:?} and printed:\n{printed}",
+            output.status
+        );
+    }
+    let counters = server.stop();
+    assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
+    assert_eq!(counters.get("sockets", "received"), 0, "{}", counters.log);
+}
+
+/// `xstun probe` prints the mapped address, and `--json` names it.
+fn probe(lab: &Lab, source: SocketAddr, server: SocketAddr) {
+    for more in [&[][..], &["--fingerprint"], &["--classic"]] {
+        let (program, source_text, server_text) = (xstun(), source.to_string(), server.to_string());
+        let program = program.to_str().expect("a path in UTF-8");
+        let words = [&[program, "probe", &server_text, "--source", &source_text][..], more].concat();
+        let printed = lab.client.run(&words);
+        assert!(printed.contains(&source_text), "{words:?} printed {printed}");
+        let printed = lab.client.run(&[&words[..], &["--json"]].concat());
+        let printed: serde_json::Value = serde_json::from_str(&printed).expect("one JSON object");
+        assert_eq!(printed["mapped"], source_text, "{words:?} printed {printed}");
+    }
+}
+
+fn asks_by_probe_and_socket(mode: Mode) {
+    for queues in [1, 2] {
+        let lab = Lab::new(queues);
+        let link = lab.link();
+        let server = mode.serve(&lab, &[]);
+        for (client, server) in [
+            (IpAddr::from(link.client_v4), IpAddr::from(link.server_v4)),
+            (IpAddr::from(link.client_v6), IpAddr::from(link.server_v6)),
+        ] {
+            let server = SocketAddr::new(server, PORT);
+            probe(&lab, SocketAddr::new(client, 40_201), server);
+            // As many source ports as spread over the queues.
+            for _ in 0..32 {
+                let asker = Asker::new(&lab.client, SocketAddr::new(client, 0));
+                assert_eq!(asker.ask(server), asker.address(), "{mode:?}, {queues} queues");
+            }
+        }
+        let counters = server.stop();
+        assert!(counters.get(mode.path, "answered") >= 68, "{mode:?}:\n{}", counters.log);
+        assert!(counters.get(mode.path, "answered_classic") >= 4, "{mode:?}:\n{}", counters.log);
+        assert_eq!(counters.get(mode.other_path(), "received"), 0, "{mode:?}:\n{}", counters.log);
+        if mode.path == "af-xdp" {
+            for queue in 0..u64::from(queues) {
+                assert!(counters.queue(queue, "answered") > 0, "queue {queue}, {mode:?}:\n{}", counters.log);
+            }
+            assert!(counters.get("xdp", "redirect") >= 72, "{mode:?}:\n{}", counters.log);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn probe_and_socket_are_answered_on_every_queue_in_native_mode() {
+    asks_by_probe_and_socket(NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn probe_and_socket_are_answered_on_every_queue_in_generic_mode() {
+    asks_by_probe_and_socket(GENERIC);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn probe_and_socket_are_answered_over_sockets() {
+    asks_by_probe_and_socket(SOCKETS);
+}

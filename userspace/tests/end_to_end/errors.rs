@@ -1,0 +1,125 @@
+//! What cannot be served is refused in words that help, and leaves nothing attached.
+
+use crate::common::ask::Asker;
+use crate::common::lab::Lab;
+use crate::common::server::xstun;
+use crate::modes::{NATIVE, POWERLESS, SOCKETS};
+use std::net::{SocketAddr, UdpSocket};
+
+const USAGE: i32 = 2;
+const SYSTEM: i32 = 1;
+
+/// Runs `xstun serve`, which has to refuse with this exit code and to name all of `words`.
+fn refused(lab: &Lab, prefix: &[&str], flags: &[&str], code: i32, words: &[&str]) {
+    let program = xstun();
+    let program = program.to_str().expect("a path in UTF-8");
+    let command = [prefix, &[program, "serve"], flags].concat();
+    let output = lab.server.output(&command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let asked = flags.join(" ");
+    assert_eq!(output.status.code(), Some(code), "{asked}: {} and said: {said}", output.status);
+    for word in words {
+        assert!(said.contains(word), "{asked}: does not name {word:?}, but said: {said}");
+    }
+    assert!(!said.contains("panicked"), "{asked}: {said}");
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn bad_flags_are_refused_by_name() {
+    let lab = Lab::new(2);
+    let interface = lab.link().server_interface.as_str();
+    for (flags, code, words) in [
+        (&["--interface", "nosuch0"][..], USAGE, &["--interface", "nosuch0"][..]),
+        (&["--interface", ""], USAGE, &["--interface"]),
+        (&["--interface", "a-name-longer-than-any-interface"], USAGE, &["--interface"]),
+        (&["--listen", "nonsense"], USAGE, &["--listen", "nonsense"]),
+        (&["--listen", "10.77.0.1"], USAGE, &["--listen", "10.77.0.1"]),
+        (&["--listen", "10.77.0.1:99999"], USAGE, &["--listen"]),
+        (&["--listen", "10.77.0.1:0"], USAGE, &["--listen"]),
+        (&["--listen", "10.77.0.200:3478"], SYSTEM, &["--listen", "10.77.0.200:3478"]),
+        (&["--interface", interface, "--queues", "3"], USAGE, &["--queues", "3", "2", interface]),
+        (&["--interface", interface, "--queues", "0"], USAGE, &["--queues"]),
+        (&["--interface", interface, "--cores", "4096"], USAGE, &["--cores", "4096"]),
+        (&["--interface", interface, "--cores", "3-1"], USAGE, &["--cores", "3-1"]),
+        (&["--interface", interface, "--cores", "first"], USAGE, &["--cores", "first"]),
+        (&["--interface", interface, "--cores", ""], USAGE, &["--cores"]),
+        (&["--datapath", "af-xdp"], USAGE, &["--datapath", "--interface"]),
+        (&["--datapath", "dpdk"], USAGE, &["--datapath", "dpdk"]),
+        (&["--log-level", "loud"], USAGE, &["--log-level", "loud"]),
+        (&["--no-such-flag"], USAGE, &["--no-such-flag"]),
+        (
+            &["--interface", interface, "--datapath", "af-xdp", "--bind-mode", "zero-copy"],
+            SYSTEM,
+            &["--bind-mode", interface],
+        ),
+        (
+            &["--interface", "lo", "--datapath", "af-xdp", "--xdp-mode", "native"],
+            SYSTEM,
+            &["--datapath", "lo"],
+        ),
+    ] {
+        refused(&lab, &[], flags, code, words);
+        assert!(!lab.server.has_xdp(interface), "{flags:?} left a program");
+        assert!(!lab.server.has_xdp("lo"), "{flags:?} left a program on lo");
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_port_in_use_is_refused() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    let _other = lab.server.enter(|| UdpSocket::bind("0.0.0.0:3478")).unwrap();
+    for datapath in ["socket", "af-xdp", "auto"] {
+        let flags = ["--interface", &link.server_interface, "--datapath", datapath];
+        refused(&lab, &[], &flags, SYSTEM, &["3478", "--listen", "in use"]);
+        assert!(!lab.server.has_xdp(&link.server_interface), "{datapath} left a program");
+    }
+}
+
+/// Another server must not share the port unseen: it would take half of the requests.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_second_server_on_the_same_port_is_refused() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    let server = SOCKETS.serve(&lab, &[]);
+    let flags = ["--interface", &link.server_interface, "--datapath", "socket"];
+    refused(&lab, &[], &flags, SYSTEM, &["3478", "--listen", "in use"]);
+    let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
+    assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 3478)), asker.address());
+    server.stop();
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn another_program_on_the_interface_is_left_in_place() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    let server = NATIVE.serve(&lab, &[]);
+    for mode in ["native", "generic"] {
+        let flags = ["--interface", &link.server_interface, "--datapath", "af-xdp", "--xdp-mode", mode];
+        let flags = [&flags[..], &["--listen", "0.0.0.0:5349"]].concat();
+        refused(&lab, &[], &flags, SYSTEM, &["--interface", &link.server_interface, "already"]);
+        assert!(lab.server.has_xdp(&link.server_interface));
+    }
+    let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
+    assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 3478)), asker.address());
+    let counters = server.stop();
+    assert!(counters.get("af-xdp", "answered") > 0, "{}", counters.log);
+}
+
+/// Without capabilities there is no XDP, and what a person forgot to grant is not stepped over in
+/// silence.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn missing_permission_is_refused() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    for datapath in ["af-xdp", "auto"] {
+        let flags = ["--interface", &link.server_interface, "--datapath", datapath];
+        refused(&lab, &POWERLESS, &flags, SYSTEM, &["not permitted", "CAP_BPF", "--datapath socket"]);
+        assert!(!lab.server.has_xdp(&link.server_interface));
+    }
+}

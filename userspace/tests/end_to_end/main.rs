@@ -1,0 +1,15 @@
+//! The server as a stranger meets it: over a veth pair, between two network namespaces, asked by raw
+//! frames, by plain sockets and by other people's clients.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod addresses;
+mod clients;
+mod errors;
+mod frames;
+mod laboratory;
+mod lifecycle;
+mod modes;
+mod passing;

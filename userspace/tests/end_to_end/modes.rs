@@ -1,0 +1,52 @@
+//! The rungs of the ladder that every machine has, pinned.
+
+use crate::common::lab::Lab;
+use crate::common::server::Server;
+
+/// A pinned way to serve.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    flags: &'static [&'static str],
+    /// What the server's log and counters call the path of plain requests.
+    pub(crate) path: &'static str,
+    xdp_mode: Option<&'static str>,
+}
+
+/// AF_XDP, with the XDP program in the driver.
+pub(crate) const NATIVE: Mode = Mode {
+    flags: &["--datapath", "af-xdp", "--xdp-mode", "native"],
+    path: "af-xdp",
+    xdp_mode: Some("native"),
+};
+
+/// AF_XDP, with the XDP program in the kernel's generic hook.
+pub(crate) const GENERIC: Mode = Mode {
+    flags: &["--datapath", "af-xdp", "--xdp-mode", "generic"],
+    path: "af-xdp",
+    xdp_mode: Some("generic"),
+};
+
+/// Ordinary sockets alone.
+pub(crate) const SOCKETS: Mode = Mode { flags: &["--datapath", "socket"], path: "sockets", xdp_mode: None };
+
+/// What goes before a command that shall be root in name only: without any capability.
+pub(crate) const POWERLESS: [&str; 5] = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
+
+impl Mode {
+    /// Serves on the lab's first link, and checks that the server says what it was told to do.
+    pub(crate) fn serve(self, lab: &Lab, more: &[&str]) -> Server {
+        let interface = &lab.link().server_interface;
+        let server = Server::start(&lab.server, &[&["--interface", interface], self.flags, more].concat());
+        if let Some(xdp_mode) = self.xdp_mode {
+            let line = server.serving_on(interface);
+            assert_eq!((&line["path"], &line["xdp_mode"]), (&self.path.into(), &xdp_mode.into()), "{line}");
+        }
+        assert_eq!(lab.server.has_xdp(interface), self.xdp_mode.is_some(), "an XDP program is attached");
+        server
+    }
+
+    /// The path that must not have answered a plain request.
+    pub(crate) fn other_path(self) -> &'static str {
+        if self.path == "af-xdp" { "sockets" } else { "af-xdp" }
+    }
+}

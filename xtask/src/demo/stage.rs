@@ -1,0 +1,91 @@
+//! Two network namespaces joined by a veth pair with two queues.
+
+use crate::netns::Namespace;
+use crate::run::{ask, exec};
+use anyhow::Result;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::process::Command;
+
+/// Start of the namespaces' names. The number of the process follows, by which a later run knows
+/// what was left behind.
+pub(super) const PREFIX: &str = "xstun-demo-";
+/// The server's end of the pair.
+pub(super) const INTERFACE: &str = "xs-server";
+/// The server's address over IPv4.
+pub(super) const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
+/// The client's address over IPv4.
+pub(super) const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
+/// The server's address over IPv6.
+pub(super) const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1));
+/// The client's address over IPv6.
+pub(super) const CLIENT_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
+/// The one port that clients get while [`Stage::pin_ports`] holds.
+pub(super) const CLIENT_PORT: u16 = 40_000;
+
+const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// The namespaces; both go when it is dropped, and the pair with them.
+pub(super) struct Stage {
+    pub(super) server: Namespace,
+    pub(super) client: Namespace,
+    /// Whether this kernel has IPv6.
+    pub(super) ipv6: bool,
+}
+
+impl Stage {
+    pub(super) fn build() -> Result<Self> {
+        let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
+        let stage = Stage {
+            server: Namespace::create(PREFIX, "server")?,
+            client: Namespace::create(PREFIX, "client")?,
+            ipv6,
+        };
+        let (server, client) = (stage.server.name(), stage.client.name());
+        // Made inside the namespaces at once: the machine's own never sees either end.
+        let pair = format!(
+            "link add {INTERFACE} netns {server} numrxqueues 2 numtxqueues 2 type veth \
+             peer name xs-client netns {client} numrxqueues 2 numtxqueues 2"
+        );
+        exec(Command::new("ip").args(pair.split_whitespace()))?;
+        let ends = [
+            (&stage.server, INTERFACE, SERVER_V4, SERVER_V6),
+            (&stage.client, "xs-client", CLIENT_V4, CLIENT_V6),
+        ];
+        for (namespace, interface, v4, v6) in ends {
+            namespace.ip(&format!("address add {v4}/24 dev {interface}"))?;
+            if ipv6 {
+                // Without duplicate address detection, which would hold the address back for seconds.
+                namespace.ip(&format!("address add {v6}/64 dev {interface} nodad"))?;
+            }
+            namespace.ip(&format!("link set {interface} up"))?;
+        }
+        Ok(stage)
+    }
+
+    /// Leaves the client's kernel one port to choose, so that every client's true port is known
+    /// without asking the client. The guard gives the others back. Nothing where `/proc/sys` cannot
+    /// be written, as in some containers.
+    pub(super) fn pin_ports(&self) -> Option<PinnedPorts<'_>> {
+        let range = ask(self.client.command("cat").arg(PORT_RANGE))?;
+        let pinned = PinnedPorts { namespace: &self.client, range };
+        write_range(&self.client, &format!("{CLIENT_PORT} {CLIENT_PORT}")).then_some(pinned)
+    }
+}
+
+/// Gives the client's kernel its choice of ports back.
+pub(super) struct PinnedPorts<'a> {
+    namespace: &'a Namespace,
+    range: String,
+}
+
+impl Drop for PinnedPorts<'_> {
+    fn drop(&mut self) {
+        write_range(self.namespace, self.range.trim());
+    }
+}
+
+fn write_range(namespace: &Namespace, range: &str) -> bool {
+    let script = format!("echo '{range}' > {PORT_RANGE}");
+    ask(namespace.command("sh").args(["-c", &script])).is_some()
+}
