@@ -23,6 +23,7 @@ const SERVING: &[&str] = &[
     "error",
     "frame",
     "interface",
+    "kernel",
     "outcome",
     "served",
     "stats",
@@ -30,10 +31,11 @@ const SERVING: &[&str] = &[
     "stun",
 ];
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     rule("outcome", &[]),
     rule("error", &[]),
     rule("stop", &[]),
+    rule("kernel", &[]),
     rule("cli", &[]),
     rule("served", &[]),
     rule("stats", &["outcome"]),
@@ -63,7 +65,7 @@ const RULES: [Rule; 19] = [
     ),
     rule("client", &["cli", "error", "outcome", "stop", "stun"]),
     rule("client::load", &["cli", "datapath::socket", "error", "outcome", "stop", "stun"]),
-    rule("doctor", &["cli", "datapath", "error", "interface"]),
+    rule("doctor", &["cli", "datapath", "error", "interface", "kernel"]),
 ];
 
 /// Modules over memory alone, that know no sockets, clocks, threads or logs.
