@@ -34,7 +34,7 @@ pub struct ServeArgs {
     #[arg(short, long = "interface", value_name = "IF")]
     pub interfaces: Vec<String>,
 
-    /// Address and port to answer on (repeatable) [default: 0.0.0.0:3478 and [::]:3478, which mean
+    /// Address and port to answer on (repeatable) [default: `0.0.0.0:3478` and `[::]:3478`:
     /// every address of the interfaces]
     #[arg(short, long, value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,

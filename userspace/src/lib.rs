@@ -1,5 +1,6 @@
 //! A STUN server (RFC 8489, Binding only) that answers over AF_XDP, and over sockets where XDP is
 //! not to be had. `docs/architecture.md` is the map.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod answer;
 pub mod cli;

@@ -1,22 +1,22 @@
 //! The `xstun` program: parses, runs, and is the only place that prints an error and picks an exit
 //! code.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 use clap::Parser as _;
 use std::process::ExitCode;
 use xstun::cli::{Cli, Command, ServeArgs};
-use xstun::client;
 use xstun::config::Config;
 use xstun::control;
 use xstun::datapath;
-use xstun::doctor;
 use xstun::error::Result;
+use xstun::{client, doctor};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve(&args).map(|()| ExitCode::SUCCESS),
-        Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
         Command::Probe(args) => client::probe::run(&args),
         Command::Load(args) => client::load::run(&args),
+        Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("xstun: {failure}");

@@ -7,8 +7,9 @@ mod reply;
 mod request;
 
 use crate::outcome::Outcome;
+use attributes::Unknown;
 use core::net::SocketAddr;
-use request::{Dialect, Request};
+use request::{Dialect, HEADER, Request};
 
 /// What the operator chose where the RFCs leave room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,20 +63,32 @@ pub fn respond(buffer: &mut [u8], length: usize, source: &SocketAddr, policy: &P
         Ok(request) => request,
         Err(outcome) => return Answer::silence(outcome),
     };
+    if request.has_unknown {
+        return reject(buffer, &request);
+    }
     let Some(room) = buffer.first_chunk_mut::<REPLY_ROOM>() else {
         return Answer::silence(Outcome::NoRoom);
     };
-    if !request.unknown.is_empty() {
-        return Answer {
-            outcome: Outcome::UnknownAttribute,
-            length: reply::unknown_attribute(room, &request),
-        };
-    }
     let outcome = match request.dialect {
         Dialect::Cookie => Outcome::Answered,
         Dialect::Classic => Outcome::AnsweredClassic,
     };
     Answer { outcome, length: reply::success(room, &request, source) }
+}
+
+/// Answers a request with attributes that had to be understood and are not.
+#[cold]
+fn reject(buffer: &mut [u8], request: &Request) -> Answer {
+    // The reply stands where they do, so they are gathered before it is written.
+    let attributes = buffer.get(HEADER..request.length).unwrap_or_default();
+    let unknown = Unknown::of(attributes, request.dialect);
+    match buffer.first_chunk_mut::<REPLY_ROOM>() {
+        Some(room) => Answer {
+            outcome: Outcome::UnknownAttribute,
+            length: reply::unknown_attribute(room, request, unknown.types()),
+        },
+        None => Answer::silence(Outcome::NoRoom),
+    }
 }
 
 #[cfg(test)]

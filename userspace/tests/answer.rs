@@ -1,4 +1,5 @@
 //! Frame in, frame out, judged by a builder and parser that share no code with it.
+#![allow(clippy::unwrap_used, reason = "what cannot be parsed or built is a failed test")]
 
 #[path = "common/frames.rs"]
 mod frames;

@@ -1,4 +1,5 @@
 //! The core against `stun_codec`: where they agree, and each place where they do not.
+#![allow(clippy::unwrap_used, reason = "what cannot be parsed or built is a failed test")]
 
 #[path = "common/messages.rs"]
 mod messages;

@@ -1,4 +1,5 @@
 //! What holds of the core whatever it is asked.
+#![allow(clippy::unwrap_used, reason = "what cannot be parsed or built is a failed test")]
 
 #[path = "common/messages.rs"]
 mod messages;

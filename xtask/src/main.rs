@@ -1,5 +1,6 @@
 //! Developer verbs of xstun. Each verb is one file; what verbs share stands in [`mod@run`],
 //! [`workspace`] and [`netns`].
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod bpf;
 mod build;

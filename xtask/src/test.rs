@@ -18,8 +18,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let root = rustix::process::geteuid().is_root();
     let needs = if root { Needs::TEST } else { Needs::TEST_WITHOUT_ROOT };
     let ready = phase("set-up", || setup::run(workspace, needs))?;
-    phase("lint", || lint::check(workspace))?;
+    // First, since all that is compiled after it embeds it.
     phase("eBPF object", || build::ebpf(workspace, &ready))?;
+    phase("lint", || lint::check(workspace))?;
     phase("xstun, release", || build::program(workspace, false))?;
     let before = root.then(Before::take).transpose()?;
     phase("unit, property and documentation tests", || exec(cargo_test(workspace).arg("--workspace")))?;

@@ -42,9 +42,7 @@ mod tests {
     const LO: u32 = 1;
 
     fn interface() -> Interface {
-        let mut interface = Interface::default();
-        interface.index = ETH;
-        interface
+        Interface { index: ETH, ..Interface::default() }
     }
 
     fn address(ifindex: u32, ip: &str, prefix: u8) -> Address {

@@ -32,18 +32,41 @@ pub fn check(frame: &[u8], served: &Served) -> Result<Request, Outcome> {
     if frame.get(field::MAC).is_none_or(|first| first & field::GROUP_BIT != 0) {
         return Err(Outcome::GroupSourceMac);
     }
-    let (ip, addresses) = match datagram.version {
-        Version::V4 => ipv4(frame, datagram.ip)?,
-        Version::V6 => ipv6(frame, datagram.ip)?,
-    };
     let udp = frame.get(datagram.udp..datagram.udp + datagram.udp_length).ok_or(Outcome::BadFrame)?;
-    let &[s0, s1, ..] = udp else { return Err(Outcome::BadFrame) };
-    let source = SocketAddr::new(ip, u16::from_be_bytes([s0, s1]));
-    let unfinished_checksum = udp_checksum(udp, datagram.version, addresses)?;
-    if is_nobodys(&ip) || served.refuses_source(&ip) {
+    let (header, _) = udp.split_first_chunk::<{ field::UDP_HEADER }>().ok_or(Outcome::BadFrame)?;
+    let &[s0, s1, _, _, _, _, c0, c1] = header;
+    let port = u16::from_be_bytes([s0, s1]);
+    let checksum = u16::from_ne_bytes([c0, c1]);
+    let (source, addresses, unfinished_checksum) = match datagram.version {
+        Version::V4 => {
+            let (ip, addresses) = ipv4(frame, datagram.ip)?;
+            // RFC 768: with 0 there the sender computed none.
+            let unfinished = checksum != 0 && udp_checksum(udp, checksum, addresses)?;
+            // "This network" and loopback (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
+            let [first, ..] = ip.octets();
+            if first == 0 || first == 127 || first >= 224 {
+                return Err(Outcome::BadSource);
+            }
+            (SocketAddr::new(IpAddr::V4(ip), port), addresses, unfinished)
+        }
+        Version::V6 => {
+            let (ip, addresses) = ipv6(frame, datagram.ip)?;
+            // RFC 8200 §8.1: IPv6 has no checksum of its own, so one here is required.
+            if checksum == 0 {
+                return Err(Outcome::NoUdpChecksum);
+            }
+            let unfinished = udp_checksum(udp, checksum, addresses)?;
+            // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
+            if ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || ip.to_ipv4_mapped().is_some() {
+                return Err(Outcome::BadSource);
+            }
+            (SocketAddr::new(IpAddr::V6(ip), port), addresses, unfinished)
+        }
+    };
+    if served.refuses_source(&source.ip()) {
         return Err(Outcome::BadSource);
     }
-    if source.port() == 0 {
+    if port == 0 {
         return Err(Outcome::SourcePortZero);
     }
     Ok(Request {
@@ -67,7 +90,7 @@ fn outcome(verdict: Verdict) -> Outcome {
 
 /// Source address, and the sum of both addresses, of a header whose checksum is right.
 #[inline(always)]
-fn ipv4(frame: &[u8], offset: usize) -> Result<(IpAddr, Sum), Outcome> {
+fn ipv4(frame: &[u8], offset: usize) -> Result<(Ipv4Addr, Sum), Outcome> {
     let header: &[u8; field::IPV4_HEADER] =
         frame.get(offset..).and_then(<[u8]>::first_chunk).ok_or(Outcome::BadFrame)?;
     let (before, addresses) = header.split_at(field::IPV4_ADDRESSES);
@@ -76,50 +99,29 @@ fn ipv4(frame: &[u8], offset: usize) -> Result<(IpAddr, Sum), Outcome> {
         return Err(Outcome::BadIpChecksum);
     }
     let &[.., s0, s1, s2, s3, _, _, _, _] = header;
-    Ok((IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3)), sum))
+    Ok((Ipv4Addr::new(s0, s1, s2, s3), sum))
 }
 
 /// Source address, and the sum of both addresses.
 #[inline(always)]
-fn ipv6(frame: &[u8], offset: usize) -> Result<(IpAddr, Sum), Outcome> {
+fn ipv6(frame: &[u8], offset: usize) -> Result<(Ipv6Addr, Sum), Outcome> {
     let header: &[u8; field::IPV6_HEADER] =
         frame.get(offset..).and_then(<[u8]>::first_chunk).ok_or(Outcome::BadFrame)?;
     let (_, addresses) = header.split_at(field::IPV6_ADDRESSES);
     let source: &[u8; 16] = addresses.first_chunk().ok_or(Outcome::BadFrame)?;
-    Ok((IpAddr::V6(Ipv6Addr::from(*source)), Sum::default().bytes(addresses)))
+    Ok((Ipv6Addr::from(*source), Sum::default().bytes(addresses)))
 }
 
 /// Whether the checksum of `udp` is only begun; one that is wrong is an error.
 #[inline(always)]
-fn udp_checksum(udp: &[u8], version: Version, addresses: Sum) -> Result<bool, Outcome> {
-    let &[_, _, _, _, _, _, c0, c1, ..] = udp else { return Err(Outcome::BadFrame) };
-    // No frame is longer than 65,535 bytes here: classify saw the length in a field of 16 bits.
+fn udp_checksum(udp: &[u8], checksum: u16, addresses: Sum) -> Result<bool, Outcome> {
+    // classify took this length from a field of 16 bits.
     let pseudo_header = addresses.number(field::PROTOCOL_UDP).number(udp.len() as u16);
-    if pseudo_header.bytes(udp).is_right() && [c0, c1] != [0; 2] {
-        return Ok(false);
-    }
-    match (version, [c0, c1]) {
-        // RFC 768: the sender computed none.
-        (Version::V4, [0, 0]) => Ok(false),
-        // RFC 8200 §8.1: IPv6 has no checksum of its own, so one here is required.
-        (Version::V6, [0, 0]) => Err(Outcome::NoUdpChecksum),
-        (_, checksum) if checksum == pseudo_header.folded() => Ok(true),
-        _ => Err(Outcome::BadUdpChecksum),
-    }
-}
-
-/// Whether no host can be reached at this address, or many: an answer there only harms.
-#[inline(always)]
-fn is_nobodys(source: &IpAddr) -> bool {
-    match source {
-        IpAddr::V4(ip) => {
-            // "This network" and loopback (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
-            let [first, ..] = ip.octets();
-            first == 0 || first == 127 || first >= 224
-        }
-        // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
-        IpAddr::V6(ip) => {
-            ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || ip.to_ipv4_mapped().is_some()
-        }
+    if pseudo_header.bytes(udp).is_right() {
+        Ok(false)
+    } else if checksum == pseudo_header.folded() {
+        Ok(true)
+    } else {
+        Err(Outcome::BadUdpChecksum)
     }
 }

@@ -53,7 +53,7 @@ fn ipv4(header: &mut [u8; field::IPV4_HEADER], addresses: Sum, udp_length: u16) 
     header[4..6].copy_from_slice(&[0; 2]);
     header[6..8].copy_from_slice(&IPV4_DONT_FRAGMENT.to_be_bytes());
     header[8..10].copy_from_slice(&IPV4_HOPS_AND_PROTOCOL.to_be_bytes());
-    header[10..12].copy_from_slice(&checksum);
+    header[10..12].copy_from_slice(&checksum.to_ne_bytes());
     header[12..16].copy_from_slice(&destination);
     header[16..20].copy_from_slice(&source);
     Some(())
@@ -72,18 +72,17 @@ fn ipv6(header: &mut [u8; field::IPV6_HEADER], udp_length: u16) {
 #[inline(always)]
 fn turn_udp(udp: &mut [u8], addresses: Sum, udp_length: u16) -> Option<()> {
     let (header, payload) = udp.split_first_chunk_mut::<{ field::UDP_HEADER }>()?;
-    let [s0, s1, d0, d1, ..] = *header;
-    let [l0, l1] = udp_length.to_be_bytes();
-    let checksum = addresses
-        .number(field::PROTOCOL_UDP)
-        // Once in the pseudo header, once in the header.
-        .number(udp_length)
-        .bytes(&[s0, s1, d0, d1])
-        .number(udp_length)
-        .bytes(payload)
-        .checksum();
-    // RFC 768: zero would say that there is no checksum; its other form says the same to a receiver.
-    let [c0, c1] = if checksum == [0; 2] { [0xff; 2] } else { checksum };
-    *header = [d0, d1, s0, s1, l0, l1, c0, c1];
+    let &mut [s0, s1, d0, d1, ..] = header;
+    let ports = [d0, d1, s0, s1];
+    // The length counts in the pseudo header and in the header.
+    let sum = addresses.number(field::PROTOCOL_UDP).number(udp_length).word(ports).number(udp_length);
+    let checksum = match sum.bytes(payload).checksum() {
+        // RFC 768: zero would say that there is no checksum; its other form says the same to a receiver.
+        0 => 0xffff,
+        checksum => checksum,
+    };
+    header[0..4].copy_from_slice(&ports);
+    header[4..6].copy_from_slice(&udp_length.to_be_bytes());
+    header[6..8].copy_from_slice(&checksum.to_ne_bytes());
     Some(())
 }

@@ -76,13 +76,6 @@ const KNOWN_BITS: u64 = {
     bits
 };
 
-/// What matters of a request's attributes.
-pub(super) struct Attributes {
-    pub(super) unknown: Unknown,
-    /// Value of a FINGERPRINT, which is then the last attribute.
-    pub(super) fingerprint: Option<u32>,
-}
-
 /// Unknown comprehension-required types, each once, in the order in which they came; beyond
 /// [`MAX_UNKNOWN`] they are not kept.
 #[derive(Default)]
@@ -92,16 +85,19 @@ pub(super) struct Unknown {
 }
 
 impl Unknown {
-    #[inline(always)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+    /// Those of a request that was walked over before.
+    #[cold]
+    pub(super) fn of(attributes: &[u8], dialect: Dialect) -> Self {
+        let mut unknown = Unknown::default();
+        // A fault would have silenced the reply before this.
+        let _ = walk(attributes, dialect, |kind| unknown.add(kind));
+        unknown
     }
 
     pub(super) fn types(&self) -> &[u16] {
         self.types.get(..self.count).unwrap_or(&self.types)
     }
 
-    #[cold]
     fn add(&mut self, unknown: u16) {
         if !self.types().contains(&unknown)
             && let Some(slot) = self.types.get_mut(self.count)
@@ -112,7 +108,9 @@ impl Unknown {
     }
 }
 
-/// Walks over every attribute of the message, so that a fault anywhere in it silences the reply.
+/// Walks over every attribute of the message, so that a fault anywhere in it silences the reply. Calls
+/// `unknown` with the type of each attribute that had to be understood and is not, and gives the value
+/// of the FINGERPRINT, if there is one.
 ///
 /// Of a repeated CHANGE-REQUEST the first counts (RFC 8489 §14), and after MESSAGE-INTEGRITY or
 /// MESSAGE-INTEGRITY-SHA256 only a FINGERPRINT still has meaning (RFC 8489 §9, §14.5, §14.6). A classic
@@ -121,8 +119,12 @@ impl Unknown {
 /// # Errors
 /// The fault that was met first.
 #[inline(always)]
-pub(super) fn walk(attributes: &[u8], dialect: Dialect) -> Result<Attributes, Outcome> {
-    let mut met = Attributes { unknown: Unknown::default(), fingerprint: None };
+pub(super) fn walk(
+    attributes: &[u8],
+    dialect: Dialect,
+    mut unknown: impl FnMut(u16),
+) -> Result<Option<u32>, Outcome> {
+    let mut print = None;
     let mut rest = attributes;
     let mut after_integrity = false;
     let mut changes = false;
@@ -135,21 +137,21 @@ pub(super) fn walk(attributes: &[u8], dialect: Dialect) -> Result<Attributes, Ou
         };
         rest = behind;
         if kind == FINGERPRINT && dialect == Dialect::Cookie {
-            met.fingerprint = Some(fingerprint(value, length, rest)?);
+            print = Some(fingerprint(value, length, rest)?);
         } else if kind >= OPTIONAL || after_integrity {
             continue;
         } else if kind == CHANGE_REQUEST {
             if !changes && asks_for_change(value, length)? {
-                met.unknown.add(kind);
+                unknown(kind);
             }
             changes = true;
         } else if kind == MESSAGE_INTEGRITY || kind == MESSAGE_INTEGRITY_SHA256 {
             after_integrity = true;
         } else if !is_known(kind) {
-            met.unknown.add(kind);
+            unknown(kind);
         }
     }
-    Ok(met)
+    Ok(print)
 }
 
 /// Value of a FINGERPRINT, which must be the last attribute (RFC 8489 §14.7).

@@ -39,12 +39,12 @@ pub(super) fn success(room: &mut Room, request: &Request, source: &SocketAddr) -
         Dialect::Cookie => XOR_MAPPED_ADDRESS,
         Dialect::Classic => MAPPED_ADDRESS,
     };
-    let end = match source.ip().to_canonical() {
+    match source.ip().to_canonical() {
         IpAddr::V4(ip) => {
             put(room, HEADER, head(kind, ADDRESS_IPV4 - 4));
             put(room, HEADER + 4, family_and_port(FAMILY_IPV4, port));
             put(room, HEADER + 8, (ip.to_bits() ^ cookie).to_be_bytes());
-            HEADER + ADDRESS_IPV4
+            finish(room, request, BINDING_SUCCESS, HEADER + ADDRESS_IPV4)
         }
         IpAddr::V6(ip) => {
             let [a0, a1, a2, a3] = words(ip.octets());
@@ -54,23 +54,21 @@ pub(super) fn success(room: &mut Room, request: &Request, source: &SocketAddr) -
             put(room, HEADER + 12, (a1 ^ id[0]).to_be_bytes());
             put(room, HEADER + 16, (a2 ^ id[1]).to_be_bytes());
             put(room, HEADER + 20, (a3 ^ id[2]).to_be_bytes());
-            HEADER + ADDRESS_IPV6
+            finish(room, request, BINDING_SUCCESS, HEADER + ADDRESS_IPV6)
         }
-    };
-    finish(room, request, BINDING_SUCCESS, end)
+    }
 }
 
-/// Writes a 420 error response (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10) and gives its length. It
-/// names as many types as keep it no longer than the request, and the reason only if there is room
-/// after that.
+/// Writes a 420 error response (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10) and gives its length. Of the
+/// `unknown` types it names as many as keep it no longer than the request, and it tells the reason only
+/// if there is room after that.
 #[cold]
-pub(super) fn unknown_attribute(room: &mut Room, request: &Request) -> usize {
+pub(super) fn unknown_attribute(room: &mut Room, request: &Request, unknown: &[u16]) -> usize {
     let fingerprint = if request.fingerprint.is_some() { FINGERPRINT_LENGTH } else { 0 };
     let frugal = HEADER + 4 + CODE_UNKNOWN_ATTRIBUTE.len() + 4 + fingerprint;
     // Two types take the room of one, so there is always room for them.
     let fitting = (request.length.saturating_sub(frugal) / 2).max(2);
-    let all = request.unknown.types();
-    let types = all.get(..fitting).unwrap_or(all);
+    let types = unknown.get(..fitting).unwrap_or(unknown);
     let list = (types.len() * 2).next_multiple_of(4);
     let (reason, reason_length): (&[u8], usize) = match request.dialect {
         _ if frugal + list + REASON.len() > request.length => (&[], 0),
@@ -103,10 +101,11 @@ fn finish(room: &mut Room, request: &Request, message_type: u16, end: usize) -> 
         put(room, 0, head(message_type, end - HEADER));
         return end;
     };
+    let &mut [t0, t1, l0, l1, ..] = room;
     let start = head(message_type, end + FINGERPRINT_LENGTH - HEADER);
     put(room, 0, start);
     let body = room.get(HEADER..end).unwrap_or_default();
-    let crc = header.with_start(request.start, start).update(body).finish();
+    let crc = header.with_start([t0, t1, l0, l1], start).update(body).finish();
     let end = append(room, end, &head(FINGERPRINT, FINGERPRINT_LENGTH - 4));
     append(room, end, &(crc ^ FINGERPRINT_XOR).to_be_bytes())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Policy,
-    attributes::{self, Unknown},
+    attributes::{self, FINGERPRINT_LENGTH},
     crc::Crc,
 };
 use crate::outcome::Outcome;
@@ -34,12 +34,10 @@ pub(super) struct Request {
     /// Length of the message with its header.
     pub(super) length: usize,
     pub(super) dialect: Dialect,
-    /// Comprehension-required attributes that are not known here.
-    pub(super) unknown: Unknown,
+    /// Whether it has comprehension-required attributes that are not known here.
+    pub(super) has_unknown: bool,
     /// Where the request has a FINGERPRINT: the CRC over its header.
     pub(super) fingerprint: Option<Crc>,
-    /// Message type and length, as they stood.
-    pub(super) start: [u8; 4],
 }
 
 impl Request {
@@ -70,14 +68,36 @@ impl Request {
         } else {
             return Err(Outcome::NoCookie);
         };
-        let attributes = attributes::walk(body, dialect)?;
-        let fingerprint = match attributes.fingerprint {
-            Some(value) => Some(verify(header, body, value)?),
-            None => None,
+        let (has_unknown, fingerprint) = match *body {
+            [] => (false, None),
+            // A FINGERPRINT alone, as most who send one do, needs no walk.
+            [0x80, 0x28, 0, 4, v0, v1, v2, v3] if dialect == Dialect::Cookie => {
+                (false, Some(verify(header, &[], u32::from_be_bytes([v0, v1, v2, v3]))?))
+            }
+            _ => check_attributes(header, body, dialect)?,
         };
-        let start = [t0, t1, l0, l1];
-        Ok(Request { length: message.len(), dialect, unknown: attributes.unknown, fingerprint, start })
+        Ok(Request { length: message.len(), dialect, has_unknown, fingerprint })
     }
+}
+
+/// Whether there are unknown attributes, and the CRC over the header where there is a FINGERPRINT.
+///
+/// Apart from [`Request::parse`], so that a bare request does not pay for the registers that this needs.
+#[inline(never)]
+fn check_attributes(
+    header: &[u8; HEADER],
+    body: &[u8],
+    dialect: Dialect,
+) -> Result<(bool, Option<Crc>), Outcome> {
+    let mut has_unknown = false;
+    let fingerprint = match attributes::walk(body, dialect, |_| has_unknown = true)? {
+        Some(value) => {
+            let before = body.split_last_chunk::<FINGERPRINT_LENGTH>().map_or(body, |(before, _)| before);
+            Some(verify(header, before, value)?)
+        }
+        None => None,
+    };
+    Ok((has_unknown, fingerprint))
 }
 
 /// Why a well-formed message of this type gets nothing.
@@ -93,15 +113,12 @@ fn not_a_request(message_type: u16) -> Outcome {
     }
 }
 
-/// Checks the FINGERPRINT with which `body` ends, and gives the CRC over `header` (RFC 8489 §14.7).
+/// Checks the `value` of a FINGERPRINT over `header` and the attributes before it, and gives the CRC over
+/// `header` (RFC 8489 §14.7).
 #[inline(always)]
-fn verify(header: &[u8; HEADER], body: &[u8], value: u32) -> Result<Crc, Outcome> {
-    let before = body.len().saturating_sub(attributes::FINGERPRINT_LENGTH);
-    let Some(covered) = body.get(..before) else {
-        return Err(Outcome::BadFingerprint);
-    };
+fn verify(header: &[u8; HEADER], before: &[u8], value: u32) -> Result<Crc, Outcome> {
     let crc = Crc::new().update(header);
-    if crc.update(covered).finish() ^ FINGERPRINT_XOR == value {
+    if crc.update(before).finish() ^ FINGERPRINT_XOR == value {
         Ok(crc)
     } else {
         Err(Outcome::BadFingerprint)

@@ -23,6 +23,7 @@ const SERVING: &[&str] = &[
     "error",
     "frame",
     "interface",
+    "kernel",
     "outcome",
     "served",
     "stats",
@@ -30,9 +31,10 @@ const SERVING: &[&str] = &[
     "stun",
 ];
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     rule("outcome", &[]),
     rule("error", &[]),
+    rule("kernel", &[]),
     rule("stop", &[]),
     rule("cli", &[]),
     rule("served", &[]),
@@ -45,25 +47,11 @@ const RULES: [Rule; 19] = [
     rule("datapath", SERVING),
     Rule { module: "datapath::af_xdp", may: SERVING, never: &["datapath::socket"] },
     Rule { module: "datapath::socket", may: SERVING, never: &["datapath::af_xdp"] },
+    rule("control::log", &["cli"]),
     rule("control", &["config", "datapath", "error", "interface", "outcome", "served", "stats", "stop"]),
-    rule(
-        "serve",
-        &[
-            "config",
-            "control",
-            "datapath",
-            "error",
-            "interface",
-            "outcome",
-            "served",
-            "stats",
-            "stop",
-            "stun",
-        ],
-    ),
     rule("client", &["cli", "error", "outcome", "stop", "stun"]),
-    rule("client::load", &["cli", "datapath::socket", "error", "outcome", "stop", "stun"]),
-    rule("doctor", &["cli", "datapath", "error", "interface"]),
+    rule("client::load", &["cli", "client", "datapath::socket", "error", "outcome", "stop", "stun"]),
+    rule("doctor", &["cli", "datapath", "error", "interface", "kernel"]),
 ];
 
 /// Modules over memory alone, that know no sockets, clocks, threads or logs.

@@ -11,8 +11,9 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// Requests on their way at a time without `--rate`: a few batches in each direction.
-const WINDOW: u64 = 1024;
+/// Requests on their way at a time without `--rate`: a few batches, and no more than the receive buffer
+/// that any process may have (net.core.rmem_default) holds.
+const WINDOW: u64 = 256;
 /// Requests remembered without `--rate`; at a million a second, a quarter of a second.
 const REMEMBERED: usize = 1 << 18;
 /// Most requests remembered with `--rate`.

@@ -77,7 +77,7 @@ pub enum Sent {
 }
 
 impl Batch {
-    /// A batch for unconnected sockets that ask for the destination (see [`ask_destination`]).
+    /// A batch for unconnected sockets that ask for the destination (as those of [`super::bind_one`] do).
     pub fn new() -> Self {
         Batch::lay_out(true)
     }
