@@ -85,6 +85,7 @@ const PIECES: [Piece; 16] = [
         "libbpf, inside libxdp, reads ELF files with it",
     ),
     piece(Group::Host, "zlib1g-dev", "zlib-ng-compat-devel", &["/usr/include/zlib.h"], "libelf links to it"),
+    piece(Group::Host, "make", "make", &["make"], "libbpf, inside libxdp, is built with it"),
     piece(Group::Host, "m4", "m4", &["m4"], "libxdp's build generates its dispatcher with it"),
     piece(
         Group::Host,
