@@ -1,5 +1,9 @@
 //! The command line: a mirror of the flags, nothing decided here.
 
+mod stream;
+
+pub use stream::StreamArgs;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -78,6 +82,10 @@ pub struct ServeArgs {
     /// Form of the log on standard error
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+
+    /// TCP and TLS. Last, since its heading is for all that follows.
+    #[command(flatten)]
+    pub stream: StreamArgs,
 }
 
 /// `--datapath`.

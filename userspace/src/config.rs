@@ -1,5 +1,9 @@
 //! What `serve` runs on: the flags, checked against each other and against the machine's cores.
 
+mod stream;
+
+pub use stream::{STUNS_PORT, Stream, Tls};
+
 use crate::cli::ServeArgs;
 pub use crate::cli::{BindModeArg as BindMode, DatapathArg as Datapath, XdpModeArg as XdpMode};
 use crate::error::{Failure, Result};
@@ -33,6 +37,8 @@ pub struct Config {
     pub xdp_log: bool,
     /// The operator's policy.
     pub policy: Policy,
+    /// TCP and TLS.
+    pub stream: Stream,
 }
 
 /// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
@@ -70,9 +76,11 @@ impl Config {
                 "--bind-mode zero-copy cannot be had with --xdp-mode generic: only a driver can do it",
             ));
         }
+        let listen = listen(&args.listen)?;
         Ok(Config {
             interfaces: interfaces(&args.interfaces)?,
-            listen: listen(&args.listen)?,
+            stream: Stream::from_args(&args.stream, &listen)?,
+            listen,
             datapath: args.datapath,
             xdp_mode: args.xdp_mode,
             bind_mode: args.bind_mode,
@@ -107,13 +115,19 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
         let addresses = wildcards.map(|ip| SocketAddr::new(ip, STUN_PORT)).to_vec();
         return Ok(Listen { addresses, by_default: true });
     }
+    Ok(Listen { addresses: each_once("--listen", given, STUN_PORT)?, by_default: false })
+}
+
+/// Checks the addresses that were given with `flag`, whose port is usually `usual`: each can be
+/// listened on, and none covers another.
+fn each_once(flag: &str, given: &[SocketAddr], usual: u16) -> Result<Vec<SocketAddr>> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in given {
-        let wrong = |why: &str| Err(Failure::usage(format!("--listen {address} {why}")));
+        let wrong = |why: &str| Err(Failure::usage(format!("{flag} {address} {why}")));
         let ip = address.ip();
         let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
         if address.port() == 0 {
-            return wrong("has port 0: name the port that clients ask, usually 3478");
+            return wrong(&format!("has port 0: name the port that clients ask, usually {usual}"));
         }
         if ip.is_multicast() || broadcast {
             return wrong("is a group address: name an address of this host");
@@ -134,11 +148,11 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
                 && *other != address
         };
         if let Some(wildcard) = addresses.iter().find(covers) {
-            return Err(Failure::usage(format!("--listen {address} is part of --listen {wildcard} already"))
+            return Err(Failure::usage(format!("{flag} {address} is part of {flag} {wildcard} already"))
                 .remedy("leave one of them out"));
         }
     }
-    Ok(Listen { addresses, by_default: false })
+    Ok(addresses)
 }
 
 /// Reads a list like `0-3,6`.

@@ -1,6 +1,6 @@
 //! The socket path's threads: one a core, each with sockets of its own.
 
-use super::{BoundSocket, bind_one, run};
+use super::{BoundSocket, bind_one, is_missing_family, run};
 use crate::config::Listen;
 use crate::datapath::cores;
 use crate::error::{Failure, Result};
@@ -110,8 +110,4 @@ impl Drop for Service {
             }
         }
     }
-}
-
-fn is_missing_family(failure: &Failure) -> bool {
-    matches!(failure.errno(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
