@@ -101,7 +101,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             biased;
             read = stream.read(inbox.room()) => read,
             () = sleep_until(deadline) => return Ending::Idle,
-            () = stopping.ordered() => return Ending::Stopped,
+            () = stopping.last_call() => return Ending::Stopped,
         };
         match read {
             Ok(0) => return Ending::ByPeer,

@@ -4,7 +4,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// How long connections may go on answering what was received before the order.
+/// How long after the order a connection still listens: what its peer has sent before may not have
+/// been noticed yet.
+const LAST_CALL: Duration = Duration::from_millis(50);
+/// How long after the order a connection that goes on receiving goes on answering.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Gives the order. Dropping it gives the order too, without grace.
@@ -24,27 +27,36 @@ pub(super) fn channel() -> (Order, Stopping) {
 impl Order {
     /// Orders all to stop.
     pub(super) fn give(&self) {
-        self.0.send_replace(Some(Instant::now() + GRACE));
+        self.0.send_replace(Some(Instant::now()));
     }
 }
 
 impl Stopping {
     /// Waits until the order is given.
     pub(super) async fn ordered(&mut self) {
-        // An error is the end of the one who would give it.
-        let _ = self.0.wait_for(Option::is_some).await;
+        self.since(Duration::ZERO).await;
     }
 
-    /// Waits until the order is given and the grace is over.
+    /// Waits until a connection that receives nothing has to end.
+    pub(super) async fn last_call(&mut self) {
+        self.since(LAST_CALL).await;
+    }
+
+    /// Waits until every connection has to end.
     pub(super) async fn over(&mut self) {
-        let end = self.0.wait_for(Option::is_some).await.ok().and_then(|end| *end);
-        if let Some(end) = end {
-            sleep_until(end).await;
-        }
+        self.since(GRACE).await;
     }
 
-    /// Whether the order is given and the grace is over.
+    /// Whether every connection has to end.
     pub(super) fn is_over(&self) -> bool {
-        self.0.borrow().is_some_and(|end| end <= Instant::now())
+        self.0.borrow().is_some_and(|order| order.elapsed() >= GRACE)
+    }
+
+    async fn since(&mut self, time: Duration) {
+        // An error is the end of the one who would give the order.
+        let order = self.0.wait_for(Option::is_some).await.ok().and_then(|order| *order);
+        if let Some(order) = order {
+            sleep_until(order + time).await;
+        }
     }
 }
