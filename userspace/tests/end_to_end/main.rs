@@ -13,3 +13,4 @@ mod laboratory;
 mod lifecycle;
 mod modes;
 mod passing;
+mod streams;
