@@ -1,5 +1,6 @@
 //! What `serve` runs on: the flags, checked against each other and against the machine's cores.
 
+mod policy;
 mod stream;
 
 pub use stream::{STUNS_PORT, Stream, Tls};
@@ -47,8 +48,25 @@ pub struct Config {
 pub struct Listen {
     /// As given, each once; the two wildcards where nothing was given.
     pub addresses: Vec<SocketAddr>,
+    /// The flag that `addresses` come from, or would.
+    pub flag: &'static str,
     /// Nothing was given: an address family that the host does not have is then no error.
     pub by_default: bool,
+    /// What `--alternate-address` adds: of the four endpoints of NAT behaviour discovery (RFC 5780 §6)
+    /// those that `addresses` has not.
+    pub alternate: Vec<SocketAddr>,
+}
+
+impl Listen {
+    /// All addresses and ports that are answered on.
+    pub fn all(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.addresses.iter().chain(&self.alternate).copied()
+    }
+
+    /// The flag that one of them comes from.
+    pub fn flag(&self, address: &SocketAddr) -> &'static str {
+        if self.alternate.contains(address) { "--alternate-address" } else { self.flag }
+    }
 }
 
 impl Config {
@@ -76,10 +94,11 @@ impl Config {
                 "--bind-mode zero-copy cannot be had with --xdp-mode generic: only a driver can do it",
             ));
         }
-        let listen = listen(&args.listen)?;
+        let mut listen = listen(&args.listen)?;
+        let policy = policy::policy(args, &mut listen)?;
         Ok(Config {
-            interfaces: interfaces(&args.interfaces)?,
             stream: Stream::from_args(&args.stream, &listen)?,
+            interfaces: interfaces(&args.interfaces)?,
             listen,
             datapath: args.datapath,
             xdp_mode: args.xdp_mode,
@@ -91,7 +110,7 @@ impl Config {
             },
             busy_poll: args.busy_poll,
             xdp_log: args.xdp_log,
-            policy: Policy { classic: !args.no_classic, extras: None },
+            policy,
         })
     }
 }
@@ -113,9 +132,10 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
     if given.is_empty() {
         let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = wildcards.map(|ip| SocketAddr::new(ip, STUN_PORT)).to_vec();
-        return Ok(Listen { addresses, by_default: true });
+        return Ok(Listen { addresses, flag: "--listen", by_default: true, alternate: Vec::new() });
     }
-    Ok(Listen { addresses: each_once("--listen", given, STUN_PORT)?, by_default: false })
+    let addresses = each_once("--listen", given, STUN_PORT)?;
+    Ok(Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() })
 }
 
 /// Checks the addresses that were given with `flag`, whose port is usually `usual`: each can be

@@ -73,7 +73,7 @@ impl Stream {
             },
         };
         if let Some(tls) = tls.as_ref().filter(|_| !args.no_tcp) {
-            apart(&tls.listen.addresses, &listen.addresses)?;
+            apart(&tls.listen, listen)?;
         }
         Ok(Stream {
             tcp: !args.no_tcp,
@@ -88,7 +88,7 @@ impl Stream {
 fn tls_listen(given: &[SocketAddr], listen: &Listen) -> Result<Listen> {
     if !given.is_empty() {
         let addresses = each_once("--tls-listen", given, STUNS_PORT)?;
-        return Ok(Listen { addresses, by_default: false });
+        return Ok(Listen { addresses, flag: "--tls-listen", by_default: false, alternate: Vec::new() });
     }
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for mut address in listen.addresses.iter().copied() {
@@ -97,18 +97,19 @@ fn tls_listen(given: &[SocketAddr], listen: &Listen) -> Result<Listen> {
             addresses.push(address);
         }
     }
-    Ok(Listen { addresses, by_default: listen.by_default })
+    Ok(Listen { addresses, flag: "--tls-listen", by_default: listen.by_default, alternate: Vec::new() })
 }
 
 /// Checks that no port has to speak TLS and plain TCP at once.
-fn apart(tls: &[SocketAddr], tcp: &[SocketAddr]) -> Result<()> {
-    for one in tls {
-        let same = |other: &&SocketAddr| {
+fn apart(tls: &Listen, tcp: &Listen) -> Result<()> {
+    for one in &tls.addresses {
+        let same = |other: &SocketAddr| {
             let same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
             one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && same_ip
         };
-        if let Some(other) = tcp.iter().find(same) {
-            return Err(Failure::usage(format!("TLS on {one} and TCP on {other} (--listen) are one port"))
+        if let Some(other) = tcp.all().find(same) {
+            let flag = tcp.flag(&other);
+            return Err(Failure::usage(format!("TLS on {one} and TCP on {other} ({flag}) are one port"))
                 .remedy("choose another port with --tls-listen, or leave TCP out with --no-tcp"));
         }
     }

@@ -79,7 +79,12 @@ pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Vec<Vec<BoundSocket
 /// sentence that names `--listen`, with [`Failure::errno`]. A host without IPv6 gives EAFNOSUPPORT
 /// or EADDRNOTAVAIL.
 pub fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>> {
-    let refused = |error: io::Error| refusal(Transport::Udp, "--listen", address, error);
+    bind_named(address, workers, "--listen")
+}
+
+/// [`bind_one`] for an address that another flag asks for.
+fn bind_named(address: SocketAddr, workers: usize, flag: &str) -> Result<Vec<BoundSocket>> {
+    let refused = |error: io::Error| refusal(Transport::Udp, flag, address, error);
     let mut sockets: Vec<BoundSocket> = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = match sockets.first() {
@@ -138,8 +143,8 @@ fn refusal(transport: Transport, flag: &str, address: SocketAddr, error: io::Err
     let remedy = match error.raw_os_error() {
         Some(libc::EADDRINUSE) => {
             let elsewhere = match (transport, flag) {
-                (Transport::Tcp, "--listen") => "listen elsewhere, or leave TCP out with --no-tcp",
-                _ => "or listen elsewhere",
+                (Transport::Udp, _) | (_, "--tls-listen") => "or listen elsewhere",
+                (Transport::Tcp, _) => "listen elsewhere, or leave TCP out with --no-tcp",
             };
             match holder::of(transport, address) {
                 Some(holder) => format!("{holder}, has it: stop that, {elsewhere}"),

@@ -203,3 +203,6 @@ impl Success<'_> {
         writer.finish(request, BINDING_SUCCESS)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,16 +81,15 @@ impl Service {
             None => None,
         };
         let mut service = Service { transports: Vec::new(), identity, order, thread: None };
-        let tcp = config.tcp.then_some(("tcp", "--listen", listen, None));
-        let tls =
-            config.tls.as_ref().map(|tls| ("tls", "--tls-listen", &tls.listen, service.identity.clone()));
+        let tcp = config.tcp.then_some(("tcp", listen, None));
+        let tls = config.tls.as_ref().map(|tls| ("tls", &tls.listen, service.identity.clone()));
         if tcp.is_none() && tls.is_none() {
             return Ok(service);
         }
         let admission = Arc::new(Admission::new(files::make_room(config.connections), config.per_source));
         let mut doors = Vec::new();
-        for (name, flag, listen, identity) in tcp.into_iter().chain(tls) {
-            let bound = bind(flag, listen)?;
+        for (name, listen, identity) in tcp.into_iter().chain(tls) {
+            let bound = bind(listen)?;
             let addresses: Vec<_> = bound.iter().filter_map(|socket| socket.local_addr().ok()).collect();
             let stats = Arc::new(StreamStats::default());
             let door = Arc::new(Door {
@@ -146,10 +145,10 @@ impl Drop for Service {
     }
 }
 
-fn bind(flag: &str, listen: &Listen) -> Result<Vec<Bound>> {
+fn bind(listen: &Listen) -> Result<Vec<Bound>> {
     let mut bound = Vec::new();
-    for &address in &listen.addresses {
-        match listen::bind(flag, address) {
+    for address in listen.all() {
+        match listen::bind(listen.flag(&address), address) {
             Ok(socket) => bound.push(socket),
             // Nobody asked for IPv6 by name on a host that has none.
             Err(failure) if listen.by_default && address.is_ipv6() && is_missing_family(&failure) => {}

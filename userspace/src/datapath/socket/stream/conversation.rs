@@ -5,7 +5,7 @@ use super::framing::{Desk, Inbox, LONGEST};
 use super::stats::Ending;
 use super::stopping::Stopping;
 use crate::outcome::Outcome;
-use crate::stun::{REPLY_ROOM, respond};
+use crate::stun::{Exchange, REPLY_ROOM, respond};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,6 +18,13 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a peer has to take what is still on its way to it when the connection is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// The two ends of a connection.
+struct Ends {
+    source: SocketAddr,
+    /// Ours, which the client asked.
+    asked: SocketAddr,
+}
+
 /// Serves one connection from `source` to its end.
 pub(super) async fn serve(
     mut stream: TcpStream,
@@ -25,8 +32,10 @@ pub(super) async fn serve(
     door: &Door,
     mut stopping: Stopping,
 ) -> Ending {
+    let Ok(asked) = stream.local_addr() else { return Ending::ByPeer };
+    let ends = Ends { source, asked };
     let Some(identity) = &door.identity else {
-        let ending = converse(&mut stream, &source, door, &mut stopping).await;
+        let ending = converse(&mut stream, &ends, door, &mut stopping).await;
         close(&mut stream, ending).await;
         return reset_if_stalled(&stream, ending);
     };
@@ -39,7 +48,7 @@ pub(super) async fn serve(
         },
         () = stopping.ordered() => return Ending::Stopped,
     };
-    let ending = converse(&mut stream, &source, door, &mut stopping).await;
+    let ending = converse(&mut stream, &ends, door, &mut stopping).await;
     close(&mut stream, ending).await;
     reset_if_stalled(stream.get_ref().0, ending)
 }
@@ -48,7 +57,7 @@ pub(super) async fn serve(
 /// a peer that takes no replies is not listened to either, and costs two small buffers.
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    source: &SocketAddr,
+    ends: &Ends,
     door: &Door,
     stopping: &mut Stopping,
 ) -> Ending {
@@ -68,7 +77,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     return Ending::Malformed;
                 }
             };
-            let answer = respond(&mut desk, length, source, &door.policy.load());
+            let exchange = Exchange::stream(&ends.source, || ends.asked);
+            let answer = respond(&mut desk, length, exchange, &door.policy.load());
             if answer.length == 0 {
                 stats.count(answer.outcome);
                 if !leaves_open(answer.outcome) {

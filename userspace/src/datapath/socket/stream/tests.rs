@@ -24,7 +24,12 @@ fn config() -> config::Stream {
 }
 
 fn on(ip: &str) -> Listen {
-    Listen { addresses: vec![SocketAddr::new(ip.parse().unwrap(), 0)], by_default: false }
+    Listen {
+        addresses: vec![SocketAddr::new(ip.parse().unwrap(), 0)],
+        flag: "--listen",
+        by_default: false,
+        alternate: Vec::new(),
+    }
 }
 
 fn start(config: &config::Stream) -> Service {
@@ -194,7 +199,8 @@ fn nothing_is_listened_on_where_all_is_switched_off() {
 fn a_port_in_use_is_refused_with_the_name_of_who_has_it() {
     let other = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let taken = other.local_addr().unwrap();
-    let listen = Listen { addresses: vec![taken], by_default: false };
+    let listen =
+        Listen { addresses: vec![taken], flag: "--listen", by_default: false, alternate: Vec::new() };
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
     let failure = Service::start(&listen, &config(), &policy).err().unwrap().to_string();
     let start = format!("cannot bind TCP {taken} (--listen): Address already in use (os error 98); ");

@@ -13,7 +13,8 @@ struct Files {
 fn files(certificate: &str, key: &str) -> Files {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let listen = Listen { addresses: Vec::new(), by_default: false };
+    let listen =
+        Listen { addresses: Vec::new(), flag: "--tls-listen", by_default: false, alternate: Vec::new() };
     let tls = Tls { listen, certificate: path("certificate.pem"), key: path("key.pem") };
     fs::write(&tls.certificate, certificate).unwrap();
     fs::write(&tls.key, key).unwrap();

@@ -147,3 +147,15 @@ fn a_message_that_is_cut_off_is_no_message() {
     wait_for(&stats, Ending::ByPeer, 1);
     assert_eq!(stats.messages.received.get(), 0);
 }
+
+/// A stream has no other endpoint to send from: CHANGE-REQUEST with a flag is not understood there.
+#[test]
+fn a_change_of_the_source_is_refused_with_420() {
+    let service = start(&config());
+    let stream = connect(&service);
+    (&stream).write_all(&message(1, 9, &[0, 3, 0, 4, 0, 0, 0, 6])).unwrap();
+    let reply = read_message(&mut &stream);
+    assert_eq!((&reply[..2], &reply[20..28]), (&[0x01, 0x11][..], &[0, 9, 0, 4, 0, 0, 4, 20][..]));
+    (&stream).write_all(&message(1, 9, &[0, 3, 0, 4, 0, 0, 0, 0])).unwrap();
+    assert_eq!(read_message(&mut &stream), success(9, stream.local_addr().unwrap()));
+}
