@@ -29,7 +29,7 @@ fn start(bytes: &[u8]) -> Start {
     }
     let [_, high, low, ..] = *rest else { return Start::Unfinished };
     let length = HEADER + usize::from(u16::from_be_bytes([high, low]));
-    if length % 4 != 0 || length > LONGEST {
+    if !length.is_multiple_of(4) || length > LONGEST {
         return Start::Nothing(Outcome::BadLength);
     }
     if bytes.len() < length { Start::Unfinished } else { Start::Message(length) }
