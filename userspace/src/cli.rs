@@ -207,6 +207,22 @@ pub struct ProbeArgs {
     #[arg(long, conflicts_with = "fingerprint")]
     pub classic: bool,
 
+    /// Ask over TCP
+    #[arg(long, conflicts_with_all = ["tls", "source"])]
+    pub tcp: bool,
+
+    /// Ask over TLS; the port is then 5349 if none is given
+    #[arg(long, conflicts_with = "source")]
+    pub tls: bool,
+
+    /// Trust the certificates in this file (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub ca: Option<std::path::PathBuf>,
+
+    /// Take any certificate
+    #[arg(long, requires = "tls", conflicts_with = "ca")]
+    pub insecure: bool,
+
     /// Give up after this long [default: RFC 8489's 39.5s: 7 requests, the first two 500 ms apart]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,

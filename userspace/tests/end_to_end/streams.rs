@@ -4,7 +4,7 @@ use crate::clients::{client, is_installed, python};
 use crate::common::ask::Asker;
 use crate::common::lab::{Lab, Link, Namespace};
 use crate::common::packets::PORT;
-use crate::common::server::Server;
+use crate::common::server::{Server, xstun};
 use crate::common::transaction::Transaction;
 use crate::modes::{NATIVE, SOCKETS};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
@@ -100,6 +100,16 @@ for number in range(3):
 print('answered')
 ";
 
+/// `xstun probe` with these flags and the address of its connection.
+fn probe(namespace: &Namespace, server: SocketAddr, flags: &[&str]) {
+    let (program, server) = (xstun(), server.to_string());
+    let program = program.to_str().expect("a path in UTF-8");
+    let printed = namespace.run(&[&[program, "probe", "--json", &server], flags].concat());
+    let printed: serde_json::Value = serde_json::from_str(&printed).expect("one JSON object");
+    assert_eq!(printed["mapped"], printed["local"], "{printed}");
+    assert_eq!(printed["behind_nat"], false, "{printed}");
+}
+
 fn ask_by_python(namespace: &Namespace, server: SocketAddr, trusted: &str) {
     let (python, ip, port) = (python(), server.ip().to_string(), server.port().to_string());
     let words = [&python, "-c", PYTHON, &ip, &port, trusted];
@@ -124,14 +134,16 @@ fn tcp_and_tls_are_answered_beside_af_xdp() {
         ask_over_udp(&lab);
         ask(&stream);
         ask_by_python(&lab.client, address, "");
+        probe(&lab.client, address, &["--tcp"]);
     }
     for address in servers(lab.link(), 5349) {
         ask_by_python(&lab.client, address, &certificate.file("certificate.pem"));
+        probe(&lab.client, address, &["--tls", "--insecure"]);
     }
     let counters = server.stop();
-    assert_eq!(counters.get("tcp", "answered"), 10, "{}", counters.log);
-    assert_eq!(counters.get("tcp", "accepted"), 4, "{}", counters.log);
-    assert_eq!(counters.get("tls", "answered"), 6, "{}", counters.log);
+    assert_eq!(counters.get("tcp", "answered"), 12, "{}", counters.log);
+    assert_eq!(counters.get("tcp", "accepted"), 6, "{}", counters.log);
+    assert_eq!(counters.get("tls", "answered"), 8, "{}", counters.log);
     assert!(counters.get("af-xdp", "answered") >= 2, "{}", counters.log);
     assert_eq!(counters.get("sockets", "received"), 0, "{}", counters.log);
 }
