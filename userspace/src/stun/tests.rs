@@ -1,5 +1,6 @@
 //! The rules, row by row, each with the section that makes it one.
 
+mod extras;
 #[path = "../../tests/common/messages.rs"]
 mod messages;
 
