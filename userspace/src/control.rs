@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Serves until SIGINT or SIGTERM, then takes everything down and tells the counters.
 ///
 /// # Errors
-/// Something could not be started, or the sockets' workers ended; a sentence for the operator.
+/// Something could not be started, or a thread that serves sockets ended; a sentence for the operator.
 pub fn serve(config: Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -40,6 +40,7 @@ async fn run(config: Config) -> Result<()> {
     // change of addresses goes unseen.
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut terminate = catch(SignalKind::terminate())?;
+    let mut hangup = catch(SignalKind::hangup())?;
     let watch = readable(Watch::new()?)?;
 
     let mut datapath = Datapath::start(config)?;
@@ -52,6 +53,7 @@ async fn run(config: Config) -> Result<()> {
         tokio::select! {
             _ = interrupt.recv() => break stopping("SIGINT"),
             _ = terminate.recv() => break stopping("SIGTERM"),
+            _ = hangup.recv() => reload(&datapath),
             ready = watch.readable() => {
                 tokio::time::sleep(SETTLE).await;
                 if let Ok(mut ready) = ready {
@@ -60,7 +62,7 @@ async fn run(config: Config) -> Result<()> {
                 }
             }
             _ = tick.tick() => {
-                if let Some(failure) = datapath.sockets.failure() {
+                if let Some(failure) = datapath.failure() {
                     break Err(failure);
                 }
                 care.look_after(&mut datapath);
@@ -68,9 +70,10 @@ async fn run(config: Config) -> Result<()> {
         }
     };
     let counters = report::Counters::handles(&datapath);
+    let streams = report::streams(&datapath);
     let verdicts = report::verdicts(&datapath);
     drop(datapath);
-    report::counters(&counters, &verdicts);
+    report::counters(&counters, &streams, &verdicts);
     result
 }
 
@@ -90,6 +93,15 @@ fn catch(kind: SignalKind) -> Result<Signal> {
 fn stopping(signal: &str) -> Result<()> {
     tracing::info!(signal, "stopping");
     Ok(())
+}
+
+/// Reads again what SIGHUP asks for. A failure is told and lived with.
+fn reload(datapath: &Datapath) {
+    match datapath.reload() {
+        Ok(true) => tracing::info!(signal = "SIGHUP", "certificate and key are read again"),
+        Ok(false) => tracing::info!(signal = "SIGHUP", "there is nothing to read again"),
+        Err(failure) => tracing::warn!(signal = "SIGHUP", "the old certificate stays in force: {failure}"),
+    }
 }
 
 /// Follows a change of links or addresses. A failure is told and lived with: what was served before

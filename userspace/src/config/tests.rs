@@ -99,6 +99,15 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--listen 192.0.2.1:3478 --listen 192.0.2.1:3478", "is given twice"),
         ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is part of --listen 0.0.0.0:3478 already"),
         ("--datapath turbo", "--datapath"),
+        ("--tls-listen 192.0.2.1:5349", "--tls-listen 192.0.2.1:5349 cannot be had without a certificate"),
+        ("--tls-certificate c.pem", "--tls-certificate c.pem is of no use without its private key"),
+        ("--tls-key k.pem", "--tls-key k.pem is of no use without its certificate"),
+        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:0", "--tls-listen 192.0.2.1:0 has port 0"),
+        ("--tls-certificate c --tls-key k --listen 192.0.2.1:5349", "are one port"),
+        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:3478", "are one port"),
+        ("--max-connections 0", "--max-connections"),
+        ("--max-connections-per-source 0", "--max-connections-per-source"),
+        ("--tcp-idle 0", "--tcp-idle"),
         (
             "--alternate-address 192.0.2.2:3479",
             "--alternate-address 192.0.2.2:3479 needs exactly one --listen",
@@ -147,4 +156,26 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         let told = config(flags).expect_err(flags);
         assert!(told.contains(expected), "`{flags}` said: {told}");
     }
+}
+
+fn tls_addresses(flags: &str) -> Vec<String> {
+    let tls = config(flags).unwrap().stream.tls.expect("a certificate is given");
+    tls.listen.addresses.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn tcp_is_served_unless_switched_off_and_tls_with_a_certificate() {
+    let stream = config("").unwrap().stream;
+    assert!(stream.tcp && stream.tls.is_none());
+    assert_eq!((stream.connections, stream.per_source, stream.idle.as_secs()), (4096, 64, 30));
+    assert!(!config("--no-tcp").unwrap().stream.tcp);
+
+    let certificate = "--tls-certificate c --tls-key k";
+    assert_eq!(tls_addresses(certificate), ["0.0.0.0:5349", "[::]:5349"]);
+    let two_ports = format!("{certificate} --listen 192.0.2.1:3478 --listen 192.0.2.1:3479");
+    assert_eq!(tls_addresses(&two_ports), ["192.0.2.1:5349"]);
+    let named = format!("{certificate} --tls-listen [2001:db8::1]:443");
+    assert_eq!(tls_addresses(&named), ["[2001:db8::1]:443"]);
+    let instead = format!("{certificate} --no-tcp --tls-listen 0.0.0.0:3478");
+    assert_eq!(tls_addresses(&instead), ["0.0.0.0:3478"]);
 }

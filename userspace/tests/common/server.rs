@@ -81,7 +81,8 @@ impl Server {
         }
     }
 
-    /// The lines that tell what serves, one for each interface and one for the sockets.
+    /// The lines that tell what serves, one for each interface, one for the sockets, and one each for TCP
+    /// and TLS.
     pub(crate) fn serving(&self) -> Vec<Value> {
         let lines = self.log.lines.lock().expect("the reader does not panic");
         parsed(&lines.lines).filter(|line| line["message"] == "serving").collect()
@@ -116,8 +117,20 @@ impl Server {
         self.wait();
     }
 
-    fn pid(&self) -> Pid {
+    /// The server's process.
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server runs");
+    }
+
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> u64 {
+        let directory = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
+        std::fs::read_dir(directory).expect("the server runs").count() as u64
     }
 
     /// Waits for the end of the process and of its log.

@@ -14,3 +14,4 @@ mod laboratory;
 mod lifecycle;
 mod modes;
 mod passing;
+mod streams;

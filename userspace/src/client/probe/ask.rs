@@ -1,5 +1,6 @@
 //! The question and the wait for its answer.
 
+use super::Transport;
 use crate::cli::ProbeArgs;
 use crate::client::message::{Id, LONGEST_REQUEST, Reply, read_reply, write_request};
 use crate::client::{count, say};
@@ -31,10 +32,12 @@ const ICMP_ERRORS: [i32; 7] = [
 /// A question, and how it ended.
 #[derive(Debug)]
 pub(super) struct Asked {
+    pub(super) transport: Transport,
     pub(super) server: SocketAddr,
+    /// Unspecified where no connection came about.
     pub(super) local: SocketAddr,
     pub(super) requests_sent: u32,
-    /// How many datagrams were no reply to it, and what was wrong with the first.
+    /// How many messages were no reply to it, and what was wrong with the first.
     pub(super) ignored: Option<(u64, &'static str)>,
     pub(super) end: End,
 }
@@ -109,7 +112,7 @@ pub(super) fn ask(
             Err(error) => return Err(failed("receive from")(error)),
         }
     };
-    Ok(Asked { server, local, requests_sent, ignored, end })
+    Ok(Asked { transport: Transport::Udp, server, local, requests_sent, ignored, end })
 }
 
 /// When each request is due and when to give up, from the start on (RFC 8489 §6.2.1).
@@ -120,7 +123,7 @@ pub(super) fn timetable(timeout: Option<Duration>) -> (Vec<Duration>, Duration) 
     (due, give_up)
 }
 
-fn is_icmp(error: &io::Error) -> bool {
+pub(super) fn is_icmp(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| ICMP_ERRORS.contains(&errno))
 }
 

@@ -174,7 +174,7 @@ fn another_s_transaction_is_ignored_and_noted() {
     assert_eq!(ending.unwrap(), Ending::Answered);
     assert!(out.contains("NAT             no"), "{out}");
     let address = server.address;
-    assert_eq!(err, format!("xstun: ignored 2 datagrams from {address}: its transaction ID is another\n"));
+    assert_eq!(err, format!("xstun: ignored 2 messages from {address}: its transaction ID is another\n"));
 }
 
 #[test]
