@@ -11,6 +11,12 @@ pub enum Outcome {
     AnsweredClassic,
     /// Error response 420 that names the unknown comprehension-required attributes (RFC 8489 §6.3.1).
     UnknownAttribute,
+    /// Error response 400: attributes that must be there are missing, or contradict each other.
+    BadRequest,
+    /// Error response 401: the sender proves no credential (RFC 8489 §9.1.3, §9.2.4).
+    Unauthenticated,
+    /// Error response 438: the credential is proven, the nonce too old (RFC 8489 §9.2.4).
+    StaleNonce,
     /// Shorter than a STUN header, or its two top bits are not zero.
     NotStun,
     /// The length field is no multiple of four, or is not the datagram's length less 20.
@@ -53,10 +59,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of [`Outcome::index`].
-    pub const ALL: [Outcome; 22] = [
+    pub const ALL: [Outcome; 25] = [
         Outcome::Answered,
         Outcome::AnsweredClassic,
         Outcome::UnknownAttribute,
+        Outcome::BadRequest,
+        Outcome::Unauthenticated,
+        Outcome::StaleNonce,
         Outcome::NotStun,
         Outcome::BadLength,
         Outcome::NoCookie,
@@ -92,6 +101,9 @@ impl Outcome {
             Outcome::Answered => "answered",
             Outcome::AnsweredClassic => "answered_classic",
             Outcome::UnknownAttribute => "unknown_attribute",
+            Outcome::BadRequest => "bad_request",
+            Outcome::Unauthenticated => "unauthenticated",
+            Outcome::StaleNonce => "stale_nonce",
             Outcome::NotStun => "not_stun",
             Outcome::BadLength => "bad_length",
             Outcome::NoCookie => "no_cookie",
@@ -122,6 +134,9 @@ impl Outcome {
             Outcome::UnknownAttribute => {
                 "Requests answered with 420: an attribute must be understood and is not."
             }
+            Outcome::BadRequest => "Requests answered with 400: what they say does not hold together.",
+            Outcome::Unauthenticated => "Requests answered with 401: no credential, or a wrong one.",
+            Outcome::StaleNonce => "Requests answered with 438: the nonce was of another time or client.",
             Outcome::NotStun => "Datagrams that are no STUN message.",
             Outcome::BadLength => "Messages whose length field is not the datagram's.",
             Outcome::NoCookie => "Requests without magic cookie while classic requests are switched off.",
@@ -148,7 +163,15 @@ impl Outcome {
 
     /// Whether a reply leaves.
     pub const fn is_reply(self) -> bool {
-        matches!(self, Outcome::Answered | Outcome::AnsweredClassic | Outcome::UnknownAttribute)
+        matches!(
+            self,
+            Outcome::Answered
+                | Outcome::AnsweredClassic
+                | Outcome::UnknownAttribute
+                | Outcome::BadRequest
+                | Outcome::Unauthenticated
+                | Outcome::StaleNonce
+        )
     }
 }
 

@@ -1,26 +1,35 @@
 //! The protocol core: one function over memory, that both data paths, the fuzzers and the benches
-//! call. It knows no Ethernet, sockets, clocks, threads or logs, and needs nothing but `core`.
+//! call. It knows no Ethernet, sockets, clocks, threads or logs. What is not behind a switch needs nothing
+//! but `core`.
 
 mod attributes;
 mod crc;
+pub mod credentials;
+mod guard;
+pub mod integrity;
 mod reply;
 mod request;
 
 use crate::outcome::Outcome;
 use attributes::Unknown;
 use core::net::SocketAddr;
+use credentials::Credentials;
 use request::{Dialect, HEADER, Request};
+use std::sync::Arc;
 
 /// What the operator chose where the RFCs leave room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Answer requests without magic cookie, as RFC 8489 §12 asks of a stand-alone server.
     pub classic: bool,
+    /// Answer only who may ask (RFC 8489 §9). A request without magic cookie cannot prove that, and gets
+    /// silence.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy { classic: true }
+        Policy { classic: true, credentials: None }
     }
 }
 
@@ -63,6 +72,17 @@ pub fn respond(buffer: &mut [u8], length: usize, source: &SocketAddr, policy: &P
         Ok(request) => request,
         Err(outcome) => return Answer::silence(outcome),
     };
+    if let Some(credentials) = &policy.credentials {
+        return guard::respond(buffer, request, source, credentials, |buffer, request| {
+            answer(buffer, request, source)
+        });
+    }
+    answer(buffer, request, source)
+}
+
+/// Answers a request that is answered whatever comes.
+#[inline(always)]
+fn answer(buffer: &mut [u8], request: Request, source: &SocketAddr) -> Answer {
     if request.has_unknown {
         return reject(buffer, &request);
     }

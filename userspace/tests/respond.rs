@@ -127,7 +127,7 @@ proptest! {
         room in 0usize..200,
     ) {
         let mut buffer = [&bytes[..], &vec![0; room]].concat();
-        let answer = respond(&mut buffer, bytes.len(), &source, &Policy { classic });
+        let answer = respond(&mut buffer, bytes.len(), &source, &Policy { classic, ..Policy::default() });
         prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
     }
 

@@ -63,7 +63,7 @@ impl Request {
         }
         let dialect = if u32::from_be_bytes([c0, c1, c2, c3]) == MAGIC_COOKIE {
             Dialect::Cookie
-        } else if policy.classic {
+        } else if policy.classic && policy.credentials.is_none() {
             Dialect::Classic
         } else {
             return Err(Outcome::NoCookie);

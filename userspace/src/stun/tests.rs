@@ -552,7 +552,7 @@ fn classic_requests_are_served_as_rfc_3489_says() {
 
 #[test]
 fn classic_requests_get_silence_where_the_operator_wants_it() {
-    let policy = Policy { classic: false };
+    let policy = Policy { classic: false, ..Policy::default() };
     let off = |request: &[u8]| ask_as(request, source(), &policy);
     assert_eq!(off(&classic(BINDING_REQUEST, &[])), (NoCookie, vec![]));
     assert_eq!(off(&classic(BINDING_REQUEST, &[(0x4000, &[])])), (NoCookie, vec![]));

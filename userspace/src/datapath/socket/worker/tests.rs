@@ -227,7 +227,7 @@ fn a_new_policy_holds_without_a_restart() {
     classic[4..8].fill(0);
     client.send(&classic).unwrap();
     reply_to(&client);
-    responder.policy.store(Arc::new(Policy { classic: false }));
+    responder.policy.store(Arc::new(Policy { classic: false, ..Policy::default() }));
     client.send(&classic).unwrap();
     let stats = responder.stop();
     assert_eq!(stats[0].outcome(Outcome::AnsweredClassic), 1);
