@@ -22,7 +22,7 @@ use xstun::{
     answer::answer,
     outcome::Outcome::{self, *},
     served::Served,
-    stun::{Policy, respond},
+    stun::{Exchange, Policy, respond},
 };
 use xstun_ebpf::Verdict;
 
@@ -92,10 +92,12 @@ fn expected(request: &[u8]) -> Vec<u8> {
         NetSlice::Arp(_) => panic!("ARP was answered"),
     };
     let source = SocketAddr::new(source, datagram.source_port());
+    // Nothing that the default policy does depends on it.
+    let server = || source;
     let mut message = datagram.payload().to_vec();
     let length = message.len();
     message.resize(length + CHUNK, 0);
-    let reply = respond(&mut message, length, &source, &Policy::default());
+    let reply = respond(&mut message, length, Exchange::datagram(&source, server), &Policy::default());
     let ethernet =
         PacketBuilder::ethernet2(request[..6].try_into().unwrap(), request[6..12].try_into().unwrap());
     let mut frame = Vec::new();

@@ -21,15 +21,19 @@ use stun_codec::{
 };
 use xstun::{
     outcome::Outcome,
-    stun::{Policy, REPLY_ROOM, respond},
+    stun::{Exchange, Policy, REPLY_ROOM, respond},
 };
 
 fn ask(request: &[u8], source: SocketAddr) -> (Outcome, Vec<u8>) {
     let mut buffer = [request, &[0xa5; REPLY_ROOM]].concat();
-    let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+    let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
     assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
     assert!(answer.length <= buffer.len());
     (answer.outcome, buffer[..answer.length].to_vec())
+}
+
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
 }
 
 fn canonical(source: SocketAddr) -> SocketAddr {
@@ -127,7 +131,7 @@ proptest! {
         room in 0usize..200,
     ) {
         let mut buffer = [&bytes[..], &vec![0; room]].concat();
-        let answer = respond(&mut buffer, bytes.len(), &source, &Policy { classic, ..Policy::default() });
+        let answer = respond(&mut buffer, bytes.len(), Exchange::datagram(&source, server), &Policy { classic, ..Policy::default() });
         prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
     }
 
@@ -163,7 +167,7 @@ proptest! {
         behind in prop::collection::vec(any::<u8>(), REPLY_ROOM),
     ) {
         let mut buffer = [&request[..], &behind].concat();
-        let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+        let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
         prop_assert_eq!(ask(&request, source), (answer.outcome, buffer[..answer.length].to_vec()));
     }
 

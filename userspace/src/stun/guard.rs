@@ -1,17 +1,18 @@
-//! The reply of a server with credentials: what the others get is sealed, or refused.
+//! The replies of a server with credentials: sealed for those who may ask, refusals for the others.
 
 use super::{
     Answer, REPLY_ROOM,
-    attributes::{FINGERPRINT, FINGERPRINT_LENGTH},
-    credentials::{Challenge, Credentials, Refusal, Seal},
+    attributes::{ERROR_CODE, FINGERPRINT, FINGERPRINT_LENGTH},
+    considered::BINDING_ERROR,
     crc::Crc,
+    credentials::{Challenge, Credentials, Refusal, Seal},
+    reply::head,
     request::{FINGERPRINT_XOR, HEADER, Request},
+    writer::Writer,
 };
 use crate::outcome::Outcome;
 use core::net::SocketAddr;
 
-const BINDING_ERROR: u16 = 0x0111;
-const ERROR_CODE: u16 = 0x0009;
 const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
 const PASSWORD_ALGORITHMS: u16 = 0x8002;
@@ -31,55 +32,47 @@ const _: () = assert!(
 /// `credentials` admit it. That reply is sealed with what the client proved that it knows (RFC 8489
 /// §9.1.3, §9.2.4). `admitted` is given a request without FINGERPRINT, and shorter by what is appended
 /// here, so that what it holds no longer than the request stays so.
-#[cold]
-#[inline(never)]
 pub(super) fn respond(
     buffer: &mut [u8],
-    request: Request,
+    request: &Request,
     source: &SocketAddr,
     credentials: &Credentials,
-    admitted: impl FnOnce(&mut [u8], Request) -> Answer,
+    admitted: impl FnOnce(&mut [u8], &Request) -> Answer,
 ) -> Answer {
     let message = buffer.get(..request.length).unwrap_or_default();
-    let wants_fingerprint = request.fingerprint.is_some();
-    let answer = match credentials.admit(message, source) {
-        Ok(seal) => {
-            let mut tail = seal.integrity.length();
-            if wants_fingerprint {
-                tail += FINGERPRINT_LENGTH;
-            }
-            let length = request.length.saturating_sub(tail);
-            let answer = admitted(buffer, Request { length, fingerprint: None, ..request });
-            if answer.length == 0 {
-                return answer;
-            }
-            sealed(buffer, answer, seal)
+    let seal = match credentials.admit(message, source) {
+        Ok(seal) => seal,
+        Err(refusal) => {
+            let (outcome, length) = refuse(buffer, request, &refusal);
+            return length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer::reply(outcome, length));
         }
-        Err(refusal) => refuse(buffer, &refusal),
     };
-    match answer {
-        Some(answer) if wants_fingerprint => fingerprinted(buffer, answer),
-        answer => answer,
+    let length = request.length.saturating_sub(seal.integrity.length() + request.fingerprint_length());
+    let answer = admitted(buffer, &Request { length, fingerprint: None, ..*request });
+    if answer.length == 0 {
+        return answer;
     }
-    .unwrap_or(Answer::silence(Outcome::NoRoom))
+    let length = close(buffer, answer.length, seal, request.fingerprint.is_some());
+    length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer { length, ..answer })
 }
 
-fn sealed(buffer: &mut [u8], answer: Answer, seal: Seal<'_>) -> Option<Answer> {
-    let length = seal.integrity.append(seal.key, buffer, answer.length)?;
-    Some(Answer { length, ..answer })
+/// Appends integrity and FINGERPRINT to the reply in `buffer[..end]`, and gives its new length.
+fn close(buffer: &mut [u8], end: usize, seal: Seal<'_>, fingerprint: bool) -> Option<usize> {
+    let end = seal.integrity.append(seal.key, buffer, end)?;
+    if !fingerprint {
+        return Some(end);
+    }
+    let new_end = end + FINGERPRINT_LENGTH;
+    let [_, _, length @ ..] = head(0, new_end - HEADER);
+    buffer.get_mut(2..4)?.copy_from_slice(&length);
+    let crc = Crc::new().update(buffer.get(..end)?).finish() ^ FINGERPRINT_XOR;
+    let attribute = [head(FINGERPRINT, FINGERPRINT_LENGTH - 4), crc.to_be_bytes()];
+    buffer.get_mut(end..new_end)?.copy_from_slice(attribute.as_flattened());
+    Some(new_end)
 }
 
-/// Appends the FINGERPRINT that is owed to a request with one (RFC 8489 §14.7).
-fn fingerprinted(buffer: &mut [u8], answer: Answer) -> Option<Answer> {
-    let length = answer.length + FINGERPRINT_LENGTH;
-    set_length(buffer, length)?;
-    let crc = Crc::new().update(buffer.get(..answer.length)?).finish() ^ FINGERPRINT_XOR;
-    append(buffer, answer.length, FINGERPRINT, &crc.to_be_bytes())?;
-    Some(Answer { length, ..answer })
-}
-
-/// Writes the error response, without FINGERPRINT.
-fn refuse(buffer: &mut [u8], refusal: &Refusal<'_>) -> Option<Answer> {
+/// Writes the error response, and gives its length.
+fn refuse(buffer: &mut [u8], request: &Request, refusal: &Refusal<'_>) -> (Outcome, Option<usize>) {
     let (outcome, code, challenge) = match refusal {
         Refusal::BadRequest => (Outcome::BadRequest, BAD_REQUEST, None),
         Refusal::Unauthenticated(challenge) => {
@@ -87,32 +80,12 @@ fn refuse(buffer: &mut [u8], refusal: &Refusal<'_>) -> Option<Answer> {
         }
         Refusal::StaleNonce(challenge) => (Outcome::StaleNonce, STALE_NONCE, Some(challenge)),
     };
-    let mut end = append(buffer, HEADER, ERROR_CODE, &code)?;
+    let mut writer = Writer::new(buffer);
+    writer.attribute(ERROR_CODE, &[&code]);
     if let Some(challenge) = challenge {
-        end = append(buffer, end, REALM, challenge.realm.as_bytes())?;
-        end = append(buffer, end, NONCE, &challenge.nonce)?;
-        end = append(buffer, end, PASSWORD_ALGORITHMS, &Challenge::ALGORITHMS)?;
+        writer.attribute(REALM, &[challenge.realm.as_bytes()]);
+        writer.attribute(NONCE, &[&challenge.nonce]);
+        writer.attribute(PASSWORD_ALGORITHMS, &[&Challenge::ALGORITHMS]);
     }
-    buffer.get_mut(..2)?.copy_from_slice(&BINDING_ERROR.to_be_bytes());
-    set_length(buffer, end)?;
-    Some(Answer { outcome, length: end })
-}
-
-/// Writes an attribute with its padding at `end` and gives the new end, or `None` where there is no room.
-fn append(buffer: &mut [u8], end: usize, kind: u16, value: &[u8]) -> Option<usize> {
-    let new_end = end + 4 + value.len().next_multiple_of(4);
-    let (head, rest) = buffer.get_mut(end..new_end)?.split_first_chunk_mut::<4>()?;
-    let [t0, t1] = kind.to_be_bytes();
-    let [l0, l1] = u16::try_from(value.len()).ok()?.to_be_bytes();
-    *head = [t0, t1, l0, l1];
-    let (place, padding) = rest.split_at_mut_checked(value.len())?;
-    place.copy_from_slice(value);
-    padding.fill(0);
-    Some(new_end)
-}
-
-fn set_length(buffer: &mut [u8], length: usize) -> Option<()> {
-    let field = u16::try_from(length - HEADER).ok()?.to_be_bytes();
-    buffer.get_mut(2..4)?.copy_from_slice(&field);
-    Some(())
+    (outcome, writer.finish(request, BINDING_ERROR))
 }

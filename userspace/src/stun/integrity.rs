@@ -94,7 +94,7 @@ fn mac<M: Mac + KeyInit>(key: &[u8], covered: &[u8], integrity: Integrity) -> Op
 
 /// The length field of a message that ends with the attribute, which begins at `start`.
 fn message_length(start: usize, integrity: Integrity) -> Option<[u8; 2]> {
-    let length = (start + integrity.length()).checked_sub(HEADER)?;
+    let length = start.checked_sub(HEADER)? + integrity.length();
     Some(u16::try_from(length).ok()?.to_be_bytes())
 }
 

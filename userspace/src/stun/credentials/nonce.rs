@@ -93,8 +93,7 @@ fn nonce(secret: &[u8; 32], source: &SocketAddr, period: u64) -> [u8; LENGTH] {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    let mut mac =
-        <Hmac<Sha256> as Mac>::new_from_slice(secret).expect("an HMAC takes a key of any length");
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(secret).expect("an HMAC takes a key of any length");
     mac.update(&ip.octets());
     mac.update(&source.port().to_be_bytes());
     mac.update(&period.to_be_bytes());

@@ -1,5 +1,5 @@
 use super::super::{PAYLOAD, SIZE, bind_one};
-use super::{run, unanswerable};
+use super::{askable, run};
 use crate::datapath::socket::{BoundSocket, Datagram};
 use crate::outcome::Outcome;
 use crate::stats::WorkerStats;
@@ -265,6 +265,6 @@ fn some_datagrams_are_answered_whatever_they_say_by_silence() {
     for (source, destination, truncated, reason) in table {
         let source: SocketAddr = source.parse().unwrap();
         let datagram = Datagram { buffer: &mut [], length: 0, source, destination, truncated };
-        assert_eq!(unanswerable(&datagram), reason, "{source}");
+        assert_eq!(askable(&datagram).err(), reason, "{source}");
     }
 }
