@@ -63,6 +63,7 @@ impl Integrity {
     /// Appends the attribute, made with `key`, to the message in `buffer[..end]`, and writes the length
     /// that it then has into its header. Gives the new end, or `None` where the buffer has no room.
     pub fn append(self, key: &[u8], buffer: &mut [u8], end: usize) -> Option<usize> {
+        let field = message_length(end, self)?;
         let new_end = end.checked_add(self.length())?;
         let (covered, room) = buffer.get_mut(..new_end)?.split_at_mut_checked(end)?;
         let (head, value) = room.split_first_chunk_mut::<4>()?;
@@ -76,7 +77,7 @@ impl Integrity {
                 value.copy_from_slice(&mac::<Hmac<Sha256>>(key, covered, self)?.finalize().into_bytes());
             }
         }
-        covered.get_mut(2..4)?.copy_from_slice(&message_length(end, self)?);
+        covered.get_mut(2..4)?.copy_from_slice(&field);
         Some(new_end)
     }
 }
