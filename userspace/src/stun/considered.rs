@@ -224,3 +224,6 @@ impl Success<'_> {
         writer.finish(request, BINDING_SUCCESS)
     }
 }
+
+#[cfg(test)]
+mod tests;
