@@ -1,5 +1,9 @@
 //! The command line: a mirror of the flags, nothing decided here.
 
+mod access;
+
+pub use access::{AccessArgs, LoginArgs, Mechanism};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -89,6 +93,10 @@ pub struct ServeArgs {
     /// request; others are answered (repeatable, once for IPv4 and for IPv6)
     #[arg(long, value_name = "ADDR:PORT")]
     pub alternate_server: Vec<SocketAddr>,
+
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArgs,
 
     /// Log what the XDP program does with each frame, at debug level: for a test bench, not for load
     #[arg(long)]
@@ -198,6 +206,10 @@ pub struct ProbeArgs {
     /// Ask without magic cookie, as RFC 3489 clients do
     #[arg(long, conflicts_with = "fingerprint")]
     pub classic: bool,
+
+    /// Who asks.
+    #[command(flatten)]
+    pub login: LoginArgs,
 
     /// Give up after this long [default: RFC 8489's 39.5s: 7 requests, the first two 500 ms apart]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]

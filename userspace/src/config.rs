@@ -1,6 +1,9 @@
 //! What `serve` runs on: the flags, checked against each other and against the machine's cores.
 
+mod access;
 mod policy;
+
+pub use access::Access;
 
 use crate::cli::ServeArgs;
 pub use crate::cli::{BindModeArg as BindMode, DatapathArg as Datapath, XdpModeArg as XdpMode};
@@ -35,6 +38,8 @@ pub struct Config {
     pub xdp_log: bool,
     /// The operator's policy.
     pub policy: Policy,
+    /// Who alone may ask. What `policy` says of it comes from the file that this names.
+    pub access: Option<Access>,
 }
 
 /// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
@@ -98,6 +103,7 @@ impl Config {
             busy_poll: args.busy_poll,
             xdp_log: args.xdp_log,
             policy,
+            access: Access::from_args(&args.access)?,
         })
     }
 }

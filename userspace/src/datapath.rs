@@ -69,6 +69,7 @@ pub struct Datapath {
     pub interfaces: Vec<InterfacePath>,
     /// The sockets that always listen beside them.
     pub sockets: socket::Service,
+    policy: Arc<ArcSwap<Policy>>,
     config: Config,
 }
 
@@ -83,7 +84,7 @@ impl Datapath {
             config.interfaces.iter().map(|name| interface::find(name)).collect::<Result<Vec<_>>>()?;
         let policy = Arc::new(ArcSwap::from_pointee(config.policy.clone()));
         let sockets = socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy))?;
-        let mut datapath = Datapath { interfaces: Vec::new(), sockets, config };
+        let mut datapath = Datapath { interfaces: Vec::new(), sockets, policy: Arc::clone(&policy), config };
         let host = interface::addresses(None)?;
         let mut turn = 0;
         for interface in interfaces {
@@ -179,6 +180,11 @@ impl Datapath {
     #[cfg(not(feature = "af-xdp"))]
     pub fn refresh(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// The policy, which all workers follow from their next batch on.
+    pub fn policy(&self) -> &ArcSwap<Policy> {
+        &self.policy
     }
 
     /// What it runs on.
