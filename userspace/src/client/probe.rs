@@ -3,6 +3,7 @@
 mod ask;
 mod report;
 
+use super::login::Login;
 use super::message::Reply;
 use super::server::{Server, Version};
 use super::{Ending, count, print, say};
@@ -24,8 +25,10 @@ pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
 }
 
 fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
-    let asked = connect(args)
-        .and_then(|(socket, server)| ask::ask(args, &socket, server, terminal.then_some(&mut *err)));
+    let asked = Login::from_args(&args.login).and_then(|login| {
+        let (socket, server) = connect(args)?;
+        ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))
+    });
     match asked {
         Ok(asked) => tell(args, &asked, out, err),
         Err(failure) => {
@@ -85,6 +88,7 @@ fn tell(args: &ProbeArgs, asked: &Asked, out: &mut dyn Write, err: &mut dyn Writ
     let (ending, sentence) = match &asked.end {
         End::Reply { reply: Reply::Success { .. }, .. } => (Ending::Answered, String::new()),
         End::Reply { reply: Reply::Error { code, reason, unknown }, .. } => {
+            let reason = if reason.is_empty() { meaning(*code) } else { reason };
             let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
             let names: Vec<_> = unknown.iter().map(|name| format!("{name:#06x}")).collect();
             let listed = if names.is_empty() {
@@ -113,6 +117,19 @@ fn tell(args: &ProbeArgs, asked: &Asked, out: &mut dyn Write, err: &mut dyn Writ
         say(err, &sentence);
     }
     Ok(ending)
+}
+
+/// What an error means whose server saved itself the words (RFC 8489 §14.8).
+fn meaning(code: u16) -> &'static str {
+    match code {
+        300 => "Try Alternate",
+        400 => "Bad Request",
+        401 => "Unauthenticated",
+        420 => "Unknown Attribute",
+        438 => "Stale Nonce",
+        500 => "Server Error",
+        _ => "",
+    }
 }
 
 #[cfg(test)]
