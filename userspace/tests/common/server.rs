@@ -110,6 +110,11 @@ impl Server {
         counters
     }
 
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server runs");
+    }
+
     /// Ends the server as nothing can keep it from ending, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         kill_process(self.pid(), Signal::KILL).expect("the server runs");
