@@ -211,6 +211,11 @@ pub struct ProbeArgs {
     #[command(flatten)]
     pub login: LoginArgs,
 
+    /// Find out how a NAT on the way maps and filters, by the tests of RFC 5780; the server needs two
+    /// addresses for it
+    #[arg(long, conflicts_with_all = ["classic", "fingerprint", "user"])]
+    pub nat: bool,
+
     /// Give up after this long [default: RFC 8489's 39.5s: 7 requests, the first two 500 ms apart]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,

@@ -1,6 +1,7 @@
 //! `xstun probe`: one question, asked as RFC 8489 §6.2.1 says.
 
 mod ask;
+mod nat;
 mod report;
 
 use super::login::Login;
@@ -25,12 +26,9 @@ pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
 }
 
 fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
-    let asked = Login::from_args(&args.login).and_then(|login| {
-        let (socket, server) = connect(args)?;
-        ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))
-    });
-    match asked {
-        Ok(asked) => tell(args, &asked, out, err),
+    let ended = if args.nat { nat::run(args, out, err) } else { question(args, out, err, terminal) };
+    match ended {
+        Ok(ending) => Ok(ending),
         Err(failure) => {
             if args.json {
                 let kind = if failure.kind() == Kind::Usage { "usage" } else { "system" };
@@ -39,6 +37,14 @@ fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: b
             Err(failure)
         }
     }
+}
+
+/// Asks once, as who the flags say.
+fn question(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
+    let login = Login::from_args(&args.login)?;
+    let (socket, server) = connect(args)?;
+    let asked = ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))?;
+    tell(args, &asked, out, err)
 }
 
 /// A socket towards the first of the server's addresses that this host has a route to.
