@@ -1,7 +1,7 @@
 //! The rules, row by row, each with the section that makes it one.
 
 #[path = "../../tests/common/messages.rs"]
-mod messages;
+pub(super) mod messages;
 
 use super::{Exchange, Policy, REPLY_ROOM, respond};
 use crate::outcome::Outcome::{self, *};

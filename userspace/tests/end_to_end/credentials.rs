@@ -1,7 +1,7 @@
 //! A server with credentials, asked by a client that shares nothing with it but the RFC, and by our own
 //! probe.
 
-use crate::clients::{client, is_installed};
+use crate::clients::is_there;
 use crate::common::lab::Lab;
 use crate::common::packets::PORT;
 use crate::common::server::xstun;
@@ -119,7 +119,7 @@ fn probe(lab: &Lab, directory: &Path, flags: &[&str], password: &str) -> (Option
 }
 
 fn serves_its_users_alone(mode: Mode) {
-    if !is_installed(&client("apt-get install python3", &["python3"], |_| String::new())) {
+    if !is_there("python3", "apt-get install python3") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ fn users_alone_are_served_over_sockets() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn short_term_credentials_are_proven_with_the_first_request() {
-    if !is_installed(&client("apt-get install python3", &["python3"], |_| String::new())) {
+    if !is_there("python3", "apt-get install python3") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -1,15 +1,12 @@
 //! The rules of what an operator can switch on, row by row.
 
-#[path = "../../../tests/common/messages.rs"]
-mod messages;
-
 use crate::outcome::Outcome::{self, *};
-use crate::stun::{
-    AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
-};
-use messages::{
+use crate::stun::tests::messages::{
     Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
     with_transaction,
+};
+use crate::stun::{
+    AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
 };
 use std::net::SocketAddr;
 

@@ -1,15 +1,12 @@
 //! The rules of RFC 8489 §9.1.3 and §9.2.4, row by row, asked of the whole core.
 
-#[path = "../../../tests/common/messages.rs"]
-mod messages;
-
 use super::*;
 use crate::outcome::Outcome::{self, *};
+use crate::stun::tests::messages::{
+    self, Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, ID, classic, fingerprinted, message,
+};
 use crate::stun::{Exchange, Extras, Policy, REPLY_ROOM, integrity::Integrity::*, respond};
 use bytecodec::{DecodeExt as _, EncodeExt as _};
-use messages::{
-    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, ID, classic, fingerprinted, message,
-};
 use std::sync::Arc;
 use stun_codec::rfc5389::attributes as codec;
 use stun_codec::{MessageClass, MessageDecoder, MessageEncoder, TransactionId, rfc5389};
@@ -122,6 +119,9 @@ fn challenge(code: [u8; 2], nonce: &[u8]) -> Vec<u8> {
     )
 }
 
+/// What is wrong or right, the request, and what becomes of it.
+type Row = (&'static str, Vec<u8>, (Outcome, Vec<u8>));
+
 /// §9.1.3, every branch.
 #[test]
 fn short_term_credentials_are_checked_in_the_order_of_the_rfc() {
@@ -205,7 +205,7 @@ fn long_term_credentials_are_checked_in_the_order_of_the_rfc() {
     let success = message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &XOR_VALUE)]);
     let sealed = |integrity, key: &[u8]| (Answered, sign(success.clone(), integrity, key));
 
-    let rows: Vec<(&str, Vec<u8>, (Outcome, Vec<u8>))> = vec![
+    let rows: Vec<Row> = vec![
         ("1: no integrity", message(BINDING_REQUEST, &[]), unauthenticated()),
         ("1: no integrity", message(BINDING_REQUEST, &[name, realm, nonce]), unauthenticated()),
         ("2: no name", signed(&[realm, nonce], Sha1, &md5), bad()),

@@ -11,9 +11,11 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-/// Vectors of RFC 5769 §2.1 to §2.4 and of RFC 8489 B.1 (as erratum 6268 has it): which attribute, its key,
-/// where it begins, and the message.
-fn vectors() -> [(&'static str, Integrity, Vec<u8>, usize, Vec<u8>); 5] {
+/// A vector: its name, which attribute, its key, where it begins, and the message.
+type Vector = (&'static str, Integrity, Vec<u8>, usize, Vec<u8>);
+
+/// Those of RFC 5769 §2.1 to §2.4 and of RFC 8489 B.1 (as erratum 6268 has it).
+fn vectors() -> [Vector; 5] {
     let short = b"VOkJxbRl1RmTxUk/WvJxBt".to_vec();
     let request = hex(
         "00010058 2112a442 b7e7a701bc34d686fa87dfae 80220010 5354554e207465737420636c69656e74 00240004 6e0001ff \
