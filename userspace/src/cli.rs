@@ -1,8 +1,10 @@
 //! The command line: a mirror of the flags, nothing decided here.
 
+mod access;
 mod probe;
 mod stream;
 
+pub use access::{AccessArgs, LoginArgs, Mechanism};
 pub use probe::ProbeArgs;
 pub use stream::StreamArgs;
 
@@ -95,6 +97,10 @@ pub struct ServeArgs {
     /// request; others are answered (repeatable, once for IPv4 and for IPv6)
     #[arg(long, value_name = "ADDR:PORT")]
     pub alternate_server: Vec<SocketAddr>,
+
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArgs,
 
     /// Log what the XDP program does with each frame, at debug level: for a test bench, not for load
     #[arg(long)]

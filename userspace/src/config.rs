@@ -1,9 +1,12 @@
 //! What `serve` runs on: the flags, checked against each other and against the machine's cores.
 
+mod access;
 mod policy;
 mod stream;
 
 pub use stream::{STUNS_PORT, Stream, Tls};
+
+pub use access::Access;
 
 use crate::cli::ServeArgs;
 pub use crate::cli::{BindModeArg as BindMode, DatapathArg as Datapath, XdpModeArg as XdpMode};
@@ -40,6 +43,8 @@ pub struct Config {
     pub policy: Policy,
     /// TCP and TLS.
     pub stream: Stream,
+    /// Who alone may ask. What `policy` says of it comes from the file that this names.
+    pub access: Option<Access>,
 }
 
 /// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
@@ -111,6 +116,7 @@ impl Config {
             busy_poll: args.busy_poll,
             xdp_log: args.xdp_log,
             policy,
+            access: Access::from_args(&args.access)?,
         })
     }
 }

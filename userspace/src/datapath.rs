@@ -71,6 +71,7 @@ pub struct Datapath {
     pub sockets: socket::Service,
     /// TCP and TLS.
     pub streams: socket::stream::Service,
+    policy: Arc<ArcSwap<Policy>>,
     config: Config,
 }
 
@@ -86,7 +87,8 @@ impl Datapath {
         let policy = Arc::new(ArcSwap::from_pointee(config.policy.clone()));
         let sockets = socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy))?;
         let streams = socket::stream::Service::start(&config.listen, &config.stream, &policy)?;
-        let mut datapath = Datapath { interfaces: Vec::new(), sockets, streams, config };
+        let mut datapath =
+            Datapath { interfaces: Vec::new(), sockets, streams, policy: Arc::clone(&policy), config };
         let host = interface::addresses(None)?;
         let mut turn = 0;
         for interface in interfaces {
@@ -196,6 +198,11 @@ impl Datapath {
     /// Why the server is at an end: a thread without which an address is not served has ended.
     pub fn failure(&mut self) -> Option<Failure> {
         self.sockets.failure().or_else(|| self.streams.failure())
+    }
+
+    /// The policy, which all workers follow from their next batch on.
+    pub fn policy(&self) -> &ArcSwap<Policy> {
+        &self.policy
     }
 
     /// What it runs on.

@@ -1,6 +1,6 @@
 //! Flags of `xstun probe`.
 
-use super::seconds;
+use super::{LoginArgs, seconds};
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,17 +35,21 @@ pub struct ProbeArgs {
     #[arg(long, conflicts_with = "fingerprint")]
     pub classic: bool,
 
+    /// Who asks.
+    #[command(flatten)]
+    pub login: LoginArgs,
+
     /// Find out how a NAT on the way maps and filters, by the tests of RFC 5780; the server needs two
     /// addresses for it
-    #[arg(long, conflicts_with_all = ["classic", "fingerprint", "tcp", "tls"])]
+    #[arg(long, conflicts_with_all = ["classic", "fingerprint", "tcp", "tls", "user"])]
     pub nat: bool,
 
     /// Ask over TCP
-    #[arg(long, conflicts_with_all = ["tls", "source"])]
+    #[arg(long, conflicts_with_all = ["tls", "source", "user"])]
     pub tcp: bool,
 
     /// Ask over TLS; the port is then 5349 if none is given
-    #[arg(long, conflicts_with = "source")]
+    #[arg(long, conflicts_with_all = ["source", "user"])]
     pub tls: bool,
 
     /// Trust the certificates in this file (PEM) instead of the system's

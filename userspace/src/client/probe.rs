@@ -5,6 +5,7 @@ mod nat;
 mod report;
 mod stream;
 
+use super::login::Login;
 use super::message::Reply;
 use super::server::{Server, Version};
 use super::{Ending, count, print, say};
@@ -55,9 +56,7 @@ pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
 fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
     let ended = match Transport::of(args) {
         Transport::Udp if args.nat => nat::run(args, out, err),
-        Transport::Udp => connect(args)
-            .and_then(|(socket, server)| ask::ask(args, &socket, server, terminal.then_some(&mut *err)))
-            .and_then(|asked| tell(args, &asked, out, err)),
+        Transport::Udp => question(args, out, err, terminal),
         transport => stream::ask(args, transport).and_then(|asked| tell(args, &asked, out, err)),
     };
     match ended {
@@ -70,6 +69,14 @@ fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: b
             Err(failure)
         }
     }
+}
+
+/// Asks once, as who the flags say.
+fn question(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
+    let login = Login::from_args(&args.login)?;
+    let (socket, server) = connect(args)?;
+    let asked = ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))?;
+    tell(args, &asked, out, err)
 }
 
 /// The version of IP that the flags leave, if only one.
@@ -124,6 +131,7 @@ fn tell(args: &ProbeArgs, asked: &Asked, out: &mut dyn Write, err: &mut dyn Writ
     let (ending, sentence) = match &asked.end {
         End::Reply { reply: Reply::Success { .. }, .. } => (Ending::Answered, String::new()),
         End::Reply { reply: Reply::Error { code, reason, unknown }, .. } => {
+            let reason = if reason.is_empty() { meaning(*code) } else { reason };
             let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
             let names: Vec<_> = unknown.iter().map(|name| format!("{name:#06x}")).collect();
             let listed = if names.is_empty() {
@@ -156,6 +164,19 @@ fn tell(args: &ProbeArgs, asked: &Asked, out: &mut dyn Write, err: &mut dyn Writ
         say(err, &sentence);
     }
     Ok(ending)
+}
+
+/// What an error means whose server saved itself the words (RFC 8489 §14.8).
+fn meaning(code: u16) -> &'static str {
+    match code {
+        300 => "Try Alternate",
+        400 => "Bad Request",
+        401 => "Unauthenticated",
+        420 => "Unknown Attribute",
+        438 => "Stale Nonce",
+        500 => "Server Error",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

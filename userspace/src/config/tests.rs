@@ -1,6 +1,7 @@
-use super::{Config, ranges};
+use super::{Access, Config, ranges};
 use crate::cli::{Cli, Command};
 use crate::error::Kind;
+use crate::stun::credentials::Realm;
 use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use clap::Parser as _;
 use std::collections::BTreeSet;
@@ -151,6 +152,18 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
             "is this server itself",
         ),
         ("--alternate-server 192.0.2.9:3478 --alternate-server 192.0.2.8:3478", "is a second one"),
+        ("--auth short-term", "--auth is of no use without credentials"),
+        ("--realm example.org", "--realm is of no use without credentials"),
+        ("--credentials f", "need a --realm"),
+        ("--credentials f --auth long-term", "need a --realm"),
+        (
+            "--credentials f --auth short-term --realm example.org",
+            "--realm is of no use with --auth short-term",
+        ),
+        ("--credentials f --realm=", "--realm '' must have 1 to 48"),
+        ("--credentials f --realm a\"b", "must have 1 to 48 printable ASCII"),
+        ("--credentials f --realm bücher.example", "printable ASCII"),
+        ("--credentials f --auth password", "--auth"),
     ];
     for (flags, expected) in table {
         let told = config(flags).expect_err(flags);
@@ -178,4 +191,16 @@ fn tcp_is_served_unless_switched_off_and_tls_with_a_certificate() {
     assert_eq!(tls_addresses(&named), ["[2001:db8::1]:443"]);
     let instead = format!("{certificate} --no-tcp --tls-listen 0.0.0.0:3478");
     assert_eq!(tls_addresses(&instead), ["0.0.0.0:3478"]);
+}
+
+#[test]
+fn credentials_are_long_term_unless_told_otherwise() {
+    let access = |flags| config(flags).unwrap().access;
+    assert_eq!(access(""), None);
+    let file = "/etc/xstun/users".into();
+    let long = access("--credentials /etc/xstun/users --realm example.org");
+    assert_eq!(long, Some(Access { file, realm: Realm::new("example.org") }));
+    assert_eq!(access("--credentials f --auth long-term --realm r").unwrap().realm, Realm::new("r"));
+    assert_eq!(access("--credentials f --auth short-term").unwrap().realm, None);
+    assert_eq!(config("--credentials f --realm r").unwrap().policy.extras, None, "the file is not read yet");
 }

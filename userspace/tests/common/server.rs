@@ -111,6 +111,11 @@ impl Server {
         counters
     }
 
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server runs");
+    }
+
     /// Ends the server as nothing can keep it from ending, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         kill_process(self.pid(), Signal::KILL).expect("the server runs");
@@ -120,11 +125,6 @@ impl Server {
     /// The server's process.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
-    }
-
-    /// Sends a signal that does not end it.
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("the server runs");
     }
 
     /// How many files it has open.
