@@ -28,7 +28,7 @@ fn client(package: &'static str, words: &[&str], prints: fn(SocketAddr) -> Strin
 }
 
 /// The interpreter with the clients of PyPI.
-fn python() -> String {
+pub(crate) fn python() -> String {
     let path = std::env::var_os("XSTUN_TEST_PYTHON").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/pyclients/bin/python")),
         PathBuf::from,
