@@ -3,6 +3,8 @@
 
 #[path = "common/messages.rs"]
 mod messages;
+#[path = "common/reference.rs"]
+mod reference;
 #[path = "common/strategies.rs"]
 mod strategies;
 
@@ -129,6 +131,14 @@ proptest! {
         let mut buffer = [&bytes[..], &vec![0; room]].concat();
         let answer = respond(&mut buffer, bytes.len(), &source, &Policy { classic });
         prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
+    }
+
+    #[test]
+    fn the_fast_path_is_the_plain_one(request in mutated_request(), source in source(), classic: bool) {
+        let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
+        let answer = respond(&mut buffer, request.len(), &source, &Policy { classic });
+        let plain = reference::respond(&request, source, classic);
+        prop_assert_eq!((answer.outcome, buffer[..answer.length].to_vec()), plain);
     }
 
     #[test]
