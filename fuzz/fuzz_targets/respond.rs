@@ -1,0 +1,40 @@
+//! The core over any message from any source. Input: a byte of flags (see [`xstun_fuzz::message`]; 128
+//! switches classic requests off), a source, the message.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::net::SocketAddr;
+use xstun::outcome::Outcome;
+use xstun::stun::{Policy, REPLY_ROOM, respond};
+use xstun_fuzz::{SOURCE, chunk, message, reference, source};
+
+const NO_CLASSIC: u8 = 128;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&flags, input)) = input.split_first() else { return };
+    let Some((address, request)) = input.split_first_chunk::<SOURCE>() else { return };
+    let mut request = request.to_vec();
+    message(&mut request, flags);
+    check(&request, source(address), flags & NO_CLASSIC == 0);
+});
+
+fn check(request: &[u8], source: SocketAddr, classic: bool) {
+    let policy = Policy { classic };
+    let mut buffer = chunk(request);
+    let answer = respond(&mut buffer, request.len(), &source, &policy);
+    let (reply, _) = buffer.split_at(answer.length);
+    assert_eq!((answer.outcome, reply.to_vec()), reference::respond(request, source, classic));
+    if answer.length == 0 {
+        assert_eq!(buffer, chunk(request), "silence leaves the buffer as it was");
+        return;
+    }
+    // By its own words, beside the reference: bounded, and of the same transaction.
+    assert!(answer.length <= request.len().max(52) && answer.length <= REPLY_ROOM);
+    assert_eq!(reply[4..20], request[4..20]);
+    // Whatever stands behind the request is no part of it, and stays.
+    let behind = request.len().max(REPLY_ROOM);
+    assert_eq!(buffer[behind..], chunk(request)[behind..]);
+    let mut again = chunk(&buffer[..answer.length]);
+    let answer = respond(&mut again, answer.length, &source, &policy);
+    assert_eq!((answer.outcome, answer.length), (Outcome::Response, 0), "a reply is never answered");
+}
