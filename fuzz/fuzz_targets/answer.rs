@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     let mut request = request.to_vec();
     frame(&mut request, flags);
     let classic = flags & NO_CLASSIC == 0;
-    let policy = Policy { classic };
+    let policy = Policy { classic, ..Policy::default() };
     let mut buffer = chunk(&request);
     let end = answer(&mut buffer, request.len(), &SERVED, &policy);
     let reply = &buffer[..end.length];

@@ -1,11 +1,15 @@
 //! Frame in, frame out: the seam of the data path, its tests, fuzzers and benches.
 
 use crate::{
-    frame,
+    frame::{self, Request},
     outcome::Outcome,
     served::Served,
-    stun::{self, Policy},
+    stun::{self, Answer, Exchange, Policy},
 };
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::num::NonZeroU16;
+
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How a frame ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +31,22 @@ pub fn answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Policy
     let Some(frame) = buffer.get(..length) else {
         return nothing(Outcome::NoRoom, false);
     };
-    let request = match frame::check(frame, served) {
+    let mut request = match frame::check(frame, served) {
         Ok(request) => request,
         Err(outcome) => return nothing(outcome, false),
     };
-    let Some(message) = buffer.get_mut(request.payload..) else {
+    let Some((headers, message)) = buffer.split_at_mut_checked(request.payload) else {
         return nothing(Outcome::NoRoom, false);
     };
-    let reply = stun::respond(message, request.length, &request.source, policy);
+    // Of a frame that was checked the destination can be read; nowhere is no endpoint of ours.
+    let destination = || request.destination(headers).unwrap_or(NOWHERE);
+    let exchange = Exchange::datagram(&request.source, destination);
+    let reply = stun::respond(message, request.length, exchange, policy);
     if reply.length == 0 {
         return nothing(reply.outcome, request.unfinished_checksum);
+    }
+    if reply.is_diverted() && divert(buffer, &mut request, &reply, policy).is_none() {
+        return nothing(Outcome::NoRoom, request.unfinished_checksum);
     }
     match frame::turn_around(buffer, &request, reply.length) {
         Some(length) => {
@@ -44,4 +54,12 @@ pub fn answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Policy
         }
         None => nothing(Outcome::NoRoom, request.unfinished_checksum),
     }
+}
+
+/// Has the reply leave from and go to where RFC 5780 §6.1 says.
+#[cold]
+fn divert(buffer: &mut [u8], request: &mut Request, reply: &Answer, policy: &Policy) -> Option<()> {
+    let origin = policy.origin(&request.destination(buffer)?, reply.change);
+    let port = reply.port.map_or(request.source.port(), NonZeroU16::get);
+    request.divert(buffer, origin, port)
 }

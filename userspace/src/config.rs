@@ -83,7 +83,7 @@ impl Config {
             },
             busy_poll: args.busy_poll,
             xdp_log: args.xdp_log,
-            policy: Policy { classic: !args.no_classic },
+            policy: Policy { classic: !args.no_classic, extras: None },
         })
     }
 }

@@ -23,15 +23,19 @@ use stun_codec::{
 };
 use xstun::{
     outcome::Outcome,
-    stun::{Policy, REPLY_ROOM, respond},
+    stun::{Exchange, Extras, Policy, REPLY_ROOM, respond},
 };
 
 fn ask(request: &[u8], source: SocketAddr) -> (Outcome, Vec<u8>) {
     let mut buffer = [request, &[0xa5; REPLY_ROOM]].concat();
-    let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+    let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
     assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
     assert!(answer.length <= buffer.len());
     (answer.outcome, buffer[..answer.length].to_vec())
+}
+
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
 }
 
 fn canonical(source: SocketAddr) -> SocketAddr {
@@ -129,16 +133,20 @@ proptest! {
         room in 0usize..200,
     ) {
         let mut buffer = [&bytes[..], &vec![0; room]].concat();
-        let answer = respond(&mut buffer, bytes.len(), &source, &Policy { classic });
+        let answer = respond(&mut buffer, bytes.len(), Exchange::datagram(&source, server), &Policy { classic, ..Policy::default() });
         prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
     }
 
     #[test]
-    fn the_fast_path_is_the_plain_one(request in mutated_request(), source in source(), classic: bool) {
-        let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
-        let answer = respond(&mut buffer, request.len(), &source, &Policy { classic });
+    fn both_ways_to_a_reply_are_the_plain_one(request in mutated_request(), source in source(), classic: bool) {
         let plain = reference::respond(&request, source, classic);
-        prop_assert_eq!((answer.outcome, buffer[..answer.length].to_vec()), plain);
+        for extras in [None, Some(Extras::default())] {
+            let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
+            let exchange = Exchange::datagram(&source, server);
+            let answer = respond(&mut buffer, request.len(), exchange, &Policy { classic, extras });
+            prop_assert!(!answer.is_diverted());
+            prop_assert_eq!((answer.outcome, buffer[..answer.length].to_vec()), plain.clone());
+        }
     }
 
     #[test]
@@ -173,7 +181,7 @@ proptest! {
         behind in prop::collection::vec(any::<u8>(), REPLY_ROOM),
     ) {
         let mut buffer = [&request[..], &behind].concat();
-        let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+        let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
         prop_assert_eq!(ask(&request, source), (answer.outcome, buffer[..answer.length].to_vec()));
     }
 

@@ -32,6 +32,14 @@ impl BoundSocket {
     pub fn local(&self) -> SocketAddr {
         self.local
     }
+
+    /// Whether a datagram sent through it can leave from `origin`.
+    fn can_send_from(&self, origin: &SocketAddr) -> bool {
+        let Self { local, .. } = self;
+        let address =
+            local.ip() == origin.ip() || local.ip().is_unspecified() && local.is_ipv4() == origin.is_ipv4();
+        address && local.port() == origin.port()
+    }
 }
 
 impl AsFd for BoundSocket {

@@ -79,6 +79,45 @@ pub fn check(frame: &[u8], served: &Served) -> Result<Request, Outcome> {
     })
 }
 
+impl Request {
+    /// The address and port that was asked, out of `frame`, whose headers are as they were.
+    pub fn destination(&self, frame: &[u8]) -> Option<SocketAddr> {
+        let header = frame.get(self.datagram.ip..self.datagram.udp)?;
+        let ip: IpAddr = match self.datagram.version {
+            Version::V4 => header.get(field::IPV4_ADDRESSES + 4..)?.first_chunk::<4>().copied()?.into(),
+            Version::V6 => header.get(field::IPV6_ADDRESSES + 16..)?.first_chunk::<16>().copied()?.into(),
+        };
+        let &[_, _, p0, p1] = frame.get(self.datagram.udp..)?.first_chunk()?;
+        Some(SocketAddr::new(ip, u16::from_be_bytes([p0, p1])))
+    }
+
+    /// Makes the request in `frame`, whose headers are as they were, one that came to `destination` from
+    /// port `port` of its source, so that the reply to it leaves from there and goes to that port.
+    /// `None` where the frame has no such headers, or `destination` is of the other version of IP.
+    #[cold]
+    pub fn divert(&mut self, frame: &mut [u8], destination: SocketAddr, port: u16) -> Option<()> {
+        let ip = frame.get_mut(self.datagram.ip..self.datagram.udp)?;
+        let addresses = match (self.datagram.version, destination.ip()) {
+            (Version::V4, IpAddr::V4(address)) => {
+                let addresses = ip.get_mut(field::IPV4_ADDRESSES..field::IPV4_HEADER)?;
+                addresses.get_mut(4..)?.copy_from_slice(&address.octets());
+                addresses
+            }
+            (Version::V6, IpAddr::V6(address)) => {
+                let addresses = ip.get_mut(field::IPV6_ADDRESSES..field::IPV6_HEADER)?;
+                addresses.get_mut(16..)?.copy_from_slice(&address.octets());
+                addresses
+            }
+            _ => return None,
+        };
+        self.addresses = Sum::default().bytes(addresses);
+        let ports: &mut [u8; 4] = frame.get_mut(self.datagram.udp..)?.first_chunk_mut()?;
+        let ([p0, p1], [d0, d1]) = (port.to_be_bytes(), destination.port().to_be_bytes());
+        *ports = [p0, p1, d0, d1];
+        Some(())
+    }
+}
+
 /// The worker's word for the classifier's reason.
 #[cold]
 fn outcome(verdict: Verdict) -> Outcome {

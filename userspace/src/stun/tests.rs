@@ -4,7 +4,7 @@
 #[path = "../../tests/common/messages.rs"]
 mod messages;
 
-use super::{Policy, REPLY_ROOM, respond};
+use super::{Exchange, Policy, REPLY_ROOM, respond};
 use crate::outcome::Outcome::{self, *};
 use messages::{
     Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
@@ -22,12 +22,16 @@ fn source() -> SocketAddr {
     "198.51.100.7:40000".parse().unwrap()
 }
 
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
+}
+
 /// What became of `request`, and the reply, in a buffer as long as it must be and full of ones.
 fn ask_as(request: &[u8], source: SocketAddr, policy: &Policy) -> (Outcome, Vec<u8>) {
     let mut buffer = vec![0xff; request.len().max(REPLY_ROOM)];
     buffer[..request.len()].copy_from_slice(request);
     let before = buffer.clone();
-    let answer = respond(&mut buffer, request.len(), &source, policy);
+    let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), policy);
     assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
     if answer.length == 0 {
         assert_eq!(buffer, before, "silence leaves the buffer as it was");
@@ -174,8 +178,14 @@ fn a_buffer_without_room_ends_in_a_name_and_stays_as_it_was() {
         let mut buffer = vec![0; length];
         buffer[..20].copy_from_slice(&request(&[]));
         let before = buffer.clone();
-        assert_eq!(respond(&mut buffer, 20, &source(), &Policy::default()).outcome, NoRoom);
+        assert_eq!(
+            respond(&mut buffer, 20, Exchange::datagram(&source(), server), &Policy::default()).outcome,
+            NoRoom
+        );
         assert_eq!(buffer, before);
     }
-    assert_eq!(respond(&mut [0; 200], 201, &source(), &Policy::default()).outcome, NoRoom);
+    assert_eq!(
+        respond(&mut [0; 200], 201, Exchange::datagram(&source(), server), &Policy::default()).outcome,
+        NoRoom
+    );
 }

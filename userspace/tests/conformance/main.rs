@@ -31,6 +31,6 @@ use xstun::stun::Policy;
 fn policy(setting: Setting) -> Policy {
     match setting {
         Setting::Default => Policy::default(),
-        Setting::NoClassic => Policy { classic: false },
+        Setting::NoClassic => Policy { classic: false, ..Policy::default() },
     }
 }

@@ -6,22 +6,38 @@ use crate::table::{Row, Setting, rows};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use xstun::outcome::Outcome;
-use xstun::stun::{REPLY_ROOM, respond};
+use xstun::stun::{Exchange, Extras, Policy, REPLY_ROOM, respond};
 
 fn sources() -> [SocketAddr; 4] {
     ["198.51.100.7:40000", "[2001:db8:1::7]:40000", "[::ffff:198.51.100.7]:40000", "203.0.113.255:1"]
         .map(|source| source.parse().unwrap())
 }
 
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
+}
+
 #[test]
 fn the_core_keeps_every_rule() {
+    keeps_every_rule(|policy| policy);
+}
+
+/// Where something is switched on that no row asks for, every request takes the longer way.
+#[test]
+fn the_longer_way_keeps_every_rule() {
+    keeps_every_rule(|policy| Policy { extras: Some(policy.extras.unwrap_or(Extras::default())), ..policy });
+}
+
+fn keeps_every_rule(switched: impl Fn(Policy) -> Policy) {
     for row in rows() {
+        let policy = switched(policy(row.setting));
         for source in sources() {
             // The least room that the core asks for, full of another message's leavings.
             let mut buffer = vec![0xff; row.request.len().max(REPLY_ROOM)];
             buffer[..row.request.len()].copy_from_slice(&row.request);
             let before = buffer.clone();
-            let answer = respond(&mut buffer, row.request.len(), &source, &policy(row.setting));
+            let exchange = Exchange::datagram(&source, server);
+            let answer = respond(&mut buffer, row.request.len(), exchange, &policy);
             let reply = buffer[..answer.length].to_vec();
             assert_eq!((answer.outcome, reply), (row.outcome, row.reply(source)), "{}", row.name());
             if answer.length == 0 {

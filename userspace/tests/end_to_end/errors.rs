@@ -98,8 +98,8 @@ fn another_program_on_the_interface_is_left_in_place() {
     let lab = Lab::new(1);
     let link = lab.link();
     let server = NATIVE.serve(&lab, &[]);
-    for mode in ["native", "generic"] {
-        let flags = ["--interface", &link.server_interface, "--datapath", "af-xdp", "--xdp-mode", mode];
+    for (datapath, mode) in [("af-xdp", "native"), ("af-xdp", "generic"), ("auto", "auto")] {
+        let flags = ["--interface", &link.server_interface, "--datapath", datapath, "--xdp-mode", mode];
         let flags = [&flags[..], &["--listen", "0.0.0.0:5349"]].concat();
         refused(&lab, &[], &flags, SYSTEM, &["--interface", &link.server_interface, "already"]);
         assert!(lab.server.has_xdp(&link.server_interface));

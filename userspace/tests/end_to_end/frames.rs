@@ -438,3 +438,23 @@ fn a_storm_of_broken_frames_ends_nothing() {
         assert!(counters.get(mode.path, "received") > 100, "{mode:?}:\n{}", counters.log);
     }
 }
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn classic_requests_are_dropped_where_the_operator_says_so() {
+    for mode in [NATIVE, SOCKETS] {
+        let lab = Lab::new(1);
+        let link = lab.link();
+        let server = mode.serve(&lab, &["--no-classic"]);
+        let wire = Wire::open(&lab.client, &link.client_interface);
+        let classic = Transaction::classic();
+        wire.send(&Flow::v4(link, 40_015).frame(&classic.request(&[])));
+        let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 40_016));
+        assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 3478)), asker.address());
+        let counters = server.stop();
+        assert_eq!(counters.get(mode.path, "no_cookie"), 1, "{mode:?}:\n{}", counters.log);
+        let seen = wire.drain();
+        let replies = seen.iter().filter_map(|frame| Datagram::read(frame));
+        assert!(replies.filter(|reply| classic.owns(&reply.payload)).count() == 0, "{mode:?}");
+    }
+}

@@ -4,7 +4,7 @@ use crate::common::lab::Lab;
 use crate::common::server::Server;
 
 /// A pinned way to serve.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mode {
     flags: &'static [&'static str],
     /// What the server's log and counters call the path of plain requests.

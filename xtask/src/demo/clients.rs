@@ -118,7 +118,7 @@ fn probe(command: &mut Command, interrupt: &Interrupt) -> Result<SocketAddr> {
 /// Asks as fast as the server bears for some seconds, and tells the rate.
 ///
 /// # Errors
-/// The generator failed, or got no reply.
+/// The generator failed, got no reply, or got a wrong one.
 pub(super) fn load(stage: &Stage, xstun: &Path, seconds: u32, interrupt: &Interrupt) -> Result<String> {
     let mut command = stage.client.command(xstun);
     command.args(["load", &SERVER_V4.to_string(), "--json", "--duration", &seconds.to_string()]);

@@ -68,7 +68,7 @@ const fn piece(
     Piece { group, apt, dnf, why, signs }
 }
 
-const PIECES: [Piece; 15] = [
+const PIECES: [Piece; 16] = [
     piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
     piece(
         Group::Host,
@@ -85,6 +85,7 @@ const PIECES: [Piece; 15] = [
         "libbpf, inside libxdp, reads ELF files with it",
     ),
     piece(Group::Host, "zlib1g-dev", "zlib-ng-compat-devel", &["/usr/include/zlib.h"], "libelf links to it"),
+    piece(Group::Host, "make", "make", &["make"], "libbpf, inside libxdp, is built with it"),
     piece(Group::Host, "m4", "m4", &["m4"], "libxdp's build generates its dispatcher with it"),
     piece(
         Group::Host,

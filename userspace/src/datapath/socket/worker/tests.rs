@@ -1,5 +1,5 @@
 use super::super::{PAYLOAD, SIZE, bind_one};
-use super::{run, unanswerable};
+use super::{askable, run};
 use crate::datapath::socket::{BoundSocket, Datagram};
 use crate::outcome::Outcome;
 use crate::stats::WorkerStats;
@@ -227,7 +227,7 @@ fn a_new_policy_holds_without_a_restart() {
     classic[4..8].fill(0);
     client.send(&classic).unwrap();
     reply_to(&client);
-    responder.policy.store(Arc::new(Policy { classic: false }));
+    responder.policy.store(Arc::new(Policy { classic: false, ..Policy::default() }));
     client.send(&classic).unwrap();
     let stats = responder.stop();
     assert_eq!(stats[0].outcome(Outcome::AnsweredClassic), 1);
@@ -265,6 +265,6 @@ fn some_datagrams_are_answered_whatever_they_say_by_silence() {
     for (source, destination, truncated, reason) in table {
         let source: SocketAddr = source.parse().unwrap();
         let datagram = Datagram { buffer: &mut [], length: 0, source, destination, truncated };
-        assert_eq!(unanswerable(&datagram), reason, "{source}");
+        assert_eq!(askable(&datagram).err(), reason, "{source}");
     }
 }
