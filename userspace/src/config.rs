@@ -1,5 +1,7 @@
 //! What `serve` runs on: the flags, checked against each other and against the machine's cores.
 
+mod policy;
+
 use crate::cli::ServeArgs;
 pub use crate::cli::{BindModeArg as BindMode, DatapathArg as Datapath, XdpModeArg as XdpMode};
 use crate::error::{Failure, Result};
@@ -43,6 +45,16 @@ pub struct Listen {
     pub addresses: Vec<SocketAddr>,
     /// Nothing was given: an address family that the host does not have is then no error.
     pub by_default: bool,
+    /// What `--alternate-address` adds: of the four endpoints of NAT behaviour discovery (RFC 5780 §6)
+    /// those that `addresses` has not.
+    pub alternate: Vec<SocketAddr>,
+}
+
+impl Listen {
+    /// All addresses and ports that are answered on.
+    pub fn all(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.addresses.iter().chain(&self.alternate).copied()
+    }
 }
 
 impl Config {
@@ -70,9 +82,11 @@ impl Config {
                 "--bind-mode zero-copy cannot be had with --xdp-mode generic: only a driver can do it",
             ));
         }
+        let mut listen = listen(&args.listen)?;
+        let policy = policy::policy(args, &mut listen)?;
         Ok(Config {
             interfaces: interfaces(&args.interfaces)?,
-            listen: listen(&args.listen)?,
+            listen,
             datapath: args.datapath,
             xdp_mode: args.xdp_mode,
             bind_mode: args.bind_mode,
@@ -83,7 +97,7 @@ impl Config {
             },
             busy_poll: args.busy_poll,
             xdp_log: args.xdp_log,
-            policy: Policy { classic: !args.no_classic, extras: None },
+            policy,
         })
     }
 }
@@ -105,7 +119,7 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
     if given.is_empty() {
         let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = wildcards.map(|ip| SocketAddr::new(ip, STUN_PORT)).to_vec();
-        return Ok(Listen { addresses, by_default: true });
+        return Ok(Listen { addresses, by_default: true, alternate: Vec::new() });
     }
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in given {
@@ -138,7 +152,7 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
                 .remedy("leave one of them out"));
         }
     }
-    Ok(Listen { addresses, by_default: false })
+    Ok(Listen { addresses, by_default: false, alternate: Vec::new() })
 }
 
 /// Reads a list like `0-3,6`.

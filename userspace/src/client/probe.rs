@@ -1,6 +1,7 @@
 //! `xstun probe`: one question, asked as RFC 8489 §6.2.1 says.
 
 mod ask;
+mod nat;
 mod report;
 
 use super::message::Reply;
@@ -24,10 +25,15 @@ pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
 }
 
 fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
-    let asked = connect(args)
-        .and_then(|(socket, server)| ask::ask(args, &socket, server, terminal.then_some(&mut *err)));
-    match asked {
-        Ok(asked) => tell(args, &asked, out, err),
+    let ended = if args.nat {
+        nat::run(args, out, err)
+    } else {
+        connect(args)
+            .and_then(|(socket, server)| ask::ask(args, &socket, server, terminal.then_some(&mut *err)))
+            .and_then(|asked| tell(args, &asked, out, err))
+    };
+    match ended {
+        Ok(ending) => Ok(ending),
         Err(failure) => {
             if args.json {
                 let kind = if failure.kind() == Kind::Usage { "usage" } else { "system" };

@@ -1,7 +1,9 @@
 use super::{Config, ranges};
 use crate::cli::{Cli, Command};
 use crate::error::Kind;
+use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use clap::Parser as _;
+use std::collections::BTreeSet;
 
 fn config(flags: &str) -> Result<Config, String> {
     let words = ["xstun", "serve"].into_iter().chain(flags.split_whitespace());
@@ -33,6 +35,49 @@ fn a_core_list_is_read_as_taskset_reads_it() {
 }
 
 #[test]
+fn an_alternate_address_makes_four_endpoints_of_its_version_of_ip() {
+    let config = config(
+        "--listen 192.0.2.1:3478 --listen [::]:3478 --alternate-address 192.0.2.2:3479 \
+         --advertise 192.0.2.2=203.0.113.2",
+    )
+    .unwrap();
+    let alternate: BTreeSet<String> = config.listen.alternate.iter().map(ToString::to_string).collect();
+    let expected = ["192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479"];
+    assert_eq!(alternate, expected.map(String::from).into());
+    assert_eq!(config.listen.all().count(), 5);
+    let extras = config.policy.extras.unwrap();
+    let mut discovery =
+        Discovery::new("192.0.2.1:3478".parse().unwrap(), "192.0.2.2:3479".parse().unwrap()).unwrap();
+    assert!(discovery.advertise("192.0.2.2".parse().unwrap(), "203.0.113.2".parse().unwrap()));
+    assert_eq!(extras, Extras { discovery_v4: Some(discovery), ..Extras::default() });
+}
+
+#[test]
+fn extras_are_what_was_asked_for_and_nothing_else() {
+    assert_eq!(config("--no-classic").unwrap().policy, Policy { classic: false, extras: None });
+    let named = |text| Extras { software: Software::new(text), ..Extras::default() };
+    let table = [
+        ("--software", named("xstun")),
+        ("--software=mine", named("mine")),
+        ("--software mine", named("mine")),
+        ("--drop-zero-transaction", Extras { drop_zero_transaction: true, ..Extras::default() }),
+        (
+            "--alternate-server 203.0.113.9:3478 --alternate-server [2001:db8::9]:3479",
+            Extras {
+                alternate_server: AlternateServer {
+                    v4: Some("203.0.113.9:3478".parse().unwrap()),
+                    v6: Some("[2001:db8::9]:3479".parse().unwrap()),
+                },
+                ..Extras::default()
+            },
+        ),
+    ];
+    for (flags, extras) in table {
+        assert_eq!(config(flags).unwrap().policy, Policy { classic: true, extras: Some(extras) }, "{flags}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
     let table = [
         ("--cores 4", "--cores names core 4"),
@@ -54,6 +99,49 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--listen 192.0.2.1:3478 --listen 192.0.2.1:3478", "is given twice"),
         ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is part of --listen 0.0.0.0:3478 already"),
         ("--datapath turbo", "--datapath"),
+        (
+            "--alternate-address 192.0.2.2:3479",
+            "--alternate-address 192.0.2.2:3479 needs exactly one --listen",
+        ),
+        ("--listen 0.0.0.0:3478 --alternate-address 192.0.2.2:3479", "with an address and no wildcard"),
+        ("--listen [2001:db8::1]:3478 --alternate-address 192.0.2.2:3479", "of its version of IP"),
+        (
+            "--listen 192.0.2.1:3478 --listen 192.0.2.3:3478 --alternate-address 192.0.2.2:3479",
+            "needs exactly one --listen",
+        ),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3478",
+            "must differ from --listen 192.0.2.1:3478 in address and in port",
+        ),
+        ("--listen 192.0.2.1:3478 --alternate-address 192.0.2.1:3479", "in address and in port"),
+        ("--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:0", "has port 0"),
+        ("--listen 192.0.2.1:3478 --alternate-address 0.0.0.0:3479", "is a wildcard"),
+        ("--listen 192.0.2.1:3478 --alternate-address 224.0.0.1:3479", "is a group address"),
+        ("--listen [::1]:3478 --alternate-address [::ffff:192.0.2.1]:3479", "write it as IPv4"),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3479 --alternate-address 192.0.2.3:3479",
+            "--alternate-address 192.0.2.3:3479 is a second one",
+        ),
+        ("--advertise 192.0.2.1", "LOCAL=PUBLIC"),
+        ("--advertise 192.0.2.1=x", "'x' is no IP address"),
+        ("--advertise 192.0.2.1=203.0.113.1", "--advertise 192.0.2.1=203.0.113.1 is of no use"),
+        ("--advertise 192.0.2.1=2001:db8::1", "both versions of IP"),
+        ("--advertise 192.0.2.1=0.0.0.0", "is a wildcard"),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3479 --advertise 192.0.2.1=203.0.113.1 \
+             --advertise 192.0.2.1=203.0.113.2",
+            "--advertise 192.0.2.1=203.0.113.2 names the same local address",
+        ),
+        ("--software=", "--software '' must have 1 to 32 bytes"),
+        ("--software=a-name-of-more-than-32-bytes-is-long", "must have 1 to 32 bytes"),
+        ("--alternate-server 192.0.2.9:0", "--alternate-server 192.0.2.9:0 has port 0"),
+        ("--alternate-server 0.0.0.0:3478", "is a wildcard"),
+        ("--listen 192.0.2.9:3478 --alternate-server 192.0.2.9:3478", "is this server itself"),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3479 --alternate-server 192.0.2.1:3479",
+            "is this server itself",
+        ),
+        ("--alternate-server 192.0.2.9:3478 --alternate-server 192.0.2.8:3478", "is a second one"),
     ];
     for (flags, expected) in table {
         let told = config(flags).expect_err(flags);

@@ -15,7 +15,7 @@ pub fn served(interface: &Interface, listen: &Listen, host: &[Address]) -> Serve
     // A tentative address may turn out to be another host's (RFC 4862 §5.4).
     let usable = || host.iter().filter(|address| !address.tentative);
     let mut endpoints: Vec<(IpAddr, u16)> = Vec::new();
-    for wanted in &listen.addresses {
+    for wanted in listen.all() {
         let stands_for = |address: &&Address| {
             if wanted.ip().is_unspecified() {
                 address.ifindex == interface.index && address.ip.is_ipv4() == wanted.is_ipv4()
@@ -52,7 +52,7 @@ mod tests {
 
     fn listen(addresses: &[&str]) -> Listen {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Listen { addresses, by_default: false }
+        Listen { addresses, by_default: false, alternate: Vec::new() }
     }
 
     fn host() -> Vec<Address> {

@@ -77,7 +77,12 @@ pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Vec<Vec<BoundSocket
 /// sentence that names `--listen`, with [`Failure::errno`]. A host without IPv6 gives EAFNOSUPPORT
 /// or EADDRNOTAVAIL.
 pub fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>> {
-    let refused = |error: io::Error| refusal(address, error);
+    bind_named(address, workers, "--listen")
+}
+
+/// [`bind_one`] for an address that another flag asks for.
+fn bind_named(address: SocketAddr, workers: usize, flag: &str) -> Result<Vec<BoundSocket>> {
+    let refused = |error: io::Error| refusal(address, flag, error);
     let mut sockets: Vec<BoundSocket> = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = match sockets.first() {
@@ -127,7 +132,7 @@ fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
 }
 
 /// The sentence for a bind that failed.
-fn refusal(address: SocketAddr, error: io::Error) -> Failure {
+fn refusal(address: SocketAddr, flag: &str, error: io::Error) -> Failure {
     let remedy = match error.raw_os_error() {
         Some(libc::EADDRINUSE) => match holder::of(address) {
             Some(holder) => format!("{holder}, has it: stop that, or listen elsewhere"),
@@ -149,7 +154,7 @@ fn refusal(address: SocketAddr, error: io::Error) -> Failure {
         Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (`ulimit -n`)".into(),
         _ => String::new(),
     };
-    let failure = Failure::system(format!("cannot bind UDP {address} (--listen)")).because(error);
+    let failure = Failure::system(format!("cannot bind UDP {address} ({flag})")).because(error);
     if remedy.is_empty() { failure } else { failure.remedy(remedy) }
 }
 

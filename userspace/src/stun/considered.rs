@@ -27,15 +27,11 @@ const BARE_ERROR: usize = 8;
 struct Error {
     code: [u8; 4],
     reason: &'static str,
-    /// RFC 3489 §11.2.9 knows no padding and fills the phrase up with spaces, which count.
-    reason_classic: &'static str,
 }
 
-const TRY_ALTERNATE: Error = Error { code: [0, 0, 3, 0], reason: "", reason_classic: "" };
-const BAD_REQUEST: Error =
-    Error { code: [0, 0, 4, 0], reason: "Bad Request", reason_classic: "Bad Request " };
-const UNKNOWN_ATTRIBUTE: Error =
-    Error { code: [0, 0, 4, 20], reason: "Unknown Attribute", reason_classic: "Unknown Attribute   " };
+const TRY_ALTERNATE: Error = Error { code: [0, 0, 3, 0], reason: "" };
+const BAD_REQUEST: Error = Error { code: [0, 0, 4, 0], reason: "Bad Request" };
+const UNKNOWN_ATTRIBUTE: Error = Error { code: [0, 0, 4, 20], reason: "Unknown Attribute" };
 
 /// Answers `request`, whose message is at the start of `buffer`.
 ///
@@ -94,14 +90,15 @@ pub(super) fn respond(
 /// Begins an error response. `least` is what its attributes need with an empty reason phrase; the
 /// phrase is told if the reply is then still no longer than the request.
 fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: usize) -> Writer<'a> {
-    let reason = match request.dialect {
-        Dialect::Cookie => error.reason,
-        Dialect::Classic => error.reason_classic,
+    let padded = error.reason.len().next_multiple_of(4);
+    let fits = HEADER + least + padded + request.fingerprint_length() <= request.length;
+    let reason = if fits { error.reason } else { "" };
+    // RFC 3489 §11.2.9 knows no padding: there the phrase is filled up with spaces, which count.
+    let spaces = match request.dialect {
+        Dialect::Classic if fits => [b' '; 3].get(..padded - reason.len()).unwrap_or_default(),
+        _ => &[],
     };
-    let fits =
-        HEADER + least + reason.len().next_multiple_of(4) + request.fingerprint_length() <= request.length;
-    let reason = if fits { reason } else { "" };
-    writer.attribute(ERROR_CODE, &[&error.code, reason.as_bytes()]);
+    writer.attribute(ERROR_CODE, &[&error.code, reason.as_bytes(), spaces]);
     writer
 }
 
@@ -203,3 +200,6 @@ impl Success<'_> {
         writer.finish(request, BINDING_SUCCESS)
     }
 }
+
+#[cfg(test)]
+mod tests;

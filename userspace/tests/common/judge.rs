@@ -22,10 +22,19 @@ pub struct Ours<'a> {
     udp: UdpSlice<'a>,
     /// Who sent it.
     pub source: SocketAddr,
+    /// Where it goes.
+    pub destination: SocketAddr,
 }
 
-/// The datagram in `frame`, if it is one for the endpoint of [`super::frames::served`].
+/// The datagram in `frame`, if it is one for an endpoint of [`super::frames::served`].
 pub fn ours(frame: &[u8]) -> Option<Ours<'_>> {
+    let endpoints = [SocketAddr::new(IPV4.into(), PORT), SocketAddr::new(IPV6.into(), PORT)];
+    addressed(frame).filter(|ours| endpoints.contains(&ours.destination))
+}
+
+/// The datagram in `frame`, if it is one for the hardware address of [`super::frames::served`], whatever its
+/// endpoint.
+pub fn addressed(frame: &[u8]) -> Option<Ours<'_>> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
     let Some(TransportSlice::Udp(udp)) = packet.transport.clone() else { return None };
     // Its parser takes three tags, and more types of them.
@@ -55,12 +64,12 @@ pub fn ours(frame: &[u8]) -> Option<Ours<'_>> {
         }
         NetSlice::Arp(_) => return None,
     };
-    let served = [IpAddr::V4(IPV4), IpAddr::V6(IPV6)].contains(&destination);
-    if !served || udp.destination_port() != PORT || usize::from(udp.length()) != payload || payload < 8 {
+    if usize::from(udp.length()) != payload || payload < 8 {
         return None;
     }
     let source = SocketAddr::new(source, udp.source_port());
-    Some(Ours { frame, packet, udp, source })
+    let destination = SocketAddr::new(destination, udp.destination_port());
+    Some(Ours { frame, packet, udp, source, destination })
 }
 
 impl Ours<'_> {
@@ -100,24 +109,27 @@ impl Ours<'_> {
 
     /// The frame that carries `payload` back, as another builder makes it.
     pub fn reply(&self, payload: &[u8]) -> Vec<u8> {
-        let header = match self.packet.net.as_ref().unwrap() {
-            NetSlice::Ipv4(ip) => {
-                let ip = ip.header();
-                let header = Ipv4Header::new(0, 64, IpNumber::UDP, ip.destination(), ip.source()).unwrap();
+        self.reply_from(self.destination, self.source.port(), payload)
+    }
+
+    /// The frame that carries `payload` from `origin` to this port of the source.
+    pub fn reply_from(&self, origin: SocketAddr, port: u16, payload: &[u8]) -> Vec<u8> {
+        let header = match (origin.ip(), self.source.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let header = Ipv4Header::new(0, 64, IpNumber::UDP, from.octets(), to.octets()).unwrap();
                 IpHeaders::Ipv4(header, Default::default())
             }
-            NetSlice::Ipv6(ip) => {
-                let ip = ip.header();
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
                 let header = Ipv6Header {
                     next_header: IpNumber::UDP,
                     hop_limit: 64,
-                    source: ip.destination(),
-                    destination: ip.source(),
+                    source: from.octets(),
+                    destination: to.octets(),
                     ..Default::default()
                 };
                 IpHeaders::Ipv6(header, Default::default())
             }
-            NetSlice::Arp(_) => unreachable!("ARP carries no UDP"),
+            mixed => panic!("a reply of two families: {mixed:?}"),
         };
         let mac = |offset: usize| self.frame[offset..offset + 6].try_into().unwrap();
         let ethernet = PacketBuilder::ethernet2(mac(0), mac(6));
@@ -126,9 +138,7 @@ impl Ours<'_> {
             Some(tag) => ethernet.vlan(tag.to_header()).ip(header),
         };
         let mut frame = Vec::new();
-        ip.udp(self.udp.destination_port(), self.udp.source_port())
-            .write_to_vec(&mut frame, payload)
-            .unwrap();
+        ip.udp(origin.port(), port).write_to_vec(&mut frame, payload).unwrap();
         // The builder knows one type of single tag.
         frame[12..14].copy_from_slice(&self.frame[12..14]);
         frame

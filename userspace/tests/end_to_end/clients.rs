@@ -130,13 +130,17 @@ fn clients(link: &Link) -> Vec<Client> {
 
 /// Whether the program is there; the test ends here where it is not and has to be.
 fn is_installed(client: &Client) -> bool {
-    let program = &client.words[0];
+    is_there(&client.words[0], client.package)
+}
+
+/// Whether `program` is there, which comes with `package`; as [`is_installed`].
+pub(crate) fn is_there(program: &str, package: &str) -> bool {
     let places = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&places).any(|place| place.join(program).is_file());
     if !found {
         let may_be_missing = std::env::var_os(SKIP_MISSING) == Some(OsString::from("1"));
-        assert!(may_be_missing, "{program} is missing; it comes with {}", client.package);
-        eprintln!("skipped: {program} is missing; it comes with {}", client.package);
+        assert!(may_be_missing, "{program} is missing; it comes with {package}");
+        eprintln!("skipped: {program} is missing; it comes with {package}");
     }
     found
 }

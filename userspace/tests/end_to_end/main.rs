@@ -7,6 +7,7 @@ mod common;
 
 mod addresses;
 mod clients;
+mod discovery;
 mod errors;
 mod frames;
 mod laboratory;

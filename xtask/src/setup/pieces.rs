@@ -108,6 +108,13 @@ const PIECES: [Piece; 16] = [
     piece(Group::Test, "sofia-sip-bin", "sofia-sip-utils", &["stunc"], "its STUN client asks the server"),
     piece(Group::Test, "nmap", "nmap", &["nmap"], "its stun-info script asks the server"),
     piece(Group::Test, "iputils-ping", "iputils", &["ping"], "shows that other traffic still passes"),
+    piece(
+        Group::Test,
+        "nftables",
+        "nftables",
+        &["nft"],
+        "makes the NATs that `xstun probe --nat` tells apart",
+    ),
     piece(Group::Test, "python3-venv", "python3", &[], "holds the clients of PyPI, aioice and pystun3"),
 ];
 

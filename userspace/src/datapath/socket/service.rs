@@ -1,6 +1,6 @@
 //! The socket path's threads: one a core, each with sockets of its own.
 
-use super::{BoundSocket, bind_one, run};
+use super::{BoundSocket, bind_named, run};
 use crate::config::Listen;
 use crate::datapath::cores;
 use crate::error::{Failure, Result};
@@ -34,8 +34,9 @@ impl Service {
     pub fn start(listen: &Listen, cores: &[usize], policy: Arc<ArcSwap<Policy>>) -> Result<Self> {
         let mut of_core: Vec<Vec<BoundSocket>> = cores.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
-        for &address in &listen.addresses {
-            match bind_one(address, cores.len()) {
+        for address in listen.all() {
+            let flag = if listen.addresses.contains(&address) { "--listen" } else { "--alternate-address" };
+            match bind_named(address, cores.len(), flag) {
                 Ok(sockets) => {
                     addresses.push(address);
                     for (all, socket) in of_core.iter_mut().zip(sockets) {
