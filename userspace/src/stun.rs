@@ -103,6 +103,7 @@ pub const REPLY_ROOM: usize = 256;
 /// two leading zero bits; length; method; class; magic cookie; each attribute and FINGERPRINT as they
 /// stand; the FINGERPRINT's value; unknown comprehension-required attributes. All but the last end in
 /// silence. Where the reply is silence the buffer is as it was.
+#[inline(always)]
 pub fn respond<D: FnOnce() -> SocketAddr>(
     buffer: &mut [u8],
     length: usize,
@@ -117,9 +118,11 @@ pub fn respond<D: FnOnce() -> SocketAddr>(
         Err(outcome) => return Answer::silence(outcome),
     };
     if request.is_unusual || policy.extras.is_some() {
-        let Exchange { source, destination, transport } = exchange;
-        let exchange = Exchange { source, destination: destination(), transport };
-        return considered::respond(buffer, &request, &exchange, policy);
+        // Copies are lent, so that what the usual way uses can stay in registers.
+        let source = *exchange.source;
+        let Exchange { destination, transport, .. } = exchange;
+        let exchange = Exchange { source: &source, destination: destination(), transport };
+        return considered::respond(buffer, &{ request }, &exchange, policy);
     }
     let Some(room) = buffer.first_chunk_mut::<REPLY_ROOM>() else {
         return Answer::silence(Outcome::NoRoom);

@@ -200,6 +200,3 @@ impl Success<'_> {
         writer.finish(request, BINDING_SUCCESS)
     }
 }
-
-#[cfg(test)]
-mod tests;

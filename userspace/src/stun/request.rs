@@ -30,6 +30,7 @@ pub(super) enum Dialect {
 }
 
 /// A Binding request that gets a reply.
+#[derive(Clone, Copy)]
 pub(super) struct Request {
     /// Length of the message with its header.
     pub(super) length: usize,

@@ -1,6 +1,7 @@
 //! What takes many requests to show, or a buffer of its own; the rules themselves stand row by row in
 //! `tests/conformance/table.rs`.
 
+mod extras;
 #[path = "../../tests/common/messages.rs"]
 mod messages;
 

@@ -38,6 +38,12 @@ fn bad_flags_are_refused_by_name() {
         (&["--listen", "10.77.0.1:99999"], USAGE, &["--listen"]),
         (&["--listen", "10.77.0.1:0"], USAGE, &["--listen"]),
         (&["--listen", "10.77.0.200:3478"], SYSTEM, &["--listen", "10.77.0.200:3478"]),
+        (
+            &["--listen", "10.77.0.1:3478", "--alternate-address", "10.77.0.200:3479"],
+            SYSTEM,
+            &["--alternate-address", "10.77.0.200:3479", "no interface has this address"],
+        ),
+        (&["--alternate-address", "10.77.0.200:3479"], USAGE, &["--alternate-address", "--listen"]),
         (&["--interface", interface, "--queues", "3"], USAGE, &["--queues", "3", "2", interface]),
         (&["--interface", interface, "--queues", "0"], USAGE, &["--queues"]),
         (&["--interface", interface, "--cores", "4096"], USAGE, &["--cores", "4096"]),

@@ -68,7 +68,7 @@ const fn piece(
     Piece { group, apt, dnf, why, signs }
 }
 
-const PIECES: [Piece; 16] = [
+const PIECES: [Piece; 17] = [
     piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
     piece(
         Group::Host,

@@ -1,15 +1,12 @@
 //! The rules of what an operator can switch on, row by row.
 
-#[path = "../../../tests/common/messages.rs"]
-mod messages;
-
+use super::messages::{
+    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
+    with_transaction,
+};
 use crate::outcome::Outcome::{self, *};
 use crate::stun::{
     AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
-};
-use messages::{
-    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
-    with_transaction,
 };
 use std::net::SocketAddr;
 
