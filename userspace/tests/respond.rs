@@ -3,6 +3,8 @@
 
 #[path = "common/messages.rs"]
 mod messages;
+#[path = "common/reference.rs"]
+mod reference;
 #[path = "common/strategies.rs"]
 mod strategies;
 
@@ -175,6 +177,18 @@ proptest! {
         let mut buffer = [&bytes[..], &vec![0; room]].concat();
         let answer = respond(&mut buffer, bytes.len(), Exchange::datagram(&source, server), &Policy { classic, ..Policy::default() });
         prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
+    }
+
+    #[test]
+    fn both_ways_to_a_reply_are_the_plain_one(request in mutated_request(), source in source(), classic: bool) {
+        let plain = reference::respond(&request, source, classic);
+        for extras in [None, Some(Extras::default())] {
+            let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
+            let exchange = Exchange::datagram(&source, server);
+            let answer = respond(&mut buffer, request.len(), exchange, &Policy { classic, extras });
+            prop_assert!(!answer.is_diverted());
+            prop_assert_eq!((answer.outcome, buffer[..answer.length].to_vec()), plain.clone());
+        }
     }
 
     #[test]
