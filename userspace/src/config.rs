@@ -141,8 +141,11 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
     Ok(Listen { addresses, by_default: false })
 }
 
-/// Reads a list like `0-3,6`.
-fn cores(list: &str, available: &[usize]) -> Result<Vec<usize>> {
+/// Reads a list of `--cores` like `0-3,6`. Gives it ascending, each core once.
+///
+/// # Errors
+/// Usage: it is no such list, or names a core that is not among `available`.
+pub fn cores(list: &str, available: &[usize]) -> Result<Vec<usize>> {
     let unreadable =
         || Failure::usage(format!("--cores '{list}' is no list of cores")).remedy("write it like 0-3,6");
     let mut cores = BTreeSet::new();

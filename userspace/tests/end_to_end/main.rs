@@ -11,5 +11,6 @@ mod errors;
 mod frames;
 mod laboratory;
 mod lifecycle;
+mod load;
 mod modes;
 mod passing;
