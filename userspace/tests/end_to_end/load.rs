@@ -254,7 +254,7 @@ fn what_cannot_be_loaded_is_told_in_one_sentence() {
     for (server, flags, code, words) in [
         (mute, &[][..], 3, "xstun: no reply from 10.77.0.1:3478 to a request from an ordinary socket"),
         (own, &[], 2, "xstun: 10.77.0.2:3478 is this host itself"),
-        (elsewhere, &[], 1, "xstun: there is no route to 10.99.0.1 over xc0"),
+        (elsewhere, &[], 1, "xstun: cannot open a port towards 10.99.0.1:3478: Network is unreachable"),
         (mute, &["--queues", "2"], 2, "xstun: --queues 2: xc0 has 1"),
         (mute, &["--ports", "5000"], 2, "xstun: --ports 5000 on each source"),
         (mute, &["--shape", "round"], 2, "xstun: --shape: 'round' is no shape"),

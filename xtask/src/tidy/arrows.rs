@@ -31,7 +31,7 @@ const SERVING: &[&str] = &[
     "stun",
 ];
 
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
@@ -50,7 +50,11 @@ const RULES: [Rule; 20] = [
     rule("control::log", &["cli"]),
     rule("control", &["config", "datapath", "error", "interface", "outcome", "served", "stats", "stop"]),
     rule("client", &["cli", "error", "outcome", "stop", "stun"]),
-    rule("client::load", &["cli", "client", "datapath::socket", "error", "outcome", "stop", "stun"]),
+    rule("client::load", &["cli", "client", "datapath::socket", "error", "stats", "stop"]),
+    rule(
+        "client::load::af_xdp",
+        &["cli", "client", "config", "datapath", "error", "interface", "served", "stats", "stop"],
+    ),
     rule("doctor", &["cli", "datapath", "error", "interface", "kernel"]),
 ];
 

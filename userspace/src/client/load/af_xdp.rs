@@ -122,7 +122,10 @@ pub(super) fn start(
         let place =
             Place { interface: name.to_owned(), number: 0, core, modes: modes.clone(), busy_poll: false };
         let shared = Arc::clone(&shared);
-        let sockets = crew.hire(move || prepare(&place, &numbers, sending, turn, senders, shared))?;
+        let sockets = crew.hire(move || {
+            let (sockets, mut worker) = prepare(&place, &numbers, sending, turn, senders, shared)?;
+            Ok((sockets, move |step: &Step| worker.step(step)))
+        })?;
         for (queue, socket) in sockets {
             attachment.program.enter_socket(queue, socket)?;
         }
@@ -130,8 +133,7 @@ pub(super) fn start(
     Ok(Some((plan, attachment, crew)))
 }
 
-/// On the worker's own thread: pins it and binds its queues. Gives the sockets by queue, and what to do at
-/// each step.
+/// On the worker's own thread: pins it and binds its queues. Gives the sockets by queue, and the worker.
 fn prepare(
     place: &Place,
     numbers: &[u32],
@@ -139,7 +141,7 @@ fn prepare(
     turn: usize,
     senders: usize,
     shared: Arc<Shared>,
-) -> Result<(Vec<(u32, RawFd)>, impl FnMut(&Step) -> Result<super::tally::Tally> + use<>)> {
+) -> Result<(Vec<(u32, RawFd)>, Worker)> {
     pin(place.core)?;
     let (mut sockets, mut queues) = (Vec::new(), Vec::new());
     for &number in numbers {
@@ -149,8 +151,7 @@ fn prepare(
         sockets.push((number, socket.as_raw_fd()));
         queues.push(Queue::new(socket, frames, number < sending));
     }
-    let mut worker = Worker::new(shared, turn, senders, queues);
-    Ok((sockets, move |step: &Step| worker.step(step)))
+    Ok((sockets, Worker::new(shared, turn, senders, queues)))
 }
 
 /// Refuses an interface on which this cannot work, whatever the kernel says.

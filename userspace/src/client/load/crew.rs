@@ -111,7 +111,7 @@ impl Crew {
     }
 }
 
-/// A step under way.
+/// A step under way. Dropping it ends it, and its counts are lost.
 pub(super) struct Running<'a> {
     crew: &'a Crew,
     step: Step,
@@ -141,6 +141,12 @@ impl Running<'_> {
             }
         }
         failed.map_or(Ok((sum, sending)), Err)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.step.stop.order();
     }
 }
 

@@ -218,7 +218,7 @@ impl Mix {
     #[inline]
     pub(super) fn at(&self, number: u32) -> usize {
         let spread = number.wrapping_mul(0x9e37_79b1);
-        usize::from(self.turns[(u64::from(spread) * self.turns.len() as u64 >> 32) as usize])
+        usize::from(self.turns[((u64::from(spread) * self.turns.len() as u64) >> 32) as usize])
     }
 }
 
