@@ -43,7 +43,8 @@ impl Checker {
         }
     }
 
-    /// Counts a datagram that cannot be judged at all.
+    /// Counts a datagram that cannot be judged at all: only frames come with one.
+    #[cfg(feature = "af-xdp")]
     pub(super) fn reject(&mut self) {
         self.tally.wrong += 1;
     }
