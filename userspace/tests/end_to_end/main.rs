@@ -7,6 +7,8 @@ mod common;
 
 mod addresses;
 mod clients;
+mod credentials;
+mod discovery;
 mod errors;
 mod frames;
 mod laboratory;
@@ -14,3 +16,4 @@ mod lifecycle;
 mod load;
 mod modes;
 mod passing;
+mod streams;

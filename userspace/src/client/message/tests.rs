@@ -1,18 +1,10 @@
 use super::{
-    COOKIE, HEADER, Id, LONGEST_REQUEST, MappedFrom, Reply, crc32, mapped_address, read_reply, write_request,
+    HEADER, Id, LONGEST_REQUEST, MappedFrom, Reply, crc32, mapped_address, read_reply, write_request,
 };
 use std::net::SocketAddr;
 
 /// RFC 5769 §2.1's transaction ID, which all of its messages carry.
 const ID: [u8; 12] = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
-
-/// What a reply to a request with magic cookie must carry back.
-fn with_cookie(transaction: [u8; 12]) -> Id {
-    let mut id = [0; 16];
-    id[..4].copy_from_slice(&COOKIE);
-    id[4..].copy_from_slice(&transaction);
-    Id(id)
-}
 
 /// RFC 5769 §2.2: a success response over IPv4 with SOFTWARE, MESSAGE-INTEGRITY and FINGERPRINT.
 const IPV4_RESPONSE: &[u8] = b"\x01\x01\x00\x3c\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\
@@ -49,8 +41,7 @@ fn the_rfc_s_own_responses_are_read() {
     {
         let mapped: SocketAddr = mapped.parse().unwrap();
         assert_eq!(mapped_address(bytes), Some((mapped, MappedFrom::Xor)));
-        let Reply::Success { mapped: read, from, software, .. } =
-            read_reply(bytes, &with_cookie(ID)).unwrap()
+        let Reply::Success { mapped: read, from, software, .. } = read_reply(bytes, &Id::new(ID)).unwrap()
         else {
             panic!("no success response")
         };
@@ -61,7 +52,7 @@ fn the_rfc_s_own_responses_are_read() {
 #[test]
 fn requests_are_written_as_the_rfc_draws_them() {
     let mut buffer = [0xff; LONGEST_REQUEST];
-    let id = with_cookie(ID);
+    let id = Id::new(ID);
     assert_eq!(write_request(&mut buffer, &id, false), HEADER);
     assert_eq!(buffer[..8], [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
     assert_eq!(buffer[8..HEADER], ID);
@@ -74,7 +65,7 @@ fn requests_are_written_as_the_rfc_draws_them() {
 
 #[test]
 fn a_fingerprint_that_is_wrong_or_not_last_spoils_a_reply() {
-    let id = with_cookie(ID);
+    let id = Id::new(ID);
     let mut wrong = IPV4_RESPONSE.to_vec();
     *wrong.last_mut().unwrap() ^= 1;
     let mut changed = IPV4_RESPONSE.to_vec();
@@ -95,13 +86,13 @@ fn a_fingerprint_that_is_wrong_or_not_last_spoils_a_reply() {
 fn xor_mapped_address_goes_before_mapped_address_which_serves_alone() {
     let plain = [0, 1, 0, 8, 0, 1, 0, 2, 192, 0, 2, 2];
     let xor = [0, 0x20, 0, 8, 0, 1, 0x21, 0x13, 0x5e, 0x12, 0xa4, 0x43];
-    for id in [with_cookie(ID), Id([7; 16])] {
+    for id in [Id::new(ID), Id([7; 16])] {
         let reply = message(0x0101, &id, &plain);
         assert_eq!(read_reply(&reply, &id), Ok(success("192.0.2.2:2", MappedFrom::Plain)));
         assert_eq!(mapped_address(&reply), Some(("192.0.2.2:2".parse().unwrap(), MappedFrom::Plain)));
     }
-    let both = message(0x0101, &with_cookie(ID), &[plain, xor].concat());
-    assert_eq!(read_reply(&both, &with_cookie(ID)), Ok(success("127.0.0.1:1", MappedFrom::Xor)));
+    let both = message(0x0101, &Id::new(ID), &[plain, xor].concat());
+    assert_eq!(read_reply(&both, &Id::new(ID)), Ok(success("127.0.0.1:1", MappedFrom::Xor)));
     assert_eq!(mapped_address(&both).unwrap().1, MappedFrom::Xor);
 }
 
@@ -109,7 +100,7 @@ fn xor_mapped_address_goes_before_mapped_address_which_serves_alone() {
 fn an_error_response_tells_its_code_its_reason_and_the_unknown_attributes() {
     let error = [0, 9, 0, 11, 0, 0, 4, 20, b'U', b'n', b'k', b'n', b'o', b'w', b'n', 0];
     let unknown = [0, 10, 0, 4, 0, 3, 0x7f, 0xff];
-    for id in [with_cookie(ID), Id([7; 16])] {
+    for id in [Id::new(ID), Id([7; 16])] {
         let reply = message(0x0111, &id, &[&error[..], &unknown].concat());
         let expected = Reply::Error { code: 420, reason: "Unknown".into(), unknown: vec![3, 0x7fff] };
         assert_eq!(read_reply(&reply, &id), Ok(expected));
@@ -121,7 +112,7 @@ fn software_that_is_no_text_spoils_nothing() {
     let attributes =
         [0, 0x20, 0, 8, 0, 1, 0x21, 0x13, 0x5e, 0x12, 0xa4, 0x43, 0x80, 0x22, 0, 2, b'a', 0xff, 0, 0];
     let Ok(Reply::Success { software, .. }) =
-        read_reply(&message(0x0101, &with_cookie(ID), &attributes), &with_cookie(ID))
+        read_reply(&message(0x0101, &Id::new(ID), &attributes), &Id::new(ID))
     else {
         panic!("no success response")
     };
@@ -130,7 +121,7 @@ fn software_that_is_no_text_spoils_nothing() {
 
 #[test]
 fn what_is_no_reply_of_ours_is_named() {
-    let id = with_cookie(ID);
+    let id = Id::new(ID);
     let table: [(Vec<u8>, &str); 9] = [
         (vec![], "no STUN message"),
         (vec![1, 1, 0], "no STUN message"),
@@ -138,7 +129,7 @@ fn what_is_no_reply_of_ours_is_named() {
         ([IPV4_RESPONSE, &[0]].concat(), "no STUN message"),
         (message(0x0001, &id, &[]), "no Binding response"),
         (message(0x0103, &id, &[]), "no Binding response"),
-        (message(0x0101, &with_cookie([1; 12]), &[]), "transaction ID"),
+        (message(0x0101, &Id::new([1; 12]), &[]), "transaction ID"),
         (message(0x0101, &id, &[]), "no mapped address"),
         (message(0x0101, &id, &[0, 0x20, 0, 40]), "an attribute"),
     ];
@@ -163,7 +154,7 @@ proptest::proptest! {
         classic: bool,
         attributes in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 4..=4), 0..20),
     ) {
-        let id = if classic { Id([7; 16]) } else { with_cookie(ID) };
+        let id = if classic { Id([7; 16]) } else { Id::new(ID) };
         let bytes = message(kind, &id, &attributes.concat());
         let _ = read_reply(&bytes, &id);
         let _ = mapped_address(&bytes);

@@ -150,7 +150,8 @@ pub(super) struct Reply<'a> {
 /// right.
 #[inline]
 pub(super) fn read<'a>(frame: &'a [u8], datagram: &Datagram) -> Option<Reply<'a>> {
-    let &Datagram { version, ip, udp, udp_length } = datagram;
+    let (version, ip, udp) = (datagram.shape.version(), datagram.shape.ip(), datagram.shape.udp());
+    let udp_length = usize::from(datagram.udp_length);
     let (header, udp) = (frame.get(ip..udp)?, frame.get(udp..udp + udp_length)?);
     let &[s0, s1, d0, d1, _, _, c0, c1, ref payload @ ..] = udp else { return None };
     let address = |at: usize| -> Option<IpAddr> {

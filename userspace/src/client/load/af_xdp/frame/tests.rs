@@ -72,8 +72,9 @@ proptest! {
         (flow, server) in endpoints(), payload in prop::collection::vec(any::<u8>(), 20..70), bit: prop::sample::Index,
     ) {
         let mut frame = built(server, flow, &payload);
-        let (version, udp) = if flow.is_ipv4() { (Version::V4, 34) } else { (Version::V6, 54) };
-        let datagram = Datagram { version, ip: 14, udp, udp_length: 8 + payload.len() };
+        let shape = if flow.is_ipv4() { xstun_ebpf::Shape::V4 } else { xstun_ebpf::Shape::V6 };
+        let udp = shape.udp();
+        let datagram = Datagram { shape, udp_length: 8 + payload.len() as u16 };
         let reply = read(&frame, &datagram).unwrap();
         prop_assert_eq!((reply.from, reply.to, reply.payload), (server, flow, &payload[..]));
         // From the IP addresses on all is summed, but for an absent checksum, which stays as it is.
@@ -89,10 +90,11 @@ proptest! {
 #[test]
 fn a_checksum_may_be_absent_over_ipv4_and_unfinished_over_both() {
     let payload = [7; 32];
-    for (from, to, udp) in [("10.0.0.2:3478", "10.0.0.1:5", 34), ("[fd00::2]:3478", "[fd00::1]:5", 54)] {
+    for (from, to) in [("10.0.0.2:3478", "10.0.0.1:5"), ("[fd00::2]:3478", "[fd00::1]:5")] {
         let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
-        let version = if udp == 34 { Version::V4 } else { Version::V6 };
-        let datagram = Datagram { version, ip: 14, udp, udp_length: 40 };
+        let shape = if from.is_ipv4() { xstun_ebpf::Shape::V4 } else { xstun_ebpf::Shape::V6 };
+        let (version, udp) = (shape.version(), shape.udp());
+        let datagram = Datagram { shape, udp_length: 40 };
         let mut frame = built(from, to, &payload);
         frame[udp + 6..udp + 8].fill(0);
         assert_eq!(read(&frame, &datagram).is_some(), version == Version::V4);
