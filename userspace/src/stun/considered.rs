@@ -37,8 +37,8 @@ const UNKNOWN_ATTRIBUTE: Error = Error { code: [0, 0, 4, 20], reason: "Unknown A
 /// Answers `request`, whose message is at the start of `buffer`.
 ///
 /// In this order: a transaction ID of zeros, if these get silence; credentials, if these are asked for (400,
-/// 401, 438); attributes with a fault; unknown
-/// ones (420); wishes that RFC 5780 §6.1 forbids (400); another server (300); success.
+/// 401, 438); attributes with a fault; unknown ones (420); wishes that RFC 5780 §6.1 forbids (400); another
+/// server (300), for those who have proven their credentials; success.
 #[cold]
 #[inline(never)]
 pub(super) fn respond(
@@ -90,7 +90,7 @@ fn admitted(
             Outcome::BadRequest,
             error(Writer::new(buffer), request, &BAD_REQUEST, BARE_ERROR).finish(request, BINDING_ERROR),
         )
-    } else if let Some(writer) = elsewhere(buffer, request, exchange, extras, &wishes) {
+    } else if let Some(writer) = elsewhere(buffer, request, exchange.source, extras, &wishes) {
         (Outcome::Redirected, writer.finish(request, BINDING_ERROR))
     } else {
         let success = Success { request, exchange, discovery, software: extras.software.as_ref() };
@@ -152,31 +152,30 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
 
 /// A 300 (RFC 8489 §10) without reason phrase, if the operator wants it and the client can follow it.
 ///
-/// None for RFC 3489 clients, which do not know it, nor for one in the midst of NAT behaviour discovery
-/// (RFC 5780 §5). Over datagrams none that is longer than its request: whoever asks in somebody's name
-/// must not gain by it. The server of the other version of IP is named too where that still holds.
+/// RFC 8489 §14.8 allows it only to a request that has proven its user, and wants it sealed, which
+/// [`guard`] does. None for a client in the midst of NAT behaviour discovery (RFC 5780 §5), and none that
+/// is longer than its request: what proves a user may be somebody's who was listened to, sent again in
+/// the name of another address. The server of the other version of IP is named too where there is room.
 fn elsewhere<'a>(
     buffer: &'a mut [u8],
     request: &Request,
-    exchange: &Exchange<'_, SocketAddr>,
+    source: &SocketAddr,
     extras: &Extras,
     wishes: &Wishes,
 ) -> Option<Writer<'a>> {
-    let (server, other) = extras.alternate_server.of(exchange.source)?;
-    if request.dialect == Dialect::Classic || wishes.discovery() {
+    let (server, other) = extras.alternate_server.of(source)?;
+    // With credentials only a proven request comes this far, and RFC 3489 clients never do.
+    if extras.credentials.is_none() || wishes.discovery() {
         return None;
     }
-    let limit = match exchange.transport {
-        Transport::Datagram => request.length,
-        Transport::Stream => REPLY_ROOM,
-    };
-    let length = HEADER + BARE_ERROR + address_length(&server) + request.fingerprint_length();
-    if length > limit {
+    // Seal and FINGERPRINT are not counted on either side.
+    let length = HEADER + BARE_ERROR + address_length(&server);
+    if length > request.length {
         return None;
     }
     let mut writer = error(Writer::new(buffer), request, &TRY_ALTERNATE, BARE_ERROR);
     writer.address(ALTERNATE_SERVER, server);
-    if let Some(other) = other.filter(|other| length + address_length(other) <= limit) {
+    if let Some(other) = other.filter(|other| length + address_length(other) <= request.length) {
         writer.address(ALTERNATE_SERVER, other);
     }
     Some(writer)

@@ -1,5 +1,7 @@
 //! The rules of RFC 8489 §9.1.3 and §9.2.4, row by row, asked of the whole core.
 
+mod redirection;
+
 use super::*;
 use crate::outcome::Outcome::{self, *};
 use crate::stun::tests::messages::{
