@@ -112,7 +112,7 @@ fn admitted(
 /// phrase is told if the reply is then still no longer than the request.
 fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: usize) -> Writer<'a> {
     let padded = error.reason.len().next_multiple_of(4);
-    let fits = HEADER + least + padded + request.fingerprint_length() <= request.length;
+    let fits = HEADER + least + padded + request.fingerprint_length() <= request.room;
     let reason = if fits { error.reason } else { "" };
     // RFC 3489 §11.2.9 knows no padding: there the phrase is filled up with spaces, which count.
     let spaces = match request.dialect {
@@ -128,7 +128,7 @@ fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: us
 fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> Option<usize> {
     let frugal = HEADER + BARE_ERROR + 4 + request.fingerprint_length();
     // Two types take the room of one, so there is always room for them.
-    let fitting = (request.length.saturating_sub(frugal) / 2).max(2);
+    let fitting = (request.room.saturating_sub(frugal) / 2).max(2);
     let types = unknown.get(..fitting).unwrap_or(unknown);
     let list = (types.len() * 2).next_multiple_of(4);
     let mut writer = error(Writer::new(buffer), request, &UNKNOWN_ATTRIBUTE, BARE_ERROR + 4 + list);
@@ -170,12 +170,12 @@ fn elsewhere<'a>(
     }
     // Seal and FINGERPRINT are not counted on either side.
     let length = HEADER + BARE_ERROR + address_length(&server);
-    if length > request.length {
+    if length > request.room {
         return None;
     }
     let mut writer = error(Writer::new(buffer), request, &TRY_ALTERNATE, BARE_ERROR);
     writer.address(ALTERNATE_SERVER, server);
-    if let Some(other) = other.filter(|other| length + address_length(other) <= request.length) {
+    if let Some(other) = other.filter(|other| length + address_length(other) <= request.room) {
         writer.address(ALTERNATE_SERVER, other);
     }
     Some(writer)
@@ -215,7 +215,7 @@ impl Success<'_> {
         if wishes.padding {
             // RFC 5780 §6.1 wants the interface's MTU. As long as the request is as long as a request
             // can be answered without lending an attacker strength.
-            writer.padding(PADDING, request.length, request.fingerprint_length());
+            writer.padding(PADDING, request.room, request.fingerprint_length());
         }
         writer.finish(request, BINDING_SUCCESS)
     }
