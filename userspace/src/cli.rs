@@ -93,8 +93,8 @@ pub struct ServeArgs {
     #[arg(long)]
     pub drop_zero_transaction: bool,
 
-    /// Send clients to another server (300 Try Alternate) where that makes no reply longer than its
-    /// request; others are answered (repeatable, once for IPv4 and for IPv6)
+    /// Send users to another server (300 Try Alternate) where that makes no reply longer than its request;
+    /// needs --credentials, since RFC 8489 redirects nobody else (repeatable, once for IPv4 and for IPv6)
     #[arg(long, value_name = "ADDR:PORT")]
     pub alternate_server: Vec<SocketAddr>,
 

@@ -98,8 +98,8 @@ pub const REPLY_ROOM: usize = 256;
 ///
 /// A bare request over IPv4 gets 32 bytes, over IPv6 44, either 8 more where the request has a
 /// FINGERPRINT. An error reply is no longer than its request or 36 bytes (44 with FINGERPRINT),
-/// whichever is more; over a stream a redirection (300) may be. What makes a success reply longer is
-/// the operator's choice: SOFTWARE, and at the four endpoints of NAT behaviour discovery three
+/// whichever is more, a redirection (300) no longer than its request. What makes a success reply longer
+/// is the operator's choice: SOFTWARE, and at the four endpoints of NAT behaviour discovery three
 /// addresses more. PADDING makes no reply longer than its request that is not so without it, but for
 /// its header of 4 bytes. Long-term credentials make the greatest exception, which RFC 8489 §9.2.4 asks
 /// for: the challenge is 68 bytes and the realm, padded to four (and 8 with FINGERPRINT), whatever the

@@ -33,6 +33,13 @@ pub(super) fn policy(args: &ServeArgs, listen: &mut Listen) -> Result<Policy> {
     for server in &args.alternate_server {
         alternate_server(server, listen, &mut extras.alternate_server)?;
     }
+    if let (Some(server), None) = (args.alternate_server.first(), &args.access.credentials) {
+        return Err(Failure::usage(format!(
+            "--alternate-server {server} is of no use without credentials: \
+             RFC 8489 §14.8 lets a server redirect only users who have proven who they are"
+        ))
+        .remedy("name the file of users with --credentials FILE"));
+    }
     let extras = Some(extras).filter(|extras| *extras != Extras::default());
     Ok(Policy { classic: !args.no_classic, extras })
 }

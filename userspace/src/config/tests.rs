@@ -63,7 +63,8 @@ fn extras_are_what_was_asked_for_and_nothing_else() {
         ("--software mine", named("mine")),
         ("--drop-zero-transaction", Extras { drop_zero_transaction: true, ..Extras::default() }),
         (
-            "--alternate-server 203.0.113.9:3478 --alternate-server [2001:db8::9]:3479",
+            "--alternate-server 203.0.113.9:3478 --alternate-server [2001:db8::9]:3479 \
+             --credentials f --realm r",
             Extras {
                 alternate_server: AlternateServer {
                     v4: Some("203.0.113.9:3478".parse().unwrap()),
@@ -152,6 +153,11 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
             "is this server itself",
         ),
         ("--alternate-server 192.0.2.9:3478 --alternate-server 192.0.2.8:3478", "is a second one"),
+        (
+            "--alternate-server 192.0.2.9:3478",
+            "--alternate-server 192.0.2.9:3478 is of no use without credentials: RFC 8489 §14.8",
+        ),
+        ("--alternate-server [2001:db8::9]:3478", "name the file of users with --credentials FILE"),
         ("--auth short-term", "--auth is of no use without credentials"),
         ("--realm example.org", "--realm is of no use without credentials"),
         ("--credentials f", "need a --realm"),

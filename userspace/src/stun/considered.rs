@@ -37,8 +37,8 @@ const UNKNOWN_ATTRIBUTE: Error = Error { code: [0, 0, 4, 20], reason: "Unknown A
 /// Answers `request`, whose message is at the start of `buffer`.
 ///
 /// In this order: a transaction ID of zeros, if these get silence; credentials, if these are asked for (400,
-/// 401, 438); attributes with a fault; unknown
-/// ones (420); wishes that RFC 5780 §6.1 forbids (400); another server (300); success.
+/// 401, 438); attributes with a fault; unknown ones (420); wishes that RFC 5780 §6.1 forbids (400); another
+/// server (300), for those who have proven their credentials; success.
 #[cold]
 #[inline(never)]
 pub(super) fn respond(
@@ -90,7 +90,7 @@ fn admitted(
             Outcome::BadRequest,
             error(Writer::new(buffer), request, &BAD_REQUEST, BARE_ERROR).finish(request, BINDING_ERROR),
         )
-    } else if let Some(writer) = elsewhere(buffer, request, exchange, extras, &wishes) {
+    } else if let Some(writer) = elsewhere(buffer, request, exchange.source, extras, &wishes) {
         (Outcome::Redirected, writer.finish(request, BINDING_ERROR))
     } else {
         let success = Success { request, exchange, discovery, software: extras.software.as_ref() };
@@ -112,7 +112,7 @@ fn admitted(
 /// phrase is told if the reply is then still no longer than the request.
 fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: usize) -> Writer<'a> {
     let padded = error.reason.len().next_multiple_of(4);
-    let fits = HEADER + least + padded + request.fingerprint_length() <= request.length;
+    let fits = HEADER + least + padded + request.fingerprint_length() <= request.room;
     let reason = if fits { error.reason } else { "" };
     // RFC 3489 §11.2.9 knows no padding: there the phrase is filled up with spaces, which count.
     let spaces = match request.dialect {
@@ -128,7 +128,7 @@ fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: us
 fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> Option<usize> {
     let frugal = HEADER + BARE_ERROR + 4 + request.fingerprint_length();
     // Two types take the room of one, so there is always room for them.
-    let fitting = (request.length.saturating_sub(frugal) / 2).max(2);
+    let fitting = (request.room.saturating_sub(frugal) / 2).max(2);
     let types = unknown.get(..fitting).unwrap_or(unknown);
     let list = (types.len() * 2).next_multiple_of(4);
     let mut writer = error(Writer::new(buffer), request, &UNKNOWN_ATTRIBUTE, BARE_ERROR + 4 + list);
@@ -152,31 +152,30 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
 
 /// A 300 (RFC 8489 §10) without reason phrase, if the operator wants it and the client can follow it.
 ///
-/// None for RFC 3489 clients, which do not know it, nor for one in the midst of NAT behaviour discovery
-/// (RFC 5780 §5). Over datagrams none that is longer than its request: whoever asks in somebody's name
-/// must not gain by it. The server of the other version of IP is named too where that still holds.
+/// RFC 8489 §14.8 allows it only to a request that has proven its user, and wants it sealed, which
+/// [`guard`] does. None for a client in the midst of NAT behaviour discovery (RFC 5780 §5), and none that
+/// is longer than its request: what proves a user may be somebody's who was listened to, sent again in
+/// the name of another address. The server of the other version of IP is named too where there is room.
 fn elsewhere<'a>(
     buffer: &'a mut [u8],
     request: &Request,
-    exchange: &Exchange<'_, SocketAddr>,
+    source: &SocketAddr,
     extras: &Extras,
     wishes: &Wishes,
 ) -> Option<Writer<'a>> {
-    let (server, other) = extras.alternate_server.of(exchange.source)?;
-    if request.dialect == Dialect::Classic || wishes.discovery() {
+    let (server, other) = extras.alternate_server.of(source)?;
+    // With credentials only a proven request comes this far, and RFC 3489 clients never do.
+    if extras.credentials.is_none() || wishes.discovery() {
         return None;
     }
-    let limit = match exchange.transport {
-        Transport::Datagram => request.length,
-        Transport::Stream => REPLY_ROOM,
-    };
-    let length = HEADER + BARE_ERROR + address_length(&server) + request.fingerprint_length();
-    if length > limit {
+    // Seal and FINGERPRINT are not counted on either side.
+    let length = HEADER + BARE_ERROR + address_length(&server);
+    if length > request.room {
         return None;
     }
     let mut writer = error(Writer::new(buffer), request, &TRY_ALTERNATE, BARE_ERROR);
     writer.address(ALTERNATE_SERVER, server);
-    if let Some(other) = other.filter(|other| length + address_length(other) <= limit) {
+    if let Some(other) = other.filter(|other| length + address_length(other) <= request.room) {
         writer.address(ALTERNATE_SERVER, other);
     }
     Some(writer)
@@ -216,7 +215,7 @@ impl Success<'_> {
         if wishes.padding {
             // RFC 5780 §6.1 wants the interface's MTU. As long as the request is as long as a request
             // can be answered without lending an attacker strength.
-            writer.padding(PADDING, request.length, request.fingerprint_length());
+            writer.padding(PADDING, request.room, request.fingerprint_length());
         }
         writer.finish(request, BINDING_SUCCESS)
     }

@@ -30,8 +30,8 @@ const _: () = assert!(
 
 /// Answers `request`, which stands at the start of `buffer` and came from `source`, as `admitted` does if
 /// `credentials` admit it. That reply is sealed with what the client proved that it knows (RFC 8489
-/// §9.1.3, §9.2.4). `admitted` is given a request without FINGERPRINT, and shorter by what is appended
-/// here, so that what it holds no longer than the request stays so.
+/// §9.1.3, §9.2.4). `admitted` is given a request without FINGERPRINT, and room for less by what is
+/// appended here, so that what it holds no longer than the request stays so.
 pub(super) fn respond(
     buffer: &mut [u8],
     request: &Request,
@@ -47,8 +47,8 @@ pub(super) fn respond(
             return length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer::reply(outcome, length));
         }
     };
-    let length = request.length.saturating_sub(seal.integrity.length() + request.fingerprint_length());
-    let answer = admitted(buffer, &Request { length, fingerprint: None, ..*request });
+    let room = request.length.saturating_sub(seal.integrity.length() + request.fingerprint_length());
+    let answer = admitted(buffer, &Request { room, fingerprint: None, ..*request });
     if answer.length == 0 {
         return answer;
     }

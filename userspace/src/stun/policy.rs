@@ -34,7 +34,7 @@ pub struct Extras {
     /// Whether a request whose transaction ID is all zero gets silence: scanners send it, and a client
     /// that draws its ID as RFC 8489 §5 asks never does.
     pub drop_zero_transaction: bool,
-    /// Where clients shall go instead (RFC 8489 §10).
+    /// Where clients shall go instead (RFC 8489 §10). Without `credentials` nobody is sent there (§14.8).
     pub alternate_server: AlternateServer,
     /// Who alone may ask (RFC 8489 §9). A request without magic cookie cannot prove anything, and gets
     /// silence.

@@ -34,6 +34,8 @@ pub(super) enum Dialect {
 pub(super) struct Request {
     /// Length of the message with its header.
     pub(super) length: usize,
+    /// Length that a bounded reply may have: the message's, less what is appended to the reply later.
+    pub(super) room: usize,
     pub(super) dialect: Dialect,
     /// Whether it has attributes that ask for more than the plain service (see [`attributes::walk`]).
     pub(super) is_unusual: bool,
@@ -72,7 +74,7 @@ impl Request {
             }
             _ => check_attributes(header, body, dialect)?,
         };
-        Ok(Request { length: message.len(), dialect, is_unusual, fingerprint })
+        Ok(Request { length: message.len(), room: message.len(), dialect, is_unusual, fingerprint })
     }
 
     /// Bytes that a reply needs for the FINGERPRINT that is owed to this request.

@@ -12,7 +12,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// RFC 8489 §9 from the client's side in Python's own modules. Words: server, source, mechanism, name,
-/// password. Prints the error code of each refusal, and at last the address or the code again.
+/// password. Prints the error code of each refusal, and at last the address or the code again; of a
+/// redirection (300), which is sealed, also the server that it names.
 const CLIENT: &str = r#"
 import base64, hashlib, hmac, os, socket, struct, sys
 server, source, mechanism, name, password = sys.argv[1:6]
@@ -48,7 +49,7 @@ def read(reply):
     found, at = {}, 20
     while at < len(reply):
         kind, length = struct.unpack('>HH', reply[at:at + 4])
-        found[kind] = (at, reply[at + 4:at + 4 + length])
+        found.setdefault(kind, (at, reply[at + 4:at + 4 + length]))
         at += 4 + length + -length % 4
     return found
 
@@ -57,12 +58,18 @@ def code(found):
 
 def tell(reply, kind, digest, key):
     found = read(reply)
-    if reply[:2] != b'\x01\x01':
+    moved = reply[:2] == b'\x01\x11' and code(found) == 300
+    if reply[:2] != b'\x01\x01' and not moved:
         assert 0x08 not in found and 0x1c not in found, 'a refusal is sealed'
         print(code(found))
         return
     at = found[kind][0]
     assert proof(reply[:20], reply[20:at], kind, digest, key) == reply[at:], 'the seal is wrong'
+    if moved:
+        value = found[0x8023][1]
+        assert value[1] == (2 if family == socket.AF_INET6 else 1), 'a server of the other family'
+        print('300', socket.inet_ntop(family, value[4:]), struct.unpack('>H', value[2:4])[0])
+        return
     value = found[0x20][1]
     port = struct.unpack('>H', value[2:4])[0] ^ 0x2112
     address = bytes(a ^ b for a, b in zip(value[4:], reply[4:20]))
@@ -206,4 +213,34 @@ fn short_term_credentials_are_proven_with_the_first_request() {
     let (code, printed) = probe(&lab, directory.path(), &flags, "correct horse");
     assert_eq!(code, Some(0), "{printed}");
     server.stop();
+}
+
+/// RFC 8489 §14.8: users are sent elsewhere, sealed, and nobody else is.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn users_alone_are_sent_elsewhere() {
+    if !is_there("python3", "apt-get install python3") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let users = directory.path().join("users");
+    write(&users, "anna:correct horse\n").unwrap();
+    set_permissions(&users, Permissions::from_mode(0o600)).unwrap();
+    let lab = Lab::new(1);
+    let file = users.to_str().unwrap();
+    let flags = ["--credentials", file, "--realm", "example.org", "--alternate-server", "203.0.113.9:3479"];
+    let server = NATIVE.serve(&lab, &[&flags[..], &["--alternate-server", "[2001:db8::9]:3480"]].concat());
+    for (v6, named) in [(false, "203.0.113.9 3479"), (true, "2001:db8::9 3480")] {
+        let right = |mechanism| python(&lab, v6, [mechanism, "anna", "correct horse"]);
+        assert_eq!(right("md5"), format!("401 300 {named}"));
+        assert_eq!(right("sha256"), format!("401 400 300 {named}"));
+        assert_eq!(python(&lab, v6, ["md5", "anna", "wrong"]), "401 401");
+    }
+    let (code, printed) = probe(&lab, directory.path(), &["--user", "anna"], "correct horse");
+    assert_eq!(code, Some(4), "{printed}");
+    assert!(printed.contains("error 300 (Try Alternate)"), "{printed}");
+    let counters = server.stop();
+    assert_eq!(counters.get("af-xdp", "redirected"), 5, "{}", counters.log);
+    assert_eq!(counters.get("af-xdp", "answered"), 0, "{}", counters.log);
+    assert_eq!(counters.get("sockets", "received"), 0, "{}", counters.log);
 }

@@ -44,6 +44,11 @@ fn bad_flags_are_refused_by_name() {
             &["--alternate-address", "10.77.0.200:3479", "no interface has this address"],
         ),
         (&["--alternate-address", "10.77.0.200:3479"], USAGE, &["--alternate-address", "--listen"]),
+        (
+            &["--alternate-server", "10.77.0.200:3479"],
+            USAGE,
+            &["--alternate-server", "§14.8", "--credentials FILE"],
+        ),
         (&["--interface", interface, "--queues", "3"], USAGE, &["--queues", "3", "2", interface]),
         (&["--interface", interface, "--queues", "0"], USAGE, &["--queues"]),
         (&["--interface", interface, "--cores", "4096"], USAGE, &["--cores", "4096"]),

@@ -1,5 +1,7 @@
 //! The rules of RFC 8489 §9.1.3 and §9.2.4, row by row, asked of the whole core.
 
+mod redirection;
+
 use super::*;
 use crate::outcome::Outcome::{self, *};
 use crate::stun::tests::messages::{
@@ -451,6 +453,32 @@ fn credentials_stand_between_syntax_and_unknown_attributes() {
     let mut print = fingerprinted(signed(&[name], Sha1, b"correct horse"));
     *print.last_mut().unwrap() ^= 1;
     assert_eq!(ask(&policy, &print), (BadFingerprint, vec![]));
+}
+
+/// A reply that is sealed by SHA-256 to a request that was proven by SHA-1 is the longer by twelve bytes;
+/// what the request asks for is read to its end all the same.
+#[test]
+fn what_stands_before_the_integrity_is_read_whatever_seals_the_reply() {
+    let policy = long_term(&CoarseClock::default());
+    let nonce = challenged(&policy);
+    let key = sha256_key(b"anna", EXAMPLE.as_bytes(), b"correct horse");
+    let attributes: [Attribute; 6] = [
+        (USERNAME, b"anna"),
+        (REALM, EXAMPLE.as_bytes()),
+        (NONCE, &nonce),
+        (PASSWORD_ALGORITHMS, SHA256),
+        (PASSWORD_ALGORITHM, SHA256),
+        (0x4000, &[]),
+    ];
+    for integrity in [Sha1, Sha256] {
+        let request = signed(&attributes, integrity, &key);
+        for request in [request.clone(), fingerprinted(request)] {
+            let (outcome, reply) = ask(&policy, &request);
+            assert_eq!(outcome, UnknownAttribute, "{integrity:?}");
+            assert_eq!(attribute(&reply, UNKNOWN_ATTRIBUTES), [0x40, 0]);
+            assert!(reply.len() <= request.len());
+        }
+    }
 }
 
 #[test]

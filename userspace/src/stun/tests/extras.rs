@@ -14,6 +14,7 @@ const MAPPED_ADDRESS: u16 = 0x0001;
 const CHANGE_REQUEST: u16 = 0x0003;
 const SOURCE_ADDRESS: u16 = 0x0004;
 const CHANGED_ADDRESS: u16 = 0x0005;
+const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
 const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
@@ -21,7 +22,6 @@ const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const PADDING: u16 = 0x0026;
 const RESPONSE_PORT: u16 = 0x0027;
 const SOFTWARE: u16 = 0x8022;
-const ALTERNATE_SERVER: u16 = 0x8023;
 const RESPONSE_ORIGIN: u16 = 0x802b;
 const OTHER_ADDRESS: u16 = 0x802c;
 
@@ -324,85 +324,24 @@ fn transaction_ids_of_zeros_get_silence_where_the_operator_wants_it() {
     assert_eq!(ask(&zero[..19], FOUR[0], &policy).outcome, NotStun);
 }
 
-const V4: &str = "203.0.113.9:3478";
-const V6: &str = "[2001:db8:9::9]:3478";
-
-fn elsewhere(v4: bool, v6: bool) -> Extras {
-    let v4 = v4.then(|| V4.parse().unwrap());
-    let v6 = v6.then(|| V6.parse().unwrap());
-    Extras { alternate_server: AlternateServer { v4, v6 }, ..Extras::default() }
-}
-
-/// Padded by a SOFTWARE to `length`.
-fn as_long_as(length: usize) -> Vec<u8> {
-    request(&[(SOFTWARE, &vec![b'x'; length - 24])])
-}
-
-fn try_alternate(servers: &[&str]) -> Vec<u8> {
-    let values: Vec<_> = servers.iter().map(|server| value(server)).collect();
-    let mut attributes: Vec<Attribute> = vec![(ERROR_CODE, &[0, 0, 3, 0])];
-    attributes.extend(values.iter().map(|value| (ALTERNATE_SERVER, &value[..])));
-    message(BINDING_ERROR, &attributes)
-}
-
-/// RFC 8489 §10, and a limit of this server's own: no redirection is longer than its request.
+/// RFC 8489 §14.8: only who has proven a user is sent elsewhere, and nobody can where there are none.
 #[test]
-fn a_request_that_is_long_enough_is_sent_elsewhere() {
-    let both = with(elsewhere(true, true));
-    let rows = [
-        ("a bare request", SOURCE, request(&[]), None),
-        ("one word too short", SOURCE, as_long_as(36), None),
-        ("just long enough", SOURCE, as_long_as(40), Some(try_alternate(&[V4]))),
-        ("one word too short for both", SOURCE, as_long_as(60), Some(try_alternate(&[V4]))),
-        ("long enough for both", SOURCE, as_long_as(64), Some(try_alternate(&[V4, V6]))),
-        ("an IPv4-mapped source", "[::ffff:198.51.100.7]:40000", as_long_as(40), Some(try_alternate(&[V4]))),
-        ("IPv6, too short", SOURCE_V6, as_long_as(48), None),
-        ("IPv6, just long enough", SOURCE_V6, as_long_as(52), Some(try_alternate(&[V6]))),
-        ("IPv6, long enough for both", SOURCE_V6, as_long_as(64), Some(try_alternate(&[V6, V4]))),
-        (
-            "FINGERPRINT is owed",
-            SOURCE,
-            fingerprinted(as_long_as(40)),
-            Some(fingerprinted(try_alternate(&[V4]))),
-        ),
-        ("FINGERPRINT does not count as room", SOURCE, fingerprinted(as_long_as(36)), None),
-    ];
-    for (rule, source, request, expected) in rows {
-        let reply = ask_from(source, &request, FOUR[0], &both);
-        match expected {
-            Some(expected) => {
-                assert!(expected.len() <= request.len(), "{rule}");
-                assert_eq!((reply.outcome, reply.bytes), (Redirected, expected), "{rule}");
-            }
-            None => assert_eq!(reply.outcome, Answered, "{rule}"),
-        }
-    }
-}
-
-#[test]
-fn nobody_is_sent_where_the_rfcs_do_not_let_him_go() {
+fn without_credentials_nobody_is_sent_elsewhere() {
+    let v4 = Some("203.0.113.9:3478".parse().unwrap());
+    let v6 = Some("[2001:db8:9::9]:3478".parse().unwrap());
+    let policy = with(Extras { alternate_server: AlternateServer { v4, v6 }, ..Extras::default() });
     let long: Attribute = (SOFTWARE, &[b'x'; 96]);
-    let v4 = with(elsewhere(true, false));
-    assert_eq!(ask(&request(&[long]), FOUR[0], &v4).bytes, try_alternate(&[V4]));
-    // §10: the server must be of the source's address family.
-    assert_eq!(ask_from(SOURCE_V6, &request(&[long]), "[2001:db8::1]:3478", &v4).outcome, Answered);
-    // RFC 3489 knows no 300.
-    assert_eq!(ask(&classic(BINDING_REQUEST, &[long]), FOUR[0], &v4).outcome, AnsweredClassic);
-    // 420 comes first.
-    assert_eq!(ask(&request(&[long, (0x7ff0, &[])]), FOUR[0], &v4).outcome, UnknownAttribute);
-    // RFC 5780 §5: not in the midst of the tests, which another server would spoil.
-    let four = with(Extras { alternate_server: elsewhere(true, false).alternate_server, ..discovery() });
-    assert_eq!(ask(&request(&[long]), FOUR[0], &four).outcome, Redirected);
-    assert_eq!(ask(&request(&[long, (CHANGE_REQUEST, &[0; 4])]), FOUR[0], &four).outcome, Redirected);
-    for wish in [(CHANGE_REQUEST, &[0, 0, 0, 2][..]), (PADDING, &[0; 4]), (RESPONSE_PORT, &[1, 2])] {
-        assert_eq!(ask(&request(&[long, wish]), FOUR[0], &four).outcome, Answered);
+    let named: [Attribute; 3] = [(USERNAME, b"anna"), long, (MESSAGE_INTEGRITY, &[0; 20])];
+    for attributes in [&[][..], &[long], &named] {
+        for request in [request(attributes), fingerprinted(request(attributes))] {
+            for source in [SOURCE, SOURCE_V6] {
+                assert_eq!(ask_from(source, &request, FOUR[0], &policy).outcome, Answered, "{attributes:?}");
+            }
+            assert_eq!(ask_stream(&request, FOUR[0], &policy).outcome, Answered, "{attributes:?}");
+        }
+        let classic = classic(BINDING_REQUEST, attributes);
+        assert_eq!(ask(&classic, FOUR[0], &policy).outcome, AnsweredClassic, "{attributes:?}");
     }
-}
-
-#[test]
-fn a_proven_source_is_sent_elsewhere_whatever_its_request_is_long() {
-    let reply = ask_stream(&request(&[]), FOUR[0], &with(elsewhere(true, true)));
-    assert_eq!((reply.outcome, reply.bytes), (Redirected, try_alternate(&[V4, V6])));
 }
 
 #[test]
