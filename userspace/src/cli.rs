@@ -1,5 +1,13 @@
 //! The command line: a mirror of the flags, nothing decided here.
 
+mod access;
+mod probe;
+mod stream;
+
+pub use access::{AccessArgs, LoginArgs, Mechanism};
+pub use probe::ProbeArgs;
+pub use stream::StreamArgs;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -90,6 +98,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     pub alternate_server: Vec<SocketAddr>,
 
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArgs,
+
     /// Log what the XDP program does with each frame, at debug level: for a test bench, not for load
     #[arg(long)]
     pub xdp_log: bool,
@@ -101,6 +113,10 @@ pub struct ServeArgs {
     /// Form of the log on standard error
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+
+    /// TCP and TLS. Last, since its heading is for all that follows.
+    #[command(flatten)]
+    pub stream: StreamArgs,
 }
 
 /// `--advertise`.
@@ -168,49 +184,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// Flags of `xstun probe`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "Exit codes: 0 answered, 1 system error, 2 bad usage, 3 no answer, \
-                        4 refused (ICMP unreachable, or a STUN error response).")]
-pub struct ProbeArgs {
-    /// Server, by name or address; an IPv6 address with a port stands in brackets
-    #[arg(value_name = "HOST[:PORT]")]
-    pub server: String,
-
-    /// Ask over IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
-    pub ipv4: bool,
-
-    /// Ask over IPv6 only
-    #[arg(short = '6', long)]
-    pub ipv6: bool,
-
-    /// Address and port to ask from
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub source: Option<SocketAddr>,
-
-    /// Add FINGERPRINT to the request, as Firefox does
-    #[arg(long)]
-    pub fingerprint: bool,
-
-    /// Ask without magic cookie, as RFC 3489 clients do
-    #[arg(long, conflicts_with = "fingerprint")]
-    pub classic: bool,
-
-    /// Find out how a NAT on the way maps and filters, by the tests of RFC 5780; the server needs two
-    /// addresses for it
-    #[arg(long, conflicts_with_all = ["classic", "fingerprint"])]
-    pub nat: bool,
-
-    /// Give up after this long [default: RFC 8489's 39.5s: 7 requests, the first two 500 ms apart]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Flags of `xstun load`.

@@ -11,8 +11,13 @@ pub enum Outcome {
     AnsweredClassic,
     /// Error response 420 that names the unknown comprehension-required attributes (RFC 8489 §6.3.1).
     UnknownAttribute,
-    /// Error response 400: wishes that RFC 5780 §6.1 forbids together, or a reply to port 0.
+    /// Error response 400: attributes that must be there are missing or contradict each other (RFC 8489
+    /// §9.1.3, §9.2.4, RFC 5780 §6.1), or the reply would go to port 0.
     BadRequest,
+    /// Error response 401: the sender proves no credential (RFC 8489 §9.1.3, §9.2.4).
+    Unauthenticated,
+    /// Error response 438: the credential is proven, the nonce of another time or client (RFC 8489 §9.2.4).
+    StaleNonce,
     /// Error response 300 that names another server (RFC 8489 §10).
     Redirected,
     /// Shorter than a STUN header, or its two top bits are not zero.
@@ -59,11 +64,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of [`Outcome::index`].
-    pub const ALL: [Outcome; 25] = [
+    pub const ALL: [Outcome; 27] = [
         Outcome::Answered,
         Outcome::AnsweredClassic,
         Outcome::UnknownAttribute,
         Outcome::BadRequest,
+        Outcome::Unauthenticated,
+        Outcome::StaleNonce,
         Outcome::Redirected,
         Outcome::NotStun,
         Outcome::BadLength,
@@ -102,6 +109,8 @@ impl Outcome {
             Outcome::AnsweredClassic => "answered_classic",
             Outcome::UnknownAttribute => "unknown_attribute",
             Outcome::BadRequest => "bad_request",
+            Outcome::Unauthenticated => "unauthenticated",
+            Outcome::StaleNonce => "stale_nonce",
             Outcome::Redirected => "redirected",
             Outcome::NotStun => "not_stun",
             Outcome::BadLength => "bad_length",
@@ -134,7 +143,11 @@ impl Outcome {
             Outcome::UnknownAttribute => {
                 "Requests answered with 420: an attribute must be understood and is not."
             }
-            Outcome::BadRequest => "Requests answered with 400: they ask for what cannot be had together.",
+            Outcome::BadRequest => {
+                "Requests answered with 400: what they say or ask for does not go together."
+            }
+            Outcome::Unauthenticated => "Requests answered with 401: no credential, or a wrong one.",
+            Outcome::StaleNonce => "Requests answered with 438: the nonce was of another time or client.",
             Outcome::Redirected => "Requests answered with 300: another server was named.",
             Outcome::NotStun => "Datagrams that are no STUN message.",
             Outcome::BadLength => "Messages whose length field is not the datagram's.",
@@ -171,6 +184,8 @@ impl Outcome {
                 | Outcome::AnsweredClassic
                 | Outcome::UnknownAttribute
                 | Outcome::BadRequest
+                | Outcome::Unauthenticated
+                | Outcome::StaleNonce
                 | Outcome::Redirected
         )
     }

@@ -1,10 +1,14 @@
 //! The protocol core: one function over memory, that both data paths, the fuzzers and the benches
-//! call. It knows no Ethernet, sockets, clocks, threads or logs, and needs nothing but `core`.
+//! call. It knows no Ethernet, sockets, clocks, threads or logs. What is not behind a switch needs nothing
+//! but `core`.
 
 mod attributes;
 mod considered;
 mod crc;
+pub mod credentials;
 mod discovery;
+mod guard;
+pub mod integrity;
 mod policy;
 mod reply;
 mod request;
@@ -97,7 +101,10 @@ pub const REPLY_ROOM: usize = 256;
 /// whichever is more; over a stream a redirection (300) may be. What makes a success reply longer is
 /// the operator's choice: SOFTWARE, and at the four endpoints of NAT behaviour discovery three
 /// addresses more. PADDING makes no reply longer than its request that is not so without it, but for
-/// its header of 4 bytes.
+/// its header of 4 bytes. Long-term credentials make the greatest exception, which RFC 8489 §9.2.4 asks
+/// for: the challenge is 68 bytes and the realm, padded to four (and 8 with FINGERPRINT), whatever the
+/// request. The reply to a proven request grows by MESSAGE-INTEGRITY (24 bytes) or
+/// MESSAGE-INTEGRITY-SHA256 (36), which the request then has too.
 ///
 /// The checks of RFC 8489 §6.3, in the order in which they decide the outcome: at least 20 bytes and
 /// two leading zero bits; length; method; class; magic cookie; each attribute and FINGERPRINT as they

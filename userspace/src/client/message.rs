@@ -267,7 +267,7 @@ fn fingerprint_is_right(bytes: &[u8]) -> bool {
 }
 
 /// FINGERPRINT's value over the message before it, whose length field counts it already.
-fn fingerprint_of(covered: &[u8]) -> u32 {
+pub(super) fn fingerprint_of(covered: &[u8]) -> u32 {
     crc32(covered) ^ 0x5354_554e
 }
 

@@ -1,6 +1,7 @@
-use super::{Config, ranges};
+use super::{Access, Config, ranges};
 use crate::cli::{Cli, Command};
 use crate::error::Kind;
+use crate::stun::credentials::Realm;
 use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use clap::Parser as _;
 use std::collections::BTreeSet;
@@ -99,6 +100,15 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--listen 192.0.2.1:3478 --listen 192.0.2.1:3478", "is given twice"),
         ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is part of --listen 0.0.0.0:3478 already"),
         ("--datapath turbo", "--datapath"),
+        ("--tls-listen 192.0.2.1:5349", "--tls-listen 192.0.2.1:5349 cannot be had without a certificate"),
+        ("--tls-certificate c.pem", "--tls-certificate c.pem is of no use without its private key"),
+        ("--tls-key k.pem", "--tls-key k.pem is of no use without its certificate"),
+        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:0", "--tls-listen 192.0.2.1:0 has port 0"),
+        ("--tls-certificate c --tls-key k --listen 192.0.2.1:5349", "are one port"),
+        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:3478", "are one port"),
+        ("--max-connections 0", "--max-connections"),
+        ("--max-connections-per-source 0", "--max-connections-per-source"),
+        ("--tcp-idle 0", "--tcp-idle"),
         (
             "--alternate-address 192.0.2.2:3479",
             "--alternate-address 192.0.2.2:3479 needs exactly one --listen",
@@ -142,9 +152,55 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
             "is this server itself",
         ),
         ("--alternate-server 192.0.2.9:3478 --alternate-server 192.0.2.8:3478", "is a second one"),
+        ("--auth short-term", "--auth is of no use without credentials"),
+        ("--realm example.org", "--realm is of no use without credentials"),
+        ("--credentials f", "need a --realm"),
+        ("--credentials f --auth long-term", "need a --realm"),
+        (
+            "--credentials f --auth short-term --realm example.org",
+            "--realm is of no use with --auth short-term",
+        ),
+        ("--credentials f --realm=", "--realm '' must have 1 to 48"),
+        ("--credentials f --realm a\"b", "must have 1 to 48 printable ASCII"),
+        ("--credentials f --realm bücher.example", "printable ASCII"),
+        ("--credentials f --auth password", "--auth"),
     ];
     for (flags, expected) in table {
         let told = config(flags).expect_err(flags);
         assert!(told.contains(expected), "`{flags}` said: {told}");
     }
+}
+
+fn tls_addresses(flags: &str) -> Vec<String> {
+    let tls = config(flags).unwrap().stream.tls.expect("a certificate is given");
+    tls.listen.addresses.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn tcp_is_served_unless_switched_off_and_tls_with_a_certificate() {
+    let stream = config("").unwrap().stream;
+    assert!(stream.tcp && stream.tls.is_none());
+    assert_eq!((stream.connections, stream.per_source, stream.idle.as_secs()), (4096, 64, 30));
+    assert!(!config("--no-tcp").unwrap().stream.tcp);
+
+    let certificate = "--tls-certificate c --tls-key k";
+    assert_eq!(tls_addresses(certificate), ["0.0.0.0:5349", "[::]:5349"]);
+    let two_ports = format!("{certificate} --listen 192.0.2.1:3478 --listen 192.0.2.1:3479");
+    assert_eq!(tls_addresses(&two_ports), ["192.0.2.1:5349"]);
+    let named = format!("{certificate} --tls-listen [2001:db8::1]:443");
+    assert_eq!(tls_addresses(&named), ["[2001:db8::1]:443"]);
+    let instead = format!("{certificate} --no-tcp --tls-listen 0.0.0.0:3478");
+    assert_eq!(tls_addresses(&instead), ["0.0.0.0:3478"]);
+}
+
+#[test]
+fn credentials_are_long_term_unless_told_otherwise() {
+    let access = |flags| config(flags).unwrap().access;
+    assert_eq!(access(""), None);
+    let file = "/etc/xstun/users".into();
+    let long = access("--credentials /etc/xstun/users --realm example.org");
+    assert_eq!(long, Some(Access { file, realm: Realm::new("example.org") }));
+    assert_eq!(access("--credentials f --auth long-term --realm r").unwrap().realm, Realm::new("r"));
+    assert_eq!(access("--credentials f --auth short-term").unwrap().realm, None);
+    assert_eq!(config("--credentials f --realm r").unwrap().policy.extras, None, "the file is not read yet");
 }

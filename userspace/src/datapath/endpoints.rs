@@ -52,7 +52,7 @@ mod tests {
 
     fn listen(addresses: &[&str]) -> Listen {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Listen { addresses, by_default: false, alternate: Vec::new() }
+        Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() }
     }
 
     fn host() -> Vec<Address> {

@@ -8,6 +8,7 @@ use super::{
         RESPONSE_ORIGIN, SOFTWARE, SOURCE_ADDRESS, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS,
     },
     discovery::{Change, Discovery},
+    guard,
     policy::{Extras, Software},
     reply::{BINDING_SUCCESS, address_length},
     request::{Dialect, HEADER, Request},
@@ -18,7 +19,7 @@ use crate::outcome::Outcome;
 use core::net::SocketAddr;
 use core::num::NonZeroU16;
 
-const BINDING_ERROR: u16 = 0x0111;
+pub(super) const BINDING_ERROR: u16 = 0x0111;
 /// ERROR-CODE and its header, without reason phrase.
 const BARE_ERROR: usize = 8;
 
@@ -35,7 +36,8 @@ const UNKNOWN_ATTRIBUTE: Error = Error { code: [0, 0, 4, 20], reason: "Unknown A
 
 /// Answers `request`, whose message is at the start of `buffer`.
 ///
-/// In this order: a transaction ID of zeros, if these get silence; attributes with a fault; unknown
+/// In this order: a transaction ID of zeros, if these get silence; credentials, if these are asked for (400,
+/// 401, 438); attributes with a fault; unknown
 /// ones (420); wishes that RFC 5780 §6.1 forbids (400); another server (300); success.
 #[cold]
 #[inline(never)]
@@ -53,6 +55,25 @@ pub(super) fn respond(
     if extras.drop_zero_transaction && buffer.get(8..HEADER) == Some(&[0; 12]) {
         return Answer::silence(Outcome::ZeroTransaction);
     }
+    match &extras.credentials {
+        Some(_) if request.dialect == Dialect::Classic => Answer::silence(Outcome::NoCookie),
+        Some(credentials) => {
+            guard::respond(buffer, request, exchange.source, credentials, |buffer, request| {
+                admitted(buffer, request, exchange, policy, extras)
+            })
+        }
+        None => admitted(buffer, request, exchange, policy, extras),
+    }
+}
+
+/// Answers a request of somebody who may ask.
+fn admitted(
+    buffer: &mut [u8],
+    request: &Request,
+    exchange: &Exchange<'_, SocketAddr>,
+    policy: &Policy,
+    extras: &Extras,
+) -> Answer {
     let discovery = policy.discovery(&exchange.destination);
     // The reply stands where the attributes do, so what they say is gathered before it is written.
     let attributes = buffer.get(HEADER..request.length).unwrap_or_default();

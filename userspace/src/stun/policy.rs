@@ -1,7 +1,9 @@
 //! What the operator chose where the RFCs leave room.
 
+use super::credentials::Credentials;
 use super::discovery::{Change, Discovery};
 use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::Arc;
 
 /// The operator's choices. Those of the default are the plain service: a request that real clients send
 /// is answered with its source and nothing else.
@@ -34,6 +36,9 @@ pub struct Extras {
     pub drop_zero_transaction: bool,
     /// Where clients shall go instead (RFC 8489 §10).
     pub alternate_server: AlternateServer,
+    /// Who alone may ask (RFC 8489 §9). A request without magic cookie cannot prove anything, and gets
+    /// silence.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 /// Servers that a 300 (Try Alternate) names, one of either version of IP.

@@ -3,7 +3,7 @@
 
 mod extras;
 #[path = "../../tests/common/messages.rs"]
-mod messages;
+pub(super) mod messages;
 
 use super::{Exchange, Policy, REPLY_ROOM, respond};
 use crate::outcome::Outcome::{self, *};

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const SKIP_MISSING: &str = "XSTUN_TEST_SKIP_MISSING";
 
 /// One run of somebody's client.
-struct Client {
+pub(crate) struct Client {
     /// What is missing where `words[0]` is, and how to get it.
     package: &'static str,
     words: Vec<String>,
@@ -23,12 +23,12 @@ struct Client {
     prints: fn(SocketAddr) -> String,
 }
 
-fn client(package: &'static str, words: &[&str], prints: fn(SocketAddr) -> String) -> Client {
+pub(crate) fn client(package: &'static str, words: &[&str], prints: fn(SocketAddr) -> String) -> Client {
     Client { package, words: words.iter().map(|&word| word.to_owned()).collect(), prints }
 }
 
 /// The interpreter with the clients of PyPI.
-fn python() -> String {
+pub(crate) fn python() -> String {
     let path = std::env::var_os("XSTUN_TEST_PYTHON").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/pyclients/bin/python")),
         PathBuf::from,
@@ -129,7 +129,7 @@ fn clients(link: &Link) -> Vec<Client> {
 }
 
 /// Whether the program is there; the test ends here where it is not and has to be.
-fn is_installed(client: &Client) -> bool {
+pub(crate) fn is_installed(client: &Client) -> bool {
     is_there(&client.words[0], client.package)
 }
 

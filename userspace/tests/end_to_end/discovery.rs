@@ -1,6 +1,6 @@
 //! NAT behaviour discovery (RFC 5780), by other people's clients and our own.
 
-use crate::clients::is_there;
+use crate::clients::{is_there, python};
 use crate::common::lab::{Lab, Namespace, ip};
 use crate::common::server::{Server, xstun};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
@@ -52,6 +52,12 @@ fn probe(client: &Namespace, server: &str) -> Value {
     serde_json::from_str(&text).expect("one JSON object")
 }
 
+/// pystun3's whole test, which asks as RFC 3489 clients do.
+const PYSTUN: &str = "
+import stun, sys
+print(stun.get_ip_info(sys.argv[2], 0, sys.argv[1], 3478)[0])
+";
+
 fn every_client_finds_no_nat(mode: Mode) {
     let lab = Lab::new(2);
     let link = lab.link();
@@ -60,7 +66,9 @@ fn every_client_finds_no_nat(mode: Mode) {
     let coturn = "apt-get install coturn";
     // Its second request has 1500 bytes of PADDING and comes in two fragments.
     let fragmented: u64 = 2;
-    let rows: [(&str, &[&str], &[&str]); 5] = [
+    let own_v4 = link.client_v4.to_string();
+    let python = python();
+    let rows: [(&str, &[&str], &[&str]); 6] = [
         (
             coturn,
             &["turnutils_natdiscovery", "-m", "-f", &v4],
@@ -82,6 +90,7 @@ fn every_client_finds_no_nat(mode: Mode) {
         ),
         (coturn, &["turnutils_stunclient", "-f", &v6], &["RFC 5780 response 3"]),
         ("apt-get install stun-client", &["stun", &v4], &["Primary: Open"]),
+        ("`cargo xtask setup`", &[&python, "-c", PYSTUN, &v4, &own_v4], &["Open Internet"]),
     ];
     for (package, words, expected) in rows {
         if !is_there(words[0], package) {

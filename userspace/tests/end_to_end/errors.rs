@@ -4,7 +4,7 @@ use crate::common::ask::Asker;
 use crate::common::lab::Lab;
 use crate::common::server::xstun;
 use crate::modes::{NATIVE, POWERLESS, SOCKETS};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 const USAGE: i32 = 2;
 const SYSTEM: i32 = 1;
@@ -54,6 +54,20 @@ fn bad_flags_are_refused_by_name() {
         (&["--datapath", "dpdk"], USAGE, &["--datapath", "dpdk"]),
         (&["--log-level", "loud"], USAGE, &["--log-level", "loud"]),
         (&["--no-such-flag"], USAGE, &["--no-such-flag"]),
+        (&["--tls-listen", "10.77.0.1:5349"], USAGE, &["--tls-listen", "--tls-certificate"]),
+        (&["--tls-certificate", "/dev/null"], USAGE, &["--tls-certificate", "--tls-key"]),
+        (
+            &["--tls-certificate", "/dev/null", "--tls-key", "/dev/null"],
+            USAGE,
+            &["--tls-certificate /dev/null is empty"],
+        ),
+        (
+            &["--tls-certificate", "/nosuch", "--tls-key", "/nosuch"],
+            SYSTEM,
+            &["--tls-certificate /nosuch", "No such file"],
+        ),
+        (&["--interface", interface, "--max-connections", "0"], USAGE, &["--max-connections"]),
+        (&["--interface", interface, "--tcp-idle", "never"], USAGE, &["--tcp-idle", "never"]),
         (
             &["--interface", interface, "--datapath", "af-xdp", "--bind-mode", "zero-copy"],
             SYSTEM,
@@ -82,6 +96,18 @@ fn a_port_in_use_is_refused() {
         refused(&lab, &[], &flags, SYSTEM, &["3478", "--listen", "in use"]);
         assert!(!lab.server.has_xdp(&link.server_interface), "{datapath} left a program");
     }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_tcp_port_in_use_is_refused_and_no_tcp_helps() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    let _other = lab.server.enter(|| TcpListener::bind("0.0.0.0:3478")).unwrap();
+    let flags = ["--interface", &link.server_interface];
+    refused(&lab, &[], &flags, SYSTEM, &["TCP 0.0.0.0:3478", "--listen", "in use", "--no-tcp"]);
+    assert!(!lab.server.has_xdp(&link.server_interface));
+    SOCKETS.serve(&lab, &["--no-tcp"]).stop();
 }
 
 /// Another server must not share the port unseen: it would take half of the requests.

@@ -7,6 +7,7 @@ mod common;
 
 mod addresses;
 mod clients;
+mod credentials;
 mod discovery;
 mod errors;
 mod frames;
@@ -14,3 +15,4 @@ mod laboratory;
 mod lifecycle;
 mod modes;
 mod passing;
+mod streams;

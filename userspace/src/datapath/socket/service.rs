@@ -1,6 +1,6 @@
 //! The socket path's threads: one a core, each with sockets of its own.
 
-use super::{BoundSocket, bind_named, run};
+use super::{BoundSocket, bind_named, is_missing_family, run};
 use crate::config::Listen;
 use crate::datapath::cores;
 use crate::error::{Failure, Result};
@@ -35,8 +35,7 @@ impl Service {
         let mut of_core: Vec<Vec<BoundSocket>> = cores.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for address in listen.all() {
-            let flag = if listen.addresses.contains(&address) { "--listen" } else { "--alternate-address" };
-            match bind_named(address, cores.len(), flag) {
+            match bind_named(address, cores.len(), listen.flag(&address)) {
                 Ok(sockets) => {
                     addresses.push(address);
                     for (all, socket) in of_core.iter_mut().zip(sockets) {
@@ -111,8 +110,4 @@ impl Drop for Service {
             }
         }
     }
-}
-
-fn is_missing_family(failure: &Failure) -> bool {
-    matches!(failure.errno(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
