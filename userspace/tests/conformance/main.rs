@@ -18,6 +18,8 @@ mod reference;
 
 mod framed;
 mod memory;
+#[cfg(feature = "af-xdp")]
+mod streamed;
 // By its path, as the fuzzers' corpus includes it: its modules stand beside it then.
 #[path = "table/rows.rs"]
 mod table;
@@ -25,7 +27,9 @@ mod table;
 mod wired;
 
 use std::net::SocketAddr;
-use table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, Setting};
+use std::sync::Arc;
+use table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Setting, USER};
+use xstun::stun::credentials::{Credentials, ShortTerm};
 use xstun::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 
 /// `source` asks a server at the documentation's addresses.
@@ -48,6 +52,10 @@ fn policy(setting: Setting, asked: &Asked) -> Policy {
         Setting::Software => extras.software = Software::new(NAME),
         Setting::Elsewhere => {
             extras.alternate_server = AlternateServer { v4: Some(ELSEWHERE_V4), v6: Some(ELSEWHERE_V6) };
+        }
+        Setting::ShortTerm => {
+            let users = ShortTerm::new([(USER.as_bytes(), PASSWORD.as_bytes())]);
+            extras.credentials = Some(Arc::new(Credentials::ShortTerm(users)));
         }
         Setting::Discovery => {
             let discovery = Discovery::new(asked.server, asked.other);

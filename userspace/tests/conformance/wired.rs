@@ -4,9 +4,10 @@ use crate::common::lab::{Lab, Link, ip};
 use crate::common::packets::{Datagram, Flow, PORT};
 use crate::common::server::{Counters, Server};
 use crate::common::wire::Wire;
-use crate::table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, Row, Setting, rows};
+use crate::table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Row, Setting, USER, rows};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 use xstun::outcome::Outcome;
 
@@ -19,8 +20,9 @@ const MOST_IN_ONE_FRAME: usize = 1500 - 40 - 8;
 const NATIVE: [&str; 4] = ["--datapath", "af-xdp", "--xdp-mode", "native"];
 const SOCKETS: [&str; 2] = ["--datapath", "socket"];
 
-/// The setting as the command line knows it. Gives the server the addresses that it needs for it.
-fn flags(setting: Setting, lab: &Lab) -> Vec<String> {
+/// The setting as the command line knows it. Gives the server the addresses that it needs for it, and the
+/// files, in `directory`.
+pub(crate) fn flags(setting: Setting, lab: &Lab, directory: &Path) -> Vec<String> {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     let link = lab.link();
     match setting {
@@ -31,6 +33,11 @@ fn flags(setting: Setting, lab: &Lab) -> Vec<String> {
         Setting::Elsewhere => {
             let (v4, v6) = (ELSEWHERE_V4.to_string(), ELSEWHERE_V6.to_string());
             words(&["--alternate-server", &v4, "--alternate-server", &v6])
+        }
+        Setting::ShortTerm => {
+            let file = directory.join("users");
+            std::fs::write(&file, format!("{USER}:{PASSWORD}\n")).unwrap();
+            words(&["--auth", "short-term", "--credentials", file.to_str().expect("a path in UTF-8")])
         }
         Setting::Discovery => [IpAddr::from(link.server_v4), link.server_v6.into()]
             .into_iter()
@@ -117,7 +124,8 @@ fn run(path: &str, path_flags: &[&str]) {
         rows.sort_by_key(|row| row.outcome == Outcome::Answered);
         let lab = Lab::new(1);
         let link = lab.link();
-        let flags = flags(setting, &lab);
+        let directory = tempfile::tempdir().unwrap();
+        let flags = flags(setting, &lab, directory.path());
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let common = ["--interface", &link.server_interface];
         let server = Server::start(&lab.server, &[&common, path_flags, &flags[..]].concat());

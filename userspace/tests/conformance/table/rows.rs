@@ -5,6 +5,7 @@
 mod attributes;
 mod classic;
 mod clients;
+mod credentials;
 mod extras;
 mod fingerprint;
 mod headers;
@@ -39,6 +40,11 @@ const OTHER_ADDRESS: u16 = 0x802c;
 
 /// The name under [`Setting::Software`].
 pub const NAME: &str = "a server of tests";
+/// Who may ask under [`Setting::ShortTerm`]: the user of RFC 5769, but for the colon in the name, which a
+/// file of users cannot have.
+pub const USER: &str = "evtj";
+/// The password of [`USER`].
+pub const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
 /// Where [`Setting::Elsewhere`] sends clients over IPv4.
 pub const ELSEWHERE_V4: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 9), 3478);
 /// Where [`Setting::Elsewhere`] sends clients over IPv6.
@@ -100,17 +106,20 @@ pub enum Setting {
     Elsewhere,
     /// NAT behaviour discovery at four endpoints.
     Discovery,
+    /// Only [`USER`] may ask, who proves a short-term credential.
+    ShortTerm,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Setting; 6] = [
+    pub const ALL: [Setting; 7] = [
         Setting::Default,
         Setting::NoClassic,
         Setting::NoZeroTransaction,
         Setting::Software,
         Setting::Elsewhere,
         Setting::Discovery,
+        Setting::ShortTerm,
     ];
 }
 
@@ -133,6 +142,12 @@ pub enum Owed {
     PaddedDiscovery,
     /// The addresses of RFC 3489's own discovery.
     ClassicDiscovery,
+    /// The sender's address in a XOR-MAPPED-ADDRESS, and MESSAGE-INTEGRITY by [`PASSWORD`].
+    Sealed,
+    /// As [`Owed::Sealed`], by MESSAGE-INTEGRITY-SHA256.
+    SealedBySha256,
+    /// As [`Owed::Sealed`], and a FINGERPRINT.
+    SealedAndFingerprint,
     /// These bytes, whoever asked.
     Bytes(Vec<u8>),
     /// These bytes over either version of IP.
@@ -156,6 +171,9 @@ impl Row {
             Owed::Address => success(&[xor]),
             Owed::AddressAndFingerprint => fingerprinted(success(&[xor])),
             Owed::AddressAndSoftware => success(&[xor, (SOFTWARE, NAME.into())]),
+            Owed::Sealed => credentials::sealed(success(&[xor])),
+            Owed::SealedBySha256 => credentials::sealed_by_sha256(success(&[xor])),
+            Owed::SealedAndFingerprint => fingerprinted(credentials::sealed(success(&[xor]))),
             Owed::ClassicAddress => success(&[plain(MAPPED_ADDRESS, source)]),
             Owed::Discovery | Owed::PaddedDiscovery => {
                 let mut attributes = vec![
@@ -226,6 +244,7 @@ pub fn rows() -> Vec<Row> {
         classic::rows(),
         others::rows(),
         extras::rows(),
+        credentials::rows(),
     ]
     .into_iter()
     .flatten()
