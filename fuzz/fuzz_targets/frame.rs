@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use xstun::frame::{check, turn_around};
+use xstun::frame::{check, destination, locate, turn_around, turn_around_anew};
 use xstun::outcome::Outcome;
 use xstun::served::Served;
 use xstun_fuzz::frames::served;
@@ -17,29 +17,33 @@ fuzz_target!(|input: &[u8]| {
     let mut bytes = bytes.to_vec();
     frame(&mut bytes, flags);
     let ours = judge::ours(&bytes);
-    let request = match (check(&bytes, &SERVED), &ours) {
-        (Err(outcome), None) => {
-            assert!(matches!(outcome, Outcome::BadFrame | Outcome::NotServed), "{outcome:?}");
-            return;
-        }
-        (Err(outcome), Some(ours)) => return assert_eq!(Some(outcome), ours.fault()),
-        (Ok(request), Some(ours)) => {
-            assert_eq!(ours.fault(), None);
-            assert_eq!(request.source, ours.source);
-            assert_eq!(&bytes[request.payload..request.payload + request.length], ours.payload());
-            assert_eq!(request.unfinished_checksum, ours.is_unfinished());
-            request
-        }
-        (Ok(request), None) => panic!("{request:?} is none to another parser"),
+    let datagram = match (locate(&bytes, &SERVED), &ours) {
+        (Err(Outcome::BadFrame | Outcome::NotServed), None) => return,
+        (Ok(datagram), Some(_)) => datagram,
+        (found, _) => panic!("{found:?} is another thing to another parser"),
     };
+    let ours = ours.expect("matched above");
+    let request = match check(&bytes, datagram, &SERVED) {
+        Err(outcome) => return assert_eq!(Some(outcome), ours.fault()),
+        Ok(request) => request,
+    };
+    assert_eq!((ours.fault(), request.source), (None, ours.source));
+    assert_eq!(request.unfinished_checksum, ours.is_unfinished());
+    assert_eq!(destination(&bytes, datagram.shape), Some(ours.destination));
+    let payload = datagram.shape.udp() + 8;
+    assert_eq!(&bytes[payload..datagram.shape.udp() + usize::from(datagram.udp_length)], ours.payload());
+
     let length = usize::from(length);
     let mut buffer = chunk(&bytes);
-    let payload = buffer[request.payload..request.payload + length].to_vec();
-    let end = turn_around(&mut buffer, &request, length).expect("there is room");
-    assert_eq!(buffer[..end], ours.expect("checked above").reply(&payload));
+    let owed = ours.reply(&buffer[payload..payload + length]);
+    let mut anew = buffer.clone();
+    let end = turn_around(&mut buffer, datagram.shape, &request, length).expect("there is room");
+    assert_eq!(buffer[..end], owed);
     assert_eq!(buffer[end..], chunk(&bytes)[end..], "what lies behind the reply stays");
-    let mut tight = bytes[..request.payload].to_vec();
+    assert_eq!(turn_around_anew(&mut anew, datagram.shape, length), Some(end));
+    assert_eq!(anew, buffer, "sums taken anew are those that were kept");
     if length > 0 {
-        assert_eq!(turn_around(&mut tight, &request, length), None, "no room");
+        let mut tight = bytes[..payload].to_vec();
+        assert_eq!(turn_around(&mut tight, datagram.shape, &request, length), None, "no room");
     }
 });

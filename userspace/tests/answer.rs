@@ -400,7 +400,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(strategies::cases(2000))]
 
     #[test]
     fn any_bytes_end_in_a_name(bytes in prop::collection::vec(any::<u8>(), 0..300), room in 0usize..200) {

@@ -178,7 +178,7 @@ fn success_for(request: &[u8], source: SocketAddr) -> Result<(), TestCaseError> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(strategies::cases(2000))]
 
     #[test]
     fn what_it_encodes_is_answered(request in encoded_request(), source in source()) {

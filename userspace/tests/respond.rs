@@ -165,7 +165,7 @@ fn discovering_request() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(strategies::cases(2000))]
 
     #[test]
     fn any_bytes_end_in_a_name(

@@ -5,6 +5,13 @@ use super::messages::{Attribute, BINDING_REQUEST, COOKIE, fingerprinted, with_tr
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 
+/// So many cases, unless the environment (PROPTEST_CASES) says otherwise: what takes a hundred times as long
+/// under an interpreter or with every mutant needs fewer.
+pub fn cases(cases: u32) -> ProptestConfig {
+    let told = std::env::var_os("PROPTEST_CASES").is_some();
+    if told { ProptestConfig::default() } else { ProptestConfig::with_cases(cases) }
+}
+
 /// Attribute types with a rule of their own, more often than their share.
 pub fn attribute_type() -> impl Strategy<Value = u16> {
     let named = prop::sample::select(vec![

@@ -1,11 +1,12 @@
 //! The table in Ethernet frames.
 
-use crate::frames::{Tag, ipv4_header, ipv6_header, padded, served, udp};
+use crate::frames::{MAC, Tag, ipv4_header, ipv6_header, padded, udp};
 use crate::judge;
-use crate::policy;
-use crate::table::rows;
+use crate::table::{Asked, Row, rows};
+use crate::{asked, policy};
 use etherparse::EtherType;
 use xstun::answer::answer;
+use xstun::served::Served;
 use xstun::stun::REPLY_ROOM;
 
 #[test]
@@ -29,17 +30,27 @@ fn frames_keep_every_rule() {
     }
 }
 
-fn check(row: &crate::table::Row, frame: &[u8]) {
+/// All endpoints that [`asked`] knows.
+fn served(asked: &Asked) -> Served {
+    let four =
+        [asked.server, asked.other].map(|at| [asked.server, asked.other].map(|port| (at.ip(), port.port())));
+    Served::new(MAC, four.into_iter().flatten(), [])
+}
+
+fn check(row: &Row, frame: &[u8]) {
+    let ours = judge::addressed(frame).expect("a datagram for the server");
+    let asked = asked(ours.source);
+    assert_eq!(asked.server, ours.destination, "the frames are of the same laboratory");
     let mut chunk = frame.to_vec();
     chunk.resize(frame.len() + REPLY_ROOM, 0xa5);
     let before = chunk.clone();
-    let end = answer(&mut chunk, frame.len(), &served(), &policy(row.setting));
+    let end = answer(&mut chunk, frame.len(), &served(&asked), &policy(row.setting, &asked));
     assert_eq!(end.outcome, row.outcome, "{}", row.name());
-    let ours = judge::ours(frame).expect("a datagram for the server");
-    let reply = row.reply(ours.source);
+    let reply = row.reply(&asked);
     if reply.is_empty() {
         assert_eq!((end.length, &chunk), (0, &before), "silence leaves the frame as it was: {}", row.name());
     } else {
-        assert_eq!(chunk[..end.length], ours.reply(&reply), "{}", row.name());
+        let owed = ours.reply_from(row.origin(&asked), row.port(&asked), &reply);
+        assert_eq!(chunk[..end.length], owed, "{}", row.name());
     }
 }

@@ -18,19 +18,52 @@ mod reference;
 
 mod framed;
 mod memory;
+#[cfg(feature = "af-xdp")]
+mod streamed;
 // By its path, as the fuzzers' corpus includes it: its modules stand beside it then.
 #[path = "table/rows.rs"]
 mod table;
 #[cfg(feature = "af-xdp")]
 mod wired;
 
-use table::Setting;
-use xstun::stun::Policy;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Setting, USER};
+use xstun::stun::credentials::{Credentials, ShortTerm};
+use xstun::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 
-/// The setting as the core knows it.
-fn policy(setting: Setting) -> Policy {
+/// `source` asks a server at the documentation's addresses.
+fn asked(source: SocketAddr) -> Asked {
+    let [server, other] = match source.ip().to_canonical().is_ipv4() {
+        true => ["192.0.2.1:3478", "192.0.2.2:3479"],
+        false => ["[2001:db8::1]:3478", "[2001:db8::2]:3479"],
+    };
+    Asked { source, server: server.parse().unwrap(), other: other.parse().unwrap() }
+}
+
+/// The setting as the core knows it, where these endpoints are the server's.
+fn policy(setting: Setting, asked: &Asked) -> Policy {
+    let mut classic = true;
+    let mut extras = Extras::default();
     match setting {
-        Setting::Default => Policy::default(),
-        Setting::NoClassic => Policy { classic: false, ..Policy::default() },
+        Setting::Default => return Policy::default(),
+        Setting::NoClassic => classic = false,
+        Setting::NoZeroTransaction => extras.drop_zero_transaction = true,
+        Setting::Software => extras.software = Software::new(NAME),
+        Setting::Elsewhere => {
+            extras.alternate_server = AlternateServer { v4: Some(ELSEWHERE_V4), v6: Some(ELSEWHERE_V6) };
+        }
+        Setting::ShortTerm => {
+            let users = ShortTerm::new([(USER.as_bytes(), PASSWORD.as_bytes())]);
+            extras.credentials = Some(Arc::new(Credentials::ShortTerm(users)));
+        }
+        Setting::Discovery => {
+            let discovery = Discovery::new(asked.server, asked.other);
+            let place =
+                if asked.server.is_ipv4() { &mut extras.discovery_v4 } else { &mut extras.discovery_v6 };
+            *place = discovery;
+        }
     }
+    let extras = (extras != Extras::default()).then_some(extras);
+    Policy { classic, extras }
 }

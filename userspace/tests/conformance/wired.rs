@@ -1,11 +1,13 @@
 //! The table sent to the program, over every path that it serves by.
 
-use crate::common::lab::{Lab, Link};
-use crate::common::packets::{Datagram, Flow};
+use crate::common::lab::{Lab, Link, ip};
+use crate::common::packets::{Datagram, Flow, PORT};
 use crate::common::server::{Counters, Server};
 use crate::common::wire::Wire;
-use crate::table::{Row, Setting, rows};
+use crate::table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Row, Setting, USER, rows};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 use xstun::outcome::Outcome;
 
@@ -18,11 +20,48 @@ const MOST_IN_ONE_FRAME: usize = 1500 - 40 - 8;
 const NATIVE: [&str; 4] = ["--datapath", "af-xdp", "--xdp-mode", "native"];
 const SOCKETS: [&str; 2] = ["--datapath", "socket"];
 
-fn flags(setting: Setting) -> &'static [&'static str] {
+/// The setting as the command line knows it. Gives the server the addresses that it needs for it, and the
+/// files, in `directory`.
+pub(crate) fn flags(setting: Setting, lab: &Lab, directory: &Path) -> Vec<String> {
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let link = lab.link();
     match setting {
-        Setting::Default => &[],
-        Setting::NoClassic => &["--no-classic"],
+        Setting::Default => Vec::new(),
+        Setting::NoClassic => words(&["--no-classic"]),
+        Setting::NoZeroTransaction => words(&["--drop-zero-transaction"]),
+        Setting::Software => words(&["--software", NAME]),
+        Setting::Elsewhere => {
+            let (v4, v6) = (ELSEWHERE_V4.to_string(), ELSEWHERE_V6.to_string());
+            words(&["--alternate-server", &v4, "--alternate-server", &v6])
+        }
+        Setting::ShortTerm => {
+            let file = directory.join("users");
+            std::fs::write(&file, format!("{USER}:{PASSWORD}\n")).unwrap();
+            words(&["--auth", "short-term", "--credentials", file.to_str().expect("a path in UTF-8")])
+        }
+        Setting::Discovery => [IpAddr::from(link.server_v4), link.server_v6.into()]
+            .into_iter()
+            .flat_map(|server| {
+                let other = other(server);
+                let prefix = if server.is_ipv4() { 24 } else { 64 };
+                let address = format!("{}/{prefix}", other.ip());
+                let nodad: &[&str] = if server.is_ipv4() { &[] } else { &["nodad"] };
+                let add = ["-n", lab.server.name(), "addr", "add", &address, "dev", &link.server_interface];
+                ip(&[&add, nodad].concat());
+                let (server, other) = (SocketAddr::new(server, PORT).to_string(), other.to_string());
+                words(&["--listen", &server, "--alternate-address", &other]) as Vec<String>
+            })
+            .collect(),
     }
+}
+
+/// The endpoint beside `server` that differs in address and port.
+fn other(server: IpAddr) -> SocketAddr {
+    let address: IpAddr = match server {
+        IpAddr::V4(ip) => (ip | std::net::Ipv4Addr::from_bits(8)).into(),
+        IpAddr::V6(ip) => (ip | std::net::Ipv6Addr::from_bits(8)).into(),
+    };
+    SocketAddr::new(address, PORT + 1)
 }
 
 /// One row over one version of IP.
@@ -34,8 +73,13 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
+    fn asked(&self) -> Asked {
+        let Flow { source, destination, .. } = self.flow;
+        Asked { source, server: destination, other: other(destination.ip()) }
+    }
+
     fn owed(&self) -> Vec<u8> {
-        self.row.reply(self.flow.source)
+        self.row.reply(&self.asked())
     }
 
     fn send(&self, wire: &Wire) {
@@ -46,14 +90,17 @@ impl Question<'_> {
         }
     }
 
-    /// The datagram in `frame`, if it goes to where this question came from.
+    /// The datagram in `frame`, if it goes to where this question's reply is due.
     fn reply_in(&self, frame: &[u8]) -> Option<Datagram> {
-        Datagram::read(frame).filter(|datagram| datagram.destination == self.flow.source)
+        let due = SocketAddr::new(self.flow.source.ip(), self.row.port(&self.asked()));
+        Datagram::read(frame).filter(|datagram| datagram.destination == due)
     }
 
     fn check(&self, reply: &Datagram) {
         let name = self.row.name();
-        assert!(self.flow.is_answered_by(reply), "{name}: {:?} is answered by {reply:?}", self.flow);
+        let macs = (reply.source_mac, reply.destination_mac);
+        assert_eq!(macs, (self.flow.destination_mac, self.flow.source_mac), "{name}: {reply:?}");
+        assert_eq!(reply.source, self.row.origin(&self.asked()), "{name}: where it leaves from");
         assert!(reply.checksums_hold, "{name}: the reply's checksums: {reply:?}");
         assert_eq!(reply.payload, self.owed(), "{name}, over {}", self.flow.source);
     }
@@ -77,8 +124,11 @@ fn run(path: &str, path_flags: &[&str]) {
         rows.sort_by_key(|row| row.outcome == Outcome::Answered);
         let lab = Lab::new(1);
         let link = lab.link();
+        let directory = tempfile::tempdir().unwrap();
+        let flags = flags(setting, &lab, directory.path());
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let common = ["--interface", &link.server_interface];
-        let server = Server::start(&lab.server, &[&common, path_flags, flags(setting)].concat());
+        let server = Server::start(&lab.server, &[&common, path_flags, &flags[..]].concat());
         let wire = Wire::open(&lab.client, &link.client_interface);
         let questions = questions(link, &rows);
         for question in &questions {

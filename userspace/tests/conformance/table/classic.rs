@@ -56,22 +56,5 @@ pub(super) fn rows() -> Vec<Row> {
         let request = with_transaction(BINDING_REQUEST, &transaction, &[]);
         rows.push(answered_classic("RFC 8489 §5", "a cookie that is wrong in one bit", request));
     }
-    rows.extend(switched_off());
     rows
-}
-
-/// What the operator's switch leaves.
-fn switched_off() -> Vec<Row> {
-    let section = "RFC 8489 §11";
-    let rows = vec![
-        silence(section, "a classic request", classic(BINDING_REQUEST, &[]), Outcome::NoCookie),
-        silence(
-            section,
-            "a classic request with an unknown attribute",
-            classic(BINDING_REQUEST, &[(0x4000, &[])]),
-            Outcome::NoCookie,
-        ),
-        answered(section, "a request with cookie", request(&[])),
-    ];
-    rows.into_iter().map(|row| Row { setting: Setting::NoClassic, ..row }).collect()
 }

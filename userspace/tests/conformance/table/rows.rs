@@ -5,21 +5,25 @@
 mod attributes;
 mod classic;
 mod clients;
+mod credentials;
+mod extras;
 mod fingerprint;
 mod headers;
 mod others;
 mod rejections;
 
 use super::messages::{
-    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
+    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, COOKIE, classic, fingerprinted, message,
     with_right_length, with_transaction,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use xstun::outcome::Outcome;
 
 const MAPPED_ADDRESS: u16 = 0x0001;
 const RESPONSE_ADDRESS: u16 = 0x0002;
 const CHANGE_REQUEST: u16 = 0x0003;
+const SOURCE_ADDRESS: u16 = 0x0004;
+const CHANGED_ADDRESS: u16 = 0x0005;
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
@@ -29,7 +33,23 @@ const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const PADDING: u16 = 0x0026;
 const RESPONSE_PORT: u16 = 0x0027;
 const SOFTWARE: u16 = 0x8022;
+const ALTERNATE_SERVER: u16 = 0x8023;
 const FINGERPRINT: u16 = 0x8028;
+const RESPONSE_ORIGIN: u16 = 0x802b;
+const OTHER_ADDRESS: u16 = 0x802c;
+
+/// The name under [`Setting::Software`].
+pub const NAME: &str = "a server of tests";
+/// Who may ask under [`Setting::ShortTerm`]: the user of RFC 5769, but for the colon in the name, which a
+/// file of users cannot have.
+pub const USER: &str = "evtj";
+/// The password of [`USER`].
+pub const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
+/// Where [`Setting::Elsewhere`] sends clients over IPv4.
+pub const ELSEWHERE_V4: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 9), 3478);
+/// Where [`Setting::Elsewhere`] sends clients over IPv6.
+pub const ELSEWHERE_V6: SocketAddrV6 =
+    SocketAddrV6::new(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9), 3478, 0, 0);
 
 /// One rule.
 pub struct Row {
@@ -45,6 +65,30 @@ pub struct Row {
     pub outcome: Outcome,
     /// What comes back.
     pub owed: Owed,
+    /// Whence and whither.
+    pub diverted: Diverted,
+}
+
+/// Who asks whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Where the request comes from.
+    pub source: SocketAddr,
+    /// The endpoint that is asked.
+    pub server: SocketAddr,
+    /// The server's endpoint that differs in address and port, where it has one.
+    pub other: SocketAddr,
+}
+
+/// How a reply's way differs from that of its request (RFC 5780 §6.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Diverted {
+    /// It leaves from the other address.
+    pub address: bool,
+    /// It leaves from the other port.
+    pub port: bool,
+    /// It goes to this port of the source.
+    pub to: Option<u16>,
 }
 
 /// What the operator switched.
@@ -54,11 +98,29 @@ pub enum Setting {
     Default,
     /// Classic requests off.
     NoClassic,
+    /// Transaction IDs of zeros get silence.
+    NoZeroTransaction,
+    /// The server tells its [`NAME`].
+    Software,
+    /// Clients shall go to [`ELSEWHERE_V4`] or [`ELSEWHERE_V6`].
+    Elsewhere,
+    /// NAT behaviour discovery at four endpoints.
+    Discovery,
+    /// Only [`USER`] may ask, who proves a short-term credential.
+    ShortTerm,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Setting; 2] = [Setting::Default, Setting::NoClassic];
+    pub const ALL: [Setting; 7] = [
+        Setting::Default,
+        Setting::NoClassic,
+        Setting::NoZeroTransaction,
+        Setting::Software,
+        Setting::Elsewhere,
+        Setting::Discovery,
+        Setting::ShortTerm,
+    ];
 }
 
 /// What a request gets.
@@ -70,28 +132,88 @@ pub enum Owed {
     Address,
     /// The sender's address in a XOR-MAPPED-ADDRESS, and a FINGERPRINT.
     AddressAndFingerprint,
+    /// The sender's address in a XOR-MAPPED-ADDRESS, and [`NAME`].
+    AddressAndSoftware,
     /// The sender's address in a MAPPED-ADDRESS.
     ClassicAddress,
+    /// The addresses of RFC 5780.
+    Discovery,
+    /// The addresses of RFC 5780, and PADDING until the reply is as long as the request.
+    PaddedDiscovery,
+    /// The addresses of RFC 3489's own discovery.
+    ClassicDiscovery,
+    /// The sender's address in a XOR-MAPPED-ADDRESS, and MESSAGE-INTEGRITY by [`PASSWORD`].
+    Sealed,
+    /// As [`Owed::Sealed`], by MESSAGE-INTEGRITY-SHA256.
+    SealedBySha256,
+    /// As [`Owed::Sealed`], and a FINGERPRINT.
+    SealedAndFingerprint,
     /// These bytes, whoever asked.
     Bytes(Vec<u8>),
+    /// These bytes over either version of IP.
+    ByVersion { v4: Vec<u8>, v6: Vec<u8> },
 }
 
 impl Row {
-    /// The reply's bytes to a request from `source`; empty for silence.
-    pub fn reply(&self, source: SocketAddr) -> Vec<u8> {
-        let source = SocketAddr::new(source.ip().to_canonical(), source.port());
+    /// The reply's bytes; empty for silence.
+    pub fn reply(&self, asked: &Asked) -> Vec<u8> {
+        let source = SocketAddr::new(asked.source.ip().to_canonical(), asked.source.port());
         let transaction = self.request.get(4..20).unwrap_or_default();
-        let success =
-            |kind, value: Vec<u8>| with_transaction(BINDING_SUCCESS, transaction, &[(kind, &value)]);
+        let xor = (XOR_MAPPED_ADDRESS, address(source, transaction));
+        let plain = |kind, endpoint| (kind, address(endpoint, &[0; 16]));
+        let success = |attributes: &[(u16, Vec<u8>)]| {
+            let attributes: Vec<Attribute> =
+                attributes.iter().map(|(kind, value)| (*kind, &value[..])).collect();
+            with_transaction(BINDING_SUCCESS, transaction, &attributes)
+        };
         match &self.owed {
             Owed::Silence => Vec::new(),
-            Owed::Address => success(XOR_MAPPED_ADDRESS, address(source, transaction)),
-            Owed::AddressAndFingerprint => {
-                fingerprinted(success(XOR_MAPPED_ADDRESS, address(source, transaction)))
+            Owed::Address => success(&[xor]),
+            Owed::AddressAndFingerprint => fingerprinted(success(&[xor])),
+            Owed::AddressAndSoftware => success(&[xor, (SOFTWARE, NAME.into())]),
+            Owed::Sealed => credentials::sealed(success(&[xor])),
+            Owed::SealedBySha256 => credentials::sealed_by_sha256(success(&[xor])),
+            Owed::SealedAndFingerprint => fingerprinted(credentials::sealed(success(&[xor]))),
+            Owed::ClassicAddress => success(&[plain(MAPPED_ADDRESS, source)]),
+            Owed::Discovery | Owed::PaddedDiscovery => {
+                let mut attributes = vec![
+                    xor,
+                    plain(MAPPED_ADDRESS, source),
+                    plain(RESPONSE_ORIGIN, self.origin(asked)),
+                    plain(OTHER_ADDRESS, asked.other),
+                ];
+                if self.owed == Owed::PaddedDiscovery {
+                    let length = self.request.len() - success(&attributes).len() - 4;
+                    attributes.push((PADDING, vec![0; length]));
+                }
+                success(&attributes)
             }
-            Owed::ClassicAddress => success(MAPPED_ADDRESS, address(source, &[0; 16])),
+            Owed::ClassicDiscovery => success(&[
+                plain(MAPPED_ADDRESS, source),
+                plain(SOURCE_ADDRESS, self.origin(asked)),
+                plain(CHANGED_ADDRESS, asked.other),
+            ]),
             Owed::Bytes(bytes) => bytes.clone(),
+            Owed::ByVersion { v4, v6 } => {
+                if source.is_ipv4() {
+                    v4.clone()
+                } else {
+                    v6.clone()
+                }
+            }
         }
+    }
+
+    /// Where the reply leaves from.
+    pub fn origin(&self, asked: &Asked) -> SocketAddr {
+        let Diverted { address, port, .. } = self.diverted;
+        let at = |other: bool| if other { asked.other } else { asked.server };
+        SocketAddr::new(at(address).ip(), at(port).port())
+    }
+
+    /// Port of the source that the reply goes to.
+    pub fn port(&self, asked: &Asked) -> u16 {
+        self.diverted.to.unwrap_or(asked.source.port())
     }
 
     /// The row's name in messages.
@@ -121,6 +243,8 @@ pub fn rows() -> Vec<Row> {
         rejections::rows(),
         classic::rows(),
         others::rows(),
+        extras::rows(),
+        credentials::rows(),
     ]
     .into_iter()
     .flatten()
@@ -128,7 +252,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn row(section: &'static str, rule: &'static str, request: Vec<u8>, outcome: Outcome, owed: Owed) -> Row {
-    Row { section, rule, setting: Setting::Default, request, outcome, owed }
+    Row { section, rule, setting: Setting::Default, request, outcome, owed, diverted: Diverted::default() }
 }
 
 /// A request that gets its sender's address.
