@@ -41,6 +41,10 @@ fn asked(source: SocketAddr) -> Asked {
     Asked { source, server: server.parse().unwrap(), other: other.parse().unwrap() }
 }
 
+fn users() -> Arc<Credentials> {
+    Arc::new(Credentials::ShortTerm(ShortTerm::new([(USER.as_bytes(), PASSWORD.as_bytes())])))
+}
+
 /// The setting as the core knows it, where these endpoints are the server's.
 fn policy(setting: Setting, asked: &Asked) -> Policy {
     let mut classic = true;
@@ -51,12 +55,10 @@ fn policy(setting: Setting, asked: &Asked) -> Policy {
         Setting::NoZeroTransaction => extras.drop_zero_transaction = true,
         Setting::Software => extras.software = Software::new(NAME),
         Setting::Elsewhere => {
+            extras.credentials = Some(users());
             extras.alternate_server = AlternateServer { v4: Some(ELSEWHERE_V4), v6: Some(ELSEWHERE_V6) };
         }
-        Setting::ShortTerm => {
-            let users = ShortTerm::new([(USER.as_bytes(), PASSWORD.as_bytes())]);
-            extras.credentials = Some(Arc::new(Credentials::ShortTerm(users)));
-        }
+        Setting::ShortTerm => extras.credentials = Some(users()),
         Setting::Discovery => {
             let discovery = Discovery::new(asked.server, asked.other);
             let place =

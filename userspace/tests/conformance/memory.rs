@@ -69,7 +69,7 @@ fn no_row_owes_more_than_its_request_but_for_the_least_reply() {
             let reply = row.reply(&asked).len();
             let least = match row.setting {
                 Setting::Software => 52 + 4 + NAME.len().next_multiple_of(4),
-                Setting::ShortTerm => 52 + 36,
+                Setting::ShortTerm | Setting::Elsewhere => 52 + 36,
                 Setting::Discovery => 20 + 4 * 24,
                 _ => 52,
             };

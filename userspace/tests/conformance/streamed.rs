@@ -20,11 +20,11 @@ const TLS_PORT: u16 = 5349;
 const NAME: &str = "stun.example.net";
 
 /// Whether the rule is one of streams too: the bytes are one message by their own length field, and the
-/// setting does not make a stream's replies others than a datagram's (RFC 8489 §10, RFC 5780 §6.1).
+/// setting does not make a stream's replies others than a datagram's (RFC 5780 §6.1).
 fn applies(row: &Row) -> bool {
     let length = row.request.get(2..4).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
     let is_one = length.is_some_and(|length| length + 20 == row.request.len() && length % 4 == 0);
-    is_one && ![Setting::Elsewhere, Setting::Discovery].contains(&row.setting)
+    is_one && row.setting != Setting::Discovery
 }
 
 fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {

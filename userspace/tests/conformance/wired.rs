@@ -32,13 +32,9 @@ pub(crate) fn flags(setting: Setting, lab: &Lab, directory: &Path) -> Vec<String
         Setting::Software => words(&["--software", NAME]),
         Setting::Elsewhere => {
             let (v4, v6) = (ELSEWHERE_V4.to_string(), ELSEWHERE_V6.to_string());
-            words(&["--alternate-server", &v4, "--alternate-server", &v6])
+            [users(directory), words(&["--alternate-server", &v4, "--alternate-server", &v6])].concat()
         }
-        Setting::ShortTerm => {
-            let file = directory.join("users");
-            std::fs::write(&file, format!("{USER}:{PASSWORD}\n")).unwrap();
-            words(&["--auth", "short-term", "--credentials", file.to_str().expect("a path in UTF-8")])
-        }
+        Setting::ShortTerm => users(directory),
         Setting::Discovery => [IpAddr::from(link.server_v4), link.server_v6.into()]
             .into_iter()
             .flat_map(|server| {
@@ -53,6 +49,14 @@ pub(crate) fn flags(setting: Setting, lab: &Lab, directory: &Path) -> Vec<String
             })
             .collect(),
     }
+}
+
+/// The flags for a server that knows [`USER`], and in `directory` the file that they name.
+fn users(directory: &Path) -> Vec<String> {
+    let file = directory.join("users");
+    std::fs::write(&file, format!("{USER}:{PASSWORD}\n")).unwrap();
+    let file = file.to_str().expect("a path in UTF-8");
+    ["--auth", "short-term", "--credentials", file].map(str::to_owned).to_vec()
 }
 
 /// The endpoint beside `server` that differs in address and port.

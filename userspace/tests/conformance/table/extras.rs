@@ -1,5 +1,6 @@
 //! What an operator can switch on, one setting for each.
 
+use super::credentials::sealed;
 use super::*;
 use Outcome::{BadAttribute, BadRequest, Redirected, ZeroTransaction};
 
@@ -53,21 +54,44 @@ fn software() -> Vec<Row> {
 }
 
 fn elsewhere() -> Vec<Row> {
-    let section = "RFC 8489 §10";
-    let alternate = |address| (ALTERNATE_SERVER, super::address(address, &[0; 16]));
-    // Long enough for one server of either version of IP, and too short for both.
-    let request = request(&[(SOFTWARE, &[b'x'; 28])]);
+    let section = "RFC 8489 §14.8";
+    let name: Attribute = (USERNAME, USER.as_bytes());
+    let error = |number: [u8; 2], rest: &[Attribute]| {
+        let code = [0, 0, number[0], number[1]];
+        message(BINDING_ERROR, &[&[(ERROR_CODE, &code[..])], rest].concat())
+    };
     let one = |address| {
-        let (kind, value) = alternate(address);
-        message(BINDING_ERROR, &[(ERROR_CODE, &[0, 0, 3, 0]), (kind, &value)])
+        let value = super::address(address, &[0; 16]);
+        sealed(error([3, 0], &[(ALTERNATE_SERVER, &value)]))
     };
     let v4 = one(SocketAddr::V4(ELSEWHERE_V4));
     let v6 = one(SocketAddr::V6(ELSEWHERE_V6));
+    // Long enough for one server of either version of IP, and too short for both.
+    let user = sealed(request(&[name, (SOFTWARE, &[b'x'; 28])]));
+    let unknown = sealed(error([4, 20], &[(UNKNOWN_ATTRIBUTES, &[0x40, 0])]));
     vec![
-        row(section, "the client's own version of IP", request, Redirected, Owed::ByVersion { v4, v6 }),
-        answered(section, "a request that is shorter than the redirection", super::request(&[])),
-        answered_classic(section, "RFC 3489 clients do not know it", classic(BINDING_REQUEST, &[])),
-        rejected(section, "an unknown attribute goes before", super::request(&[(0x4000, &[])]), &[0x4000]),
+        row(section, "a user, by the own version of IP", user, Redirected, Owed::ByVersion { v4, v6 }),
+        row(
+            section,
+            "a request that is shorter than the redirection",
+            sealed(request(&[name])),
+            Outcome::Answered,
+            Owed::Sealed,
+        ),
+        row(
+            section,
+            "nobody who has proven nothing",
+            request(&[(SOFTWARE, &[b'x'; 40])]),
+            BadRequest,
+            Owed::Bytes(error([4, 0], &[])),
+        ),
+        row(
+            "RFC 8489 §6.3.1",
+            "an unknown attribute goes before",
+            sealed(request(&[name, (0x4000, &[])])),
+            Outcome::UnknownAttribute,
+            Owed::Bytes(unknown),
+        ),
     ]
 }
 
