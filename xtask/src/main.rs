@@ -6,17 +6,22 @@ mod bpf;
 mod build;
 mod children;
 mod demo;
+mod fuzz;
 mod interrupt;
 mod leftovers;
 mod lint;
+mod miri;
+mod mutants;
 mod netns;
 mod run;
 mod setup;
 mod test;
 mod tidy;
+mod tool;
 mod workspace;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use workspace::Workspace;
 
@@ -48,6 +53,29 @@ enum Verb {
     Test,
     /// Serve over AF_XDP between two network namespaces, and ask with independent clients
     Demo,
+    /// Run a fuzz target (answer, classify, frame, respond, rings); needs a nightly compiler
+    Fuzz {
+        /// Which
+        target: String,
+        /// How long
+        #[arg(default_value_t = 60)]
+        seconds: u64,
+        /// Processes at a time
+        #[arg(long, default_value_t = 1)]
+        jobs: u32,
+        /// Run this input once instead, as one that crashed
+        #[arg(long, value_name = "FILE")]
+        replay: Option<PathBuf>,
+    },
+    /// Make fuzz/corpus anew: the conformance table and what fuzzing found, minimised
+    Corpus,
+    /// Run the tests of core and frames in Rust's interpreter; needs a nightly compiler
+    Miri,
+    /// Change core and frames in hundreds of ways, and name the changes that no test notices (hours)
+    Mutants {
+        /// Only files with this in their path: answer, frame, stun
+        only: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -85,5 +113,10 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Lint => lint::run(&workspace),
         Verb::Test => test::run(&workspace),
         Verb::Demo => demo::run(&workspace),
+        Verb::Fuzz { target, replay: Some(input), .. } => fuzz::replay(&workspace, &target, &input),
+        Verb::Fuzz { target, seconds, jobs, .. } => fuzz::run(&workspace, &target, seconds, jobs),
+        Verb::Corpus => fuzz::corpus(&workspace),
+        Verb::Miri => miri::run(&workspace),
+        Verb::Mutants { only } => mutants::run(&workspace, only.as_deref()),
     }
 }

@@ -5,7 +5,7 @@ mod pieces;
 mod plan;
 mod steps;
 
-pub(crate) use facts::{Facts, RustToolchain};
+pub(crate) use facts::{Facts, RustToolchain, command_exists};
 pub(crate) use pieces::Needs;
 
 use crate::bpf::Compiler;

@@ -53,7 +53,9 @@ fn phase<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// `cargo test`, with what the end-to-end tests run.
 fn cargo_test(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.arg("test").env("XSTUN_BIN", workspace.xstun("release")).env("XSTUN_PYTHON", workspace.python());
+    cargo.arg("test").env("XSTUN_BIN", workspace.xstun("release"));
+    cargo.env("XSTUN_TEST_PYTHON", workspace.python());
+    cargo.env("XSTUN_TEST_NODE_MODULES", workspace.node_modules());
     if workspace.target != workspace.root.join("target") {
         cargo.env("XSTUN_EBPF_OBJECT", workspace.ebpf_object());
     }

@@ -38,6 +38,11 @@ impl Workspace {
         self.tools().join("pyclients/bin/python")
     }
 
+    /// Where npm puts the test clients.
+    pub(crate) fn node_modules(&self) -> PathBuf {
+        self.tools().join("nodeclients/node_modules")
+    }
+
     /// The eBPF object that `userspace/build.rs` embeds.
     pub(crate) fn ebpf_object(&self) -> PathBuf {
         self.target.join("xstun-ebpf.o")

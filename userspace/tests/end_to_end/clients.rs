@@ -36,6 +36,31 @@ pub(crate) fn python() -> String {
     path.into_os_string().into_string().expect("a path in UTF-8")
 }
 
+/// Where npm put its packages, and how to have it do so.
+pub(crate) fn node_modules() -> String {
+    let path = std::env::var_os("XSTUN_TEST_NODE_MODULES").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/nodeclients/node_modules")),
+        PathBuf::from,
+    );
+    path.into_os_string().into_string().expect("a path in UTF-8")
+}
+
+/// What has a package of npm run, and says where it comes from.
+pub(crate) fn is_npm_package_there(name: &str) -> bool {
+    let package = format!("{}/{name}/package.json", node_modules());
+    is_there("node", "apt-get install nodejs") && is_there(&package, "`cargo xtask setup` (npm install)")
+}
+
+/// npm's `stun`.
+const NODE: &str = "
+const [, modules, server] = process.argv;
+require(`${modules}/stun`).request(`${server}:3478`, { retries: 20 }, (error, response) => {
+    if (error) throw error;
+    const { address, port } = response.getXorAddress();
+    console.log('mapped', address, port);
+});
+";
+
 /// pystun3's first test, which asks for the address. Its command goes on to tests that need a second
 /// address of the server, and prints what the last of them got.
 const PYSTUN: &str = "
@@ -90,7 +115,7 @@ fn clients(link: &Link) -> Vec<Client> {
     let reflexive: fn(SocketAddr) -> String =
         |address| format!("UDP reflexive addr: {}:{}\n", address.ip(), address.port());
     let pypi = "the virtual environment of `cargo xtask setup` (aioice and pystun3 of PyPI)";
-    vec![
+    let mut clients = vec![
         client("apt-get install stun-client", &["stun", &v4, "1", "-v", "-p", "40100"], |address| {
             format!("mappedAddr={address}\n")
         }),
@@ -125,7 +150,14 @@ fn clients(link: &Link) -> Vec<Client> {
         client(pypi, &[&python, "-c", AIOICE_GATHERS, &v4], |address| {
             format!("srflx {} {}\n", address.ip(), address.port())
         }),
-    ]
+    ];
+    if is_npm_package_there("stun") {
+        let words = ["node", "-e", NODE, &node_modules(), &v4];
+        clients.push(client("apt-get install nodejs", &words, |address| {
+            format!("mapped {} {}\n", address.ip(), address.port())
+        }));
+    }
+    clients
 }
 
 /// Whether the program is there; the test ends here where it is not and has to be.
@@ -145,12 +177,10 @@ pub(crate) fn is_there(program: &str, package: &str) -> bool {
     found
 }
 
-#[test]
-#[ignore = "needs root: makes network namespaces"]
-fn every_client_is_told_its_own_address() {
+fn every_client_is_told_its_own_address(mode: Mode) {
     let lab = Lab::new(2);
     let link = lab.link();
-    let server = NATIVE.serve(&lab, &[]);
+    let server = mode.serve(&lab, &[]);
     let wire = Wire::open(&lab.client, &link.client_interface);
     for client in clients(link).into_iter().filter(is_installed) {
         wire.drain();
@@ -168,13 +198,25 @@ fn every_client_is_told_its_own_address() {
             .collect();
         assert!(
             asked_from.iter().any(|&address| printed.contains(&(client.prints)(address))),
-            "{words:?} ({}) was answered at {asked_from:?} and printed:\n{printed}",
+            "{mode:?}: {words:?} ({}) was answered at {asked_from:?} and printed:\n{printed}",
             output.status
         );
     }
     let counters = server.stop();
-    assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
-    assert_eq!(counters.get("sockets", "received"), 0, "{}", counters.log);
+    assert!(counters.replies(mode.path) > 0, "{mode:?}:\n{}", counters.log);
+    assert_eq!(counters.get(mode.other_path(), "received"), 0, "{mode:?}:\n{}", counters.log);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn every_client_is_told_its_own_address_over_af_xdp() {
+    every_client_is_told_its_own_address(NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn every_client_is_told_its_own_address_over_sockets() {
+    every_client_is_told_its_own_address(SOCKETS);
 }
 
 /// `xstun probe` prints the mapped address, and `--json` names it.

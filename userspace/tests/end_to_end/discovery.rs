@@ -1,6 +1,6 @@
 //! NAT behaviour discovery (RFC 5780), by other people's clients and our own.
 
-use crate::clients::{is_there, python};
+use crate::clients::{is_npm_package_there, is_there, node_modules, python};
 use crate::common::lab::{Lab, Namespace, ip};
 use crate::common::server::{Server, xstun};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
@@ -92,7 +92,14 @@ fn every_client_finds_no_nat(mode: Mode) {
         ("apt-get install stun-client", &["stun", &v4], &["Primary: Open"]),
         ("`cargo xtask setup`", &[&python, "-c", PYSTUN, &v4, &own_v4], &["Open Internet"]),
     ];
-    for (package, words, expected) in rows {
+    let modules = node_modules();
+    let node: [(&str, &[&str], &[&str]); 1] = [(
+        "apt-get install nodejs",
+        &["node", "-e", NODE_STUN, &modules, &v4, &own_v4],
+        &["result 0 type Open to internet natted false mapped 10.77.0.2:"],
+    )];
+    let node = is_npm_package_there("node-stun").then_some(node).into_iter().flatten();
+    for (package, words, expected) in rows.into_iter().chain(node) {
         if !is_there(words[0], package) {
             continue;
         }
@@ -134,15 +141,29 @@ fn every_client_finds_no_nat_over_sockets() {
     every_client_finds_no_nat(SOCKETS);
 }
 
+/// npm's node-stun: all tests of RFC 3489, for which it takes what RFC 5780 made of them.
+const NODE_STUN: &str = "
+const [, modules, server, own] = process.argv;
+const client = require(`${modules}/node-stun`).createClient();
+client.setLocalAddr(own);
+client.setServerAddr(server, 3478);
+client.start(result => {
+    const { address, port } = client.getMappedAddr();
+    const natted = client.isNatted();
+    console.log(`result ${result} type ${client.getNatType()} natted ${natted} mapped ${address}:${port}`);
+    client.close(() => {});
+});
+";
+
 /// A NAT in the client's namespace: behind it a host of its own.
-struct Behind {
-    host: Namespace,
+pub(crate) struct Behind {
+    pub(crate) host: Namespace,
 }
 
 impl Behind {
     /// `rules` go into the NAT table of the client's namespace; `INSIDE` stands for the host's address and
     /// `OUTSIDE` for the interface towards the server.
-    fn new(lab: &Lab, rules: &str) -> Self {
+    pub(crate) fn new(lab: &Lab, rules: &str) -> Self {
         let host = Namespace::new(lab.client.name().replace("-c", "-h"));
         ip(&[
             "-n",

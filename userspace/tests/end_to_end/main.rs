@@ -6,6 +6,7 @@
 mod common;
 
 mod addresses;
+mod browser;
 mod clients;
 mod credentials;
 mod discovery;

@@ -2,6 +2,7 @@
 
 use super::pieces::{Needs, pieces};
 use super::plan::{CURL, llvm_packages};
+use super::steps::NODE_CLIENTS;
 use crate::bpf::{Compiler, DEBIAN_COMPILER, LINKER_LLVM, LINKER_VERSION, Source};
 use crate::run::{ask, output};
 use crate::workspace::Workspace;
@@ -47,6 +48,8 @@ pub(crate) struct Facts {
     pub(crate) clippy: bool,
     /// Whether the virtual environment holds the clients of PyPI.
     pub(crate) python_clients: bool,
+    /// Whether the clients of npm are there, in their pinned versions.
+    pub(crate) node_clients: bool,
 }
 
 /// One toolchain of rustup.
@@ -82,6 +85,7 @@ pub(crate) fn gather(workspace: &Workspace, needs: Needs, updated: bool) -> Resu
         llvm: llvm_prefixes(),
         linker: linker(workspace),
         python_clients: python_clients(workspace),
+        node_clients: node_clients(workspace),
         ..Facts::default()
     };
     facts.seen = pieces(needs).filter(|piece| shows(piece.signs)).map(|piece| piece.apt.to_owned()).collect();
@@ -238,6 +242,17 @@ fn linker(workspace: &Workspace) -> Option<u32> {
 fn python_clients(workspace: &Workspace) -> bool {
     let question = "import aioice, stun";
     workspace.python().exists() && ask(Command::new(workspace.python()).args(["-c", question])).is_some()
+}
+
+fn node_clients(workspace: &Workspace) -> bool {
+    NODE_CLIENTS.iter().all(|client| {
+        let is_pinned = |(name, version): (&str, &str)| {
+            let package = std::fs::read(workspace.node_modules().join(name).join("package.json")).ok()?;
+            let package: Value = serde_json::from_slice(&package).ok()?;
+            Some(package["version"] == version)
+        };
+        client.split_once('@').and_then(is_pinned).unwrap_or_default()
+    })
 }
 
 fn shows(signs: &[&str]) -> bool {

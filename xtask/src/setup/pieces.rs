@@ -68,7 +68,7 @@ const fn piece(
     Piece { group, apt, dnf, why, signs }
 }
 
-const PIECES: [Piece; 17] = [
+const PIECES: [Piece; 19] = [
     piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
     piece(
         Group::Host,
@@ -115,6 +115,8 @@ const PIECES: [Piece; 17] = [
         &["nft"],
         "makes the NATs that `xstun probe --nat` tells apart",
     ),
+    piece(Group::Test, "nodejs", "nodejs", &["node"], "runs the clients of npm, stun and node-stun"),
+    piece(Group::Test, "npm", "nodejs-npm", &["npm"], "fetches the clients of npm"),
     piece(Group::Test, "python3-venv", "python3", &[], "holds the clients of PyPI, aioice and pystun3"),
 ];
 

@@ -23,6 +23,8 @@ pub(crate) enum Step {
     BpfLinker { llvm: u32 },
     /// Make the virtual environment with the clients of PyPI.
     PythonClients,
+    /// Fetch the clients of npm.
+    NodeClients,
 }
 
 /// A package and what it is for.
@@ -78,6 +80,9 @@ pub(crate) fn plan(facts: &Facts, needs: Needs) -> Plan {
     }
     if needs.test && !facts.python_clients {
         draft.later.push(Step::PythonClients);
+    }
+    if needs.test && !facts.node_clients {
+        draft.later.push(Step::NodeClients);
     }
     draft.finish(needs)
 }

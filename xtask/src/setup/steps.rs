@@ -12,6 +12,9 @@ use std::process::Command;
 /// Clients of PyPI and their versions: pinned, so that a test fails for our own reasons only.
 const PYTHON_CLIENTS: [&str; 2] = ["aioice==0.13.0", "pystun3==2.0.0"];
 
+/// Clients of npm and their versions.
+pub(super) const NODE_CLIENTS: [&str; 2] = ["node-stun@0.1.2", "stun@2.1.0"];
+
 /// The step as it is told before it is taken: what and why.
 pub(crate) fn describe(step: &Step) -> String {
     match step {
@@ -39,6 +42,10 @@ pub(crate) fn describe(step: &Step) -> String {
             "making a virtual environment in the target directory with {}: they ask the server in the tests",
             PYTHON_CLIENTS.join(" and ")
         ),
+        Step::NodeClients => format!(
+            "fetching {} of npm into the target directory: they ask the server in the tests",
+            NODE_CLIENTS.join(" and ")
+        ),
     }
 }
 
@@ -58,6 +65,7 @@ pub(crate) fn carry_out(step: &Step, workspace: &Workspace, facts: &Facts) -> Re
         }
         Step::BpfLinker { llvm } => build_linker(workspace, facts, *llvm),
         Step::PythonClients => make_python_clients(workspace),
+        Step::NodeClients => fetch_node_clients(workspace),
     }
 }
 
@@ -169,4 +177,13 @@ fn make_python_clients(workspace: &Workspace) -> Result<()> {
     forget_cargo(&mut pip);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     exec(pip.args(PYTHON_CLIENTS))
+}
+
+/// Without the packages' own scripts: these clients have none, and what they depend on shall run none.
+fn fetch_node_clients(workspace: &Workspace) -> Result<()> {
+    let home = workspace.tools().join("nodeclients");
+    std::fs::create_dir_all(&home).context("cannot make the directory of npm's clients")?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-save"]);
+    exec(npm.arg("--prefix").arg(&home).args(NODE_CLIENTS))
 }

@@ -53,6 +53,7 @@ fn furnished() -> Facts {
         candidates: BTreeSet::new(),
         linker: Some(22),
         python_clients: true,
+        node_clients: true,
         ..fresh
     }
 }
@@ -68,7 +69,9 @@ fn installs(step: &Step) -> BTreeSet<String> {
 fn a_fresh_debian_gets_packages_then_the_linker_then_the_clients() {
     let plan = plan(&debian(), Needs::TEST);
     assert_eq!(plan.missing, []);
-    let [packages, Step::BpfLinker { llvm: 22 }, Step::PythonClients] = plan.steps.as_slice() else {
+    let [packages, Step::BpfLinker { llvm: 22 }, Step::PythonClients, Step::NodeClients] =
+        plan.steps.as_slice()
+    else {
         panic!("{:?}", plan.steps);
     };
     assert_eq!(installs(packages), debian().candidates);

@@ -1,0 +1,122 @@
+//! `cargo xtask fuzz`: one fuzz target for so many seconds, and `cargo xtask corpus`, which makes the
+//! corpora anew.
+
+use crate::run::{exec, shown};
+use crate::setup::command_exists;
+use crate::tool::{Tool, nightly_cargo, with_tools};
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CARGO_FUZZ: Tool =
+    Tool { name: "cargo-fuzz", version: "0.13.2", why: "it builds and runs the fuzz targets" };
+/// Longest input: a frame longer than any that is answered.
+const LONGEST: u32 = 2048;
+
+/// Runs a target from the kept corpus. What it finds stays under the target directory, a crash under
+/// `fuzz/artifacts`.
+///
+/// # Errors
+/// There is no such target, a tool is missing that cannot be installed, or the target crashed.
+pub(crate) fn run(workspace: &Workspace, target: &str, seconds: u64, jobs: u32) -> Result<()> {
+    let mut fuzz = prepared(workspace, target)?;
+    let found = workspace.target.join("fuzz-corpus").join(target);
+    fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
+    fuzz.arg("--jobs").arg(jobs.to_string()).arg(target);
+    fuzz.arg(&found).arg(kept(workspace, target)).arg("--");
+    fuzz.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={LONGEST}"));
+    let before = artifacts(workspace, target);
+    let result = exec(fuzz.arg("-print_final_stats=1"));
+    for artifact in artifacts(workspace, target).into_iter().filter(|path| !before.contains(path)) {
+        let replay = format!("cargo xtask fuzz {target} --replay {}", artifact.display());
+        eprintln!("found {}; see it again by\n  {replay}", artifact.display());
+    }
+    result
+}
+
+/// Runs a target on one input.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn replay(workspace: &Workspace, target: &str, input: &Path) -> Result<()> {
+    let input = fs::canonicalize(input).with_context(|| format!("there is no {}", input.display()))?;
+    let mut fuzz = prepared(workspace, target)?;
+    exec(fuzz.arg(target).arg(input))
+}
+
+/// Makes the kept corpus of every target anew: the least of seeds and findings that covers as much as all
+/// of them.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn corpus(workspace: &Workspace) -> Result<()> {
+    let seeds = workspace.target.join("fuzz-seeds");
+    if seeds.exists() {
+        fs::remove_dir_all(&seeds).with_context(|| format!("cannot empty {}", seeds.display()))?;
+    }
+    let mut cargo = workspace.cargo();
+    cargo.current_dir(workspace.root.join("fuzz")).args(["run", "--quiet", "--example", "seeds"]);
+    exec(cargo.arg("--target-dir").arg(&workspace.target).arg("--").arg(&seeds))?;
+    for target in targets(workspace)? {
+        let mut fuzz = prepared(workspace, &target)?;
+        let (kept, made) = (kept(workspace, &target), workspace.target.join("fuzz-merged").join(&target));
+        for directory in [&made, &workspace.target.join("fuzz-corpus").join(&target), &kept] {
+            fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        fuzz.arg(&target).arg(&made).arg(seeds.join(&target));
+        fuzz.arg(workspace.target.join("fuzz-corpus").join(&target)).arg("--").arg("-merge=1");
+        exec(fuzz.arg(format!("-max_len={LONGEST}")))?;
+        fs::remove_dir_all(&kept).with_context(|| format!("cannot empty {}", kept.display()))?;
+        fs::create_dir_all(&kept)?;
+        for entry in fs::read_dir(&made)? {
+            let entry = entry?;
+            fs::copy(entry.path(), kept.join(entry.file_name()))?;
+        }
+        fs::remove_dir_all(&made)?;
+        println!("{}: {} inputs", kept.display(), fs::read_dir(&kept)?.count());
+    }
+    Ok(())
+}
+
+/// `cargo fuzz run` without its arguments, after all that it needs is there.
+fn prepared(workspace: &Workspace, target: &str) -> Result<Command> {
+    let targets = targets(workspace)?;
+    if !targets.iter().any(|name| name == target) {
+        bail!("there is no fuzz target '{target}'; there are {}", targets.join(", "));
+    }
+    if !["c++", "g++", "clang++"].into_iter().any(command_exists) {
+        bail!("libFuzzer is C++ and needs a compiler: `apt-get install g++`");
+    }
+    let mut cargo = nightly_cargo("fuzzing needs the sanitizers of")?;
+    CARGO_FUZZ.get(workspace)?;
+    cargo.current_dir(workspace.root.join("fuzz")).args(["fuzz", "run", "--target-dir"]);
+    cargo.arg(workspace.target.join("fuzz"));
+    let cargo = with_tools(workspace, cargo)?;
+    println!("{}", shown(&cargo));
+    Ok(cargo)
+}
+
+fn targets(workspace: &Workspace) -> Result<Vec<String>> {
+    let directory = workspace.root.join("fuzz/fuzz_targets");
+    let entries = fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The corpus that is kept with the sources.
+fn kept(workspace: &Workspace, target: &str) -> PathBuf {
+    workspace.root.join("fuzz/corpus").join(target)
+}
+
+fn artifacts(workspace: &Workspace, target: &str) -> Vec<PathBuf> {
+    let directory = workspace.root.join("fuzz/artifacts").join(target);
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
