@@ -2,6 +2,7 @@
 //! [`workspace`] and [`netns`].
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod bench;
 mod bpf;
 mod build;
 mod children;
@@ -48,6 +49,8 @@ enum Verb {
     Test,
     /// Serve over AF_XDP between two network namespaces, and ask with independent clients
     Demo,
+    /// Measure speed side by side with what else there is; or count instructions
+    Bench(bench::Options),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -56,6 +59,7 @@ enum Purpose {
     Lint,
     Demo,
     Test,
+    Bench,
 }
 
 fn main() -> ExitCode {
@@ -78,6 +82,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
                 Purpose::Lint => setup::Needs::LINT,
                 Purpose::Demo => setup::Needs::DEMO,
                 Purpose::Test => setup::Needs::TEST,
+                Purpose::Bench => setup::Needs::BENCH,
             };
             setup::run(&workspace, needs).map(|_| ())
         }
@@ -85,5 +90,6 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Lint => lint::run(&workspace),
         Verb::Test => test::run(&workspace),
         Verb::Demo => demo::run(&workspace),
+        Verb::Bench(options) => bench::run(&workspace, &options),
     }
 }
