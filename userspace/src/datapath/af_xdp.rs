@@ -1,11 +1,11 @@
 //! One interface over AF_XDP: program, sockets and workers, brought up and down in the one order
 //! that loses nothing. Up: attach, bind, fill, into the map. Down: out of the map, detach, close.
 
-mod program;
+pub mod program;
 mod queue;
-mod rings;
-mod socket;
-mod umem;
+pub mod rings;
+pub mod socket;
+pub mod umem;
 mod worker;
 
 pub use program::{XdpMode, object_present};
