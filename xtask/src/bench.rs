@@ -28,6 +28,7 @@ use measure::{Bench, Effort};
 use metrics::Row;
 use serde_json::json;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,6 +48,10 @@ pub(crate) struct Options {
     /// Measure only these rows; docs/ is left alone
     #[arg(long, value_name = "ROW,...", value_delimiter = ',', conflicts_with = "instructions")]
     only: Vec<String>,
+    /// Measure this xstun in place of the one of these sources, to compare two builds; docs/ is left
+    /// alone. Nothing is built: the other programs are those of the last run
+    #[arg(long, value_name = "FILE", conflicts_with = "instructions")]
+    xstun: Option<PathBuf>,
     /// Rounds over all rows; the table has their medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = odd)]
     rounds: usize,
@@ -70,10 +75,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
              `sudo env \"PATH=$PATH\" cargo xtask bench`"
         );
     }
-    build_all(workspace)?;
+    let mut programs = Programs::of(workspace);
+    match &options.xstun {
+        Some(other) => {
+            programs.xstun = fs::canonicalize(other).with_context(|| other.display().to_string())?
+        }
+        None => build_all(workspace)?,
+    }
     let interrupt = Interrupt::catch()?;
     netns::reap(stage::PREFIX)?;
-    let programs = Programs::of(workspace);
     fs::create_dir_all(programs.scratch())
         .with_context(|| format!("cannot make {}", programs.scratch().display()))?;
     let available = stage::available_cores()?;
@@ -125,7 +135,7 @@ fn tell(
     let title = format!("xstun beside its limit and other servers, {}, {}", setting.day, setting.machine);
     let plot = plot::svg(rows, &title);
     let section = report::section(rows, &setting, "benchmark.svg");
-    if options.quick || !options.only.is_empty() {
+    if options.quick || !options.only.is_empty() || options.xstun.is_some() {
         write(&programs.scratch().join("benchmark.svg"), &plot)?;
         return write(&programs.scratch().join("measurements.md"), &section);
     }

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// The flood, in capacities.
 const FLOOD: f64 = 5.0;
+/// Time for a server that answers its first request to come to rest.
+const SETTLE: Duration = Duration::from_secs(1);
 /// How closely a setting's capacity is found when only the best is to be told.
 const ROUGH: Precision = Precision { ratio: 1.25 };
 const FINE: Precision = Precision { ratio: 1.03 };
@@ -152,6 +154,7 @@ impl Bench<'_> {
         let generator = Generator::new(&self.programs.xstun, &stage, &cores, &row.contender);
         let mut numbers = Numbers::default();
 
+        std::thread::sleep(SETTLE);
         let before = (Instant::now(), server.used()?);
         std::thread::sleep(self.effort.step);
         let idle = server.used()?.process - before.1.process;
