@@ -4,8 +4,8 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use xstun::answer::answer;
-use xstun::stun::{Policy, respond};
-use xstun_bench::shapes::{all, served};
+use xstun::stun::{Exchange, Policy, respond};
+use xstun_bench::shapes::{all, destination, served};
 
 fn shapes(criterion: &mut Criterion) {
     let served = served();
@@ -26,7 +26,10 @@ fn shapes(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(shape.name), |bencher| {
             bencher.iter_batched_ref(
                 || shape.message_buffer(),
-                |message| respond(black_box(message), shape.message_length(), &shape.source, &policy),
+                |message| {
+                    let exchange = Exchange::datagram(&shape.source, destination);
+                    respond(black_box(message), shape.message_length(), exchange, &policy)
+                },
                 BatchSize::SmallInput,
             );
         });

@@ -65,6 +65,11 @@ pub fn served() -> Served {
     Served::new(MAC, own.map(|address| (address, PORT)), own.into_iter().chain([broadcast]))
 }
 
+/// What every request asked. The core looks at it for NAT behaviour discovery only.
+pub fn destination() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(IPV4), PORT)
+}
+
 /// Every shape that is measured, the plainest first.
 pub fn all() -> Vec<Shape> {
     let bare = request(COOKIE, &[]);
@@ -166,10 +171,10 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{all, served};
+    use super::{all, destination, served};
     use xstun::answer::answer;
     use xstun::outcome::Outcome;
-    use xstun::stun::{Policy, respond};
+    use xstun::stun::{Exchange, Policy, respond};
 
     #[test]
     fn every_shape_ends_as_its_name_says() {
@@ -192,7 +197,8 @@ mod tests {
             let mut frame = shape.buffer();
             let mut message = shape.message_buffer();
             let whole = answer(&mut frame, shape.frame.len(), &served(), &Policy::default());
-            let inner = respond(&mut message, shape.message_length(), &shape.source, &Policy::default());
+            let exchange = Exchange::datagram(&shape.source, destination);
+            let inner = respond(&mut message, shape.message_length(), exchange, &Policy::default());
             assert_eq!(whole.outcome, inner.outcome, "{}", shape.name);
             assert_eq!(&frame[shape.message..whole.length], &message[..inner.length], "{}", shape.name);
         }

@@ -1,7 +1,15 @@
 //! The command line: a mirror of the flags, nothing decided here.
 
+mod access;
+mod probe;
+mod stream;
+
+pub use access::{AccessArgs, LoginArgs, Mechanism};
+pub use probe::ProbeArgs;
+pub use stream::StreamArgs;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
@@ -67,6 +75,33 @@ pub struct ServeArgs {
     #[arg(long)]
     pub no_classic: bool,
 
+    /// Second address and port of this host, for NAT behaviour discovery (RFC 5780): both must differ
+    /// from those of --listen, and all four combinations answer (repeatable, once for IPv4 and for IPv6)
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub alternate_address: Vec<SocketAddr>,
+
+    /// Tell clients PUBLIC where NAT behaviour discovery names the address LOCAL of this host, which is
+    /// behind a NAT that maps one to one (repeatable)
+    #[arg(long, value_name = "LOCAL=PUBLIC", value_parser = advertise)]
+    pub advertise: Vec<Advertise>,
+
+    /// Name the server in success replies (SOFTWARE, at most 32 bytes); costs each reply that much
+    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "xstun")]
+    pub software: Option<String>,
+
+    /// Do not answer requests whose transaction ID is all zero, as scanners send them
+    #[arg(long)]
+    pub drop_zero_transaction: bool,
+
+    /// Send clients to another server (300 Try Alternate) where that makes no reply longer than its
+    /// request; others are answered (repeatable, once for IPv4 and for IPv6)
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub alternate_server: Vec<SocketAddr>,
+
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArgs,
+
     /// Log what the XDP program does with each frame, at debug level: for a test bench, not for load
     #[arg(long)]
     pub xdp_log: bool,
@@ -78,6 +113,19 @@ pub struct ServeArgs {
     /// Form of the log on standard error
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+
+    /// TCP and TLS. Last, since its heading is for all that follows.
+    #[command(flatten)]
+    pub stream: StreamArgs,
+}
+
+/// `--advertise`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advertise {
+    /// The address as this host has it.
+    pub local: IpAddr,
+    /// The address as clients know it.
+    pub public: IpAddr,
 }
 
 /// `--datapath`.
@@ -138,44 +186,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Flags of `xstun probe`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "Exit codes: 0 answered, 1 system error, 2 bad usage, 3 no answer, \
-                        4 refused (ICMP unreachable, or a STUN error response).")]
-pub struct ProbeArgs {
-    /// Server, by name or address; an IPv6 address with a port stands in brackets
-    #[arg(value_name = "HOST[:PORT]")]
-    pub server: String,
-
-    /// Ask over IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
-    pub ipv4: bool,
-
-    /// Ask over IPv6 only
-    #[arg(short = '6', long)]
-    pub ipv6: bool,
-
-    /// Address and port to ask from
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub source: Option<SocketAddr>,
-
-    /// Add FINGERPRINT to the request, as Firefox does
-    #[arg(long)]
-    pub fingerprint: bool,
-
-    /// Ask without magic cookie, as RFC 3489 clients do
-    #[arg(long, conflicts_with = "fingerprint")]
-    pub classic: bool,
-
-    /// Give up after this long [default: RFC 8489's 39.5s: 7 requests, the first two 500 ms apart]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Flags of `xstun load`.
 #[derive(Args, Clone, Debug)]
 pub struct LoadArgs {
@@ -218,6 +228,13 @@ pub struct DoctorArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Two addresses with `=` between them.
+fn advertise(text: &str) -> Result<Advertise, String> {
+    let (local, public) = text.split_once('=').ok_or("write it as LOCAL=PUBLIC")?;
+    let address = |text: &str| text.parse().map_err(|_| format!("'{text}' is no IP address"));
+    Ok(Advertise { local: address(local)?, public: address(public)? })
 }
 
 /// A positive number of seconds, fractions allowed.

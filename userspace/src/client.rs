@@ -1,6 +1,7 @@
 //! The asking side: one question like a person's, or millions.
 
 pub mod load;
+mod login;
 mod message;
 pub mod probe;
 mod server;

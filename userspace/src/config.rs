@@ -1,5 +1,13 @@
 //! What `serve` runs on: the flags, checked against each other and against the machine's cores.
 
+mod access;
+mod policy;
+mod stream;
+
+pub use stream::{STUNS_PORT, Stream, Tls};
+
+pub use access::Access;
+
 use crate::cli::ServeArgs;
 pub use crate::cli::{BindModeArg as BindMode, DatapathArg as Datapath, XdpModeArg as XdpMode};
 use crate::error::{Failure, Result};
@@ -33,6 +41,10 @@ pub struct Config {
     pub xdp_log: bool,
     /// The operator's policy.
     pub policy: Policy,
+    /// TCP and TLS.
+    pub stream: Stream,
+    /// Who alone may ask. What `policy` says of it comes from the file that this names.
+    pub access: Option<Access>,
 }
 
 /// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
@@ -41,8 +53,25 @@ pub struct Config {
 pub struct Listen {
     /// As given, each once; the two wildcards where nothing was given.
     pub addresses: Vec<SocketAddr>,
+    /// The flag that `addresses` come from, or would.
+    pub flag: &'static str,
     /// Nothing was given: an address family that the host does not have is then no error.
     pub by_default: bool,
+    /// What `--alternate-address` adds: of the four endpoints of NAT behaviour discovery (RFC 5780 §6)
+    /// those that `addresses` has not.
+    pub alternate: Vec<SocketAddr>,
+}
+
+impl Listen {
+    /// All addresses and ports that are answered on.
+    pub fn all(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.addresses.iter().chain(&self.alternate).copied()
+    }
+
+    /// The flag that one of them comes from.
+    pub fn flag(&self, address: &SocketAddr) -> &'static str {
+        if self.alternate.contains(address) { "--alternate-address" } else { self.flag }
+    }
 }
 
 impl Config {
@@ -70,9 +99,12 @@ impl Config {
                 "--bind-mode zero-copy cannot be had with --xdp-mode generic: only a driver can do it",
             ));
         }
+        let mut listen = listen(&args.listen)?;
+        let policy = policy::policy(args, &mut listen)?;
         Ok(Config {
+            stream: Stream::from_args(&args.stream, &listen)?,
             interfaces: interfaces(&args.interfaces)?,
-            listen: listen(&args.listen)?,
+            listen,
             datapath: args.datapath,
             xdp_mode: args.xdp_mode,
             bind_mode: args.bind_mode,
@@ -83,7 +115,8 @@ impl Config {
             },
             busy_poll: args.busy_poll,
             xdp_log: args.xdp_log,
-            policy: Policy { classic: !args.no_classic },
+            policy,
+            access: Access::from_args(&args.access)?,
         })
     }
 }
@@ -105,15 +138,22 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
     if given.is_empty() {
         let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = wildcards.map(|ip| SocketAddr::new(ip, STUN_PORT)).to_vec();
-        return Ok(Listen { addresses, by_default: true });
+        return Ok(Listen { addresses, flag: "--listen", by_default: true, alternate: Vec::new() });
     }
+    let addresses = each_once("--listen", given, STUN_PORT)?;
+    Ok(Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() })
+}
+
+/// Checks the addresses that were given with `flag`, whose port is usually `usual`: each can be
+/// listened on, and none covers another.
+fn each_once(flag: &str, given: &[SocketAddr], usual: u16) -> Result<Vec<SocketAddr>> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in given {
-        let wrong = |why: &str| Err(Failure::usage(format!("--listen {address} {why}")));
+        let wrong = |why: &str| Err(Failure::usage(format!("{flag} {address} {why}")));
         let ip = address.ip();
         let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
         if address.port() == 0 {
-            return wrong("has port 0: name the port that clients ask, usually 3478");
+            return wrong(&format!("has port 0: name the port that clients ask, usually {usual}"));
         }
         if ip.is_multicast() || broadcast {
             return wrong("is a group address: name an address of this host");
@@ -134,11 +174,11 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
                 && *other != address
         };
         if let Some(wildcard) = addresses.iter().find(covers) {
-            return Err(Failure::usage(format!("--listen {address} is part of --listen {wildcard} already"))
+            return Err(Failure::usage(format!("{flag} {address} is part of {flag} {wildcard} already"))
                 .remedy("leave one of them out"));
         }
     }
-    Ok(Listen { addresses, by_default: false })
+    Ok(addresses)
 }
 
 /// Reads a list like `0-3,6`.

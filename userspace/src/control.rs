@@ -1,6 +1,7 @@
 //! The slow world, on one thread: signals, changes of links and addresses, health of the workers,
 //! and what is told to the operator. Never on a datagram's way.
 
+mod access;
 mod care;
 #[cfg(feature = "af-xdp")]
 mod delivery;
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::datapath::Datapath;
 use crate::error::{Failure, Result};
 use crate::interface::Watch;
+use access::Access;
 use care::Care;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -26,7 +28,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Serves until SIGINT or SIGTERM, then takes everything down and tells the counters.
 ///
 /// # Errors
-/// Something could not be started, or the sockets' workers ended; a sentence for the operator.
+/// Something could not be started, or a thread that serves sockets ended; a sentence for the operator.
 pub fn serve(config: Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -35,13 +37,15 @@ pub fn serve(config: Config) -> Result<()> {
     runtime.block_on(run(config))
 }
 
-async fn run(config: Config) -> Result<()> {
+async fn run(mut config: Config) -> Result<()> {
     // Before anything is attached, so that no signal from here on ends the process halfway, and no
     // change of addresses goes unseen.
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut terminate = catch(SignalKind::terminate())?;
+    let mut hangup = catch(SignalKind::hangup())?;
     let watch = readable(Watch::new()?)?;
 
+    let access = Access::open(&mut config)?;
     let mut datapath = Datapath::start(config)?;
     report::serving(&datapath);
 
@@ -52,6 +56,7 @@ async fn run(config: Config) -> Result<()> {
         tokio::select! {
             _ = interrupt.recv() => break stopping("SIGINT"),
             _ = terminate.recv() => break stopping("SIGTERM"),
+            _ = hangup.recv() => reload(&datapath, access.as_ref()),
             ready = watch.readable() => {
                 tokio::time::sleep(SETTLE).await;
                 if let Ok(mut ready) = ready {
@@ -60,17 +65,21 @@ async fn run(config: Config) -> Result<()> {
                 }
             }
             _ = tick.tick() => {
-                if let Some(failure) = datapath.sockets.failure() {
+                if let Some(failure) = datapath.failure() {
                     break Err(failure);
+                }
+                if let Some(access) = &access {
+                    access.tick();
                 }
                 care.look_after(&mut datapath);
             }
         }
     };
     let counters = report::Counters::handles(&datapath);
+    let streams = report::streams(&datapath);
     let verdicts = report::verdicts(&datapath);
     drop(datapath);
-    report::counters(&counters, &verdicts);
+    report::counters(&counters, &streams, &verdicts);
     result
 }
 
@@ -90,6 +99,24 @@ fn catch(kind: SignalKind) -> Result<Signal> {
 fn stopping(signal: &str) -> Result<()> {
     tracing::info!(signal, "stopping");
     Ok(())
+}
+
+/// Reads again what SIGHUP asks for. A failure is told and lived with.
+fn reload(datapath: &Datapath, access: Option<&Access>) {
+    let certificate = datapath.reload();
+    match &certificate {
+        Ok(true) => tracing::info!(signal = "SIGHUP", "certificate and key are read again"),
+        Ok(false) => {}
+        Err(failure) => tracing::warn!(signal = "SIGHUP", "the old certificate stays in force: {failure}"),
+    }
+    match access.map(|access| access.reload(datapath.policy())) {
+        Some(Ok(users)) => tracing::info!(signal = "SIGHUP", users, "the users are read again"),
+        Some(Err(failure)) => tracing::warn!(signal = "SIGHUP", "the users of before stay: {failure}"),
+        None if matches!(certificate, Ok(false)) => {
+            tracing::info!(signal = "SIGHUP", "there is nothing to read again");
+        }
+        None => {}
+    }
 }
 
 /// Follows a change of links or addresses. A failure is told and lived with: what was served before

@@ -69,6 +69,9 @@ pub struct Datapath {
     pub interfaces: Vec<InterfacePath>,
     /// The sockets that always listen beside them.
     pub sockets: socket::Service,
+    /// TCP and TLS.
+    pub streams: socket::stream::Service,
+    policy: Arc<ArcSwap<Policy>>,
     config: Config,
 }
 
@@ -83,7 +86,9 @@ impl Datapath {
             config.interfaces.iter().map(|name| interface::find(name)).collect::<Result<Vec<_>>>()?;
         let policy = Arc::new(ArcSwap::from_pointee(config.policy.clone()));
         let sockets = socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy))?;
-        let mut datapath = Datapath { interfaces: Vec::new(), sockets, config };
+        let streams = socket::stream::Service::start(&config.listen, &config.stream, &policy)?;
+        let mut datapath =
+            Datapath { interfaces: Vec::new(), sockets, streams, policy: Arc::clone(&policy), config };
         let host = interface::addresses(None)?;
         let mut turn = 0;
         for interface in interfaces {
@@ -179,6 +184,25 @@ impl Datapath {
     #[cfg(not(feature = "af-xdp"))]
     pub fn refresh(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// Reads again what may change under a running server: certificate and key. False if there are
+    /// none.
+    ///
+    /// # Errors
+    /// What is wrong with the files; what was in force before still is.
+    pub fn reload(&self) -> Result<bool> {
+        self.streams.reload()
+    }
+
+    /// Why the server is at an end: a thread without which an address is not served has ended.
+    pub fn failure(&mut self) -> Option<Failure> {
+        self.sockets.failure().or_else(|| self.streams.failure())
+    }
+
+    /// The policy, which all workers follow from their next batch on.
+    pub fn policy(&self) -> &ArcSwap<Policy> {
+        &self.policy
     }
 
     /// What it runs on.

@@ -5,10 +5,12 @@
 
 mod check;
 mod checksum;
+mod divert;
 mod reply;
 
-pub use check::{Request, check};
-pub use reply::turn_around;
+pub use check::{Request, check, locate};
+pub use divert::{destination, divert};
+pub use reply::{turn_around, turn_around_anew};
 
 /// Offsets and lengths of headers. Those of IPv4, IPv6 and UDP count from their own header's start.
 mod field {

@@ -18,3 +18,4 @@ pub mod served;
 pub mod stats;
 pub mod stop;
 pub mod stun;
+pub mod users;

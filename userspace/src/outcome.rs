@@ -11,6 +11,15 @@ pub enum Outcome {
     AnsweredClassic,
     /// Error response 420 that names the unknown comprehension-required attributes (RFC 8489 §6.3.1).
     UnknownAttribute,
+    /// Error response 400: attributes that must be there are missing or contradict each other (RFC 8489
+    /// §9.1.3, §9.2.4, RFC 5780 §6.1), or the reply would go to port 0.
+    BadRequest,
+    /// Error response 401: the sender proves no credential (RFC 8489 §9.1.3, §9.2.4).
+    Unauthenticated,
+    /// Error response 438: the credential is proven, the nonce of another time or client (RFC 8489 §9.2.4).
+    StaleNonce,
+    /// Error response 300 that names another server (RFC 8489 §10).
+    Redirected,
     /// Shorter than a STUN header, or its two top bits are not zero.
     NotStun,
     /// The length field is no multiple of four, or is not the datagram's length less 20.
@@ -27,6 +36,8 @@ pub enum Outcome {
     BadAttribute,
     /// A FINGERPRINT that is wrong or not the last attribute (RFC 8489 §14.7).
     BadFingerprint,
+    /// The transaction ID is all zero, and such requests are not served.
+    ZeroTransaction,
     /// The frame does not parse as a datagram for us, though the XDP program redirected it.
     BadFrame,
     /// The Ethernet source is a group address.
@@ -53,10 +64,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of [`Outcome::index`].
-    pub const ALL: [Outcome; 22] = [
+    pub const ALL: [Outcome; 27] = [
         Outcome::Answered,
         Outcome::AnsweredClassic,
         Outcome::UnknownAttribute,
+        Outcome::BadRequest,
+        Outcome::Unauthenticated,
+        Outcome::StaleNonce,
+        Outcome::Redirected,
         Outcome::NotStun,
         Outcome::BadLength,
         Outcome::NoCookie,
@@ -65,6 +80,7 @@ impl Outcome {
         Outcome::Response,
         Outcome::BadAttribute,
         Outcome::BadFingerprint,
+        Outcome::ZeroTransaction,
         Outcome::BadFrame,
         Outcome::GroupSourceMac,
         Outcome::BadIpChecksum,
@@ -92,6 +108,10 @@ impl Outcome {
             Outcome::Answered => "answered",
             Outcome::AnsweredClassic => "answered_classic",
             Outcome::UnknownAttribute => "unknown_attribute",
+            Outcome::BadRequest => "bad_request",
+            Outcome::Unauthenticated => "unauthenticated",
+            Outcome::StaleNonce => "stale_nonce",
+            Outcome::Redirected => "redirected",
             Outcome::NotStun => "not_stun",
             Outcome::BadLength => "bad_length",
             Outcome::NoCookie => "no_cookie",
@@ -100,6 +120,7 @@ impl Outcome {
             Outcome::Response => "response",
             Outcome::BadAttribute => "bad_attribute",
             Outcome::BadFingerprint => "bad_fingerprint",
+            Outcome::ZeroTransaction => "zero_transaction",
             Outcome::BadFrame => "bad_frame",
             Outcome::GroupSourceMac => "group_source_mac",
             Outcome::BadIpChecksum => "bad_ip_checksum",
@@ -122,6 +143,12 @@ impl Outcome {
             Outcome::UnknownAttribute => {
                 "Requests answered with 420: an attribute must be understood and is not."
             }
+            Outcome::BadRequest => {
+                "Requests answered with 400: what they say or ask for does not go together."
+            }
+            Outcome::Unauthenticated => "Requests answered with 401: no credential, or a wrong one.",
+            Outcome::StaleNonce => "Requests answered with 438: the nonce was of another time or client.",
+            Outcome::Redirected => "Requests answered with 300: another server was named.",
             Outcome::NotStun => "Datagrams that are no STUN message.",
             Outcome::BadLength => "Messages whose length field is not the datagram's.",
             Outcome::NoCookie => "Requests without magic cookie while classic requests are switched off.",
@@ -132,6 +159,9 @@ impl Outcome {
                 "Messages with an attribute that overruns them or has a forbidden length."
             }
             Outcome::BadFingerprint => "Messages with a wrong or misplaced FINGERPRINT.",
+            Outcome::ZeroTransaction => {
+                "Requests with a transaction ID of zeros, dropped as the operator wants."
+            }
             Outcome::BadFrame => "Frames redirected to the worker that are no datagram for it.",
             Outcome::GroupSourceMac => "Frames from a group hardware address.",
             Outcome::BadIpChecksum => "Frames with a wrong IPv4 header checksum.",
@@ -148,7 +178,16 @@ impl Outcome {
 
     /// Whether a reply leaves.
     pub const fn is_reply(self) -> bool {
-        matches!(self, Outcome::Answered | Outcome::AnsweredClassic | Outcome::UnknownAttribute)
+        matches!(
+            self,
+            Outcome::Answered
+                | Outcome::AnsweredClassic
+                | Outcome::UnknownAttribute
+                | Outcome::BadRequest
+                | Outcome::Unauthenticated
+                | Outcome::StaleNonce
+                | Outcome::Redirected
+        )
     }
 }
 

@@ -1,16 +1,20 @@
 //! What a worker serves: the host's side of the XDP program's maps.
 
 use std::net::{IpAddr, SocketAddr};
-use xstun_ebpf::{Endpoint, PORT_WORDS};
+use xstun_ebpf::{Endpoint, PORT_WORDS, Verdict};
 
 /// The endpoints served on one interface and the sources that can be nobody's there. Built anew at
 /// every change of addresses and never changed after: workers share it without a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     mac: [u8; 6],
-    endpoints: Vec<Endpoint>,
     ports: Vec<u16>,
-    refused_sources: Vec<IpAddr>,
+    /// Sorted like `v4` and `v6`, which hold the same as numbers that compare in one instruction.
+    endpoints: Vec<Endpoint>,
+    v4: Vec<(u32, u16)>,
+    v6: Vec<(u128, u16)>,
+    refused_v4: Vec<u32>,
+    refused_v6: Vec<u128>,
 }
 
 impl Served {
@@ -22,16 +26,28 @@ impl Served {
         endpoints: impl IntoIterator<Item = (IpAddr, u16)>,
         refused_sources: impl IntoIterator<Item = IpAddr>,
     ) -> Self {
-        let (mut keys, mut ports): (Vec<_>, Vec<_>) =
-            endpoints.into_iter().map(|(ip, port)| (endpoint(ip, port), port)).unzip();
-        let mut refused_sources: Vec<_> = refused_sources.into_iter().collect();
-        keys.sort_unstable();
-        keys.dedup();
-        ports.sort_unstable();
-        ports.dedup();
-        refused_sources.sort_unstable();
-        refused_sources.dedup();
-        Served { mac, endpoints: keys, ports, refused_sources }
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (ip, port) in endpoints {
+            match ip {
+                IpAddr::V4(ip) => v4.push((ip.to_bits(), port)),
+                IpAddr::V6(ip) => v6.push((ip.to_bits(), port)),
+            }
+        }
+        let (mut refused_v4, mut refused_v6) = (Vec::new(), Vec::new());
+        for ip in refused_sources.into_iter().filter(|ip| !is_nobodys(ip)) {
+            match ip {
+                IpAddr::V4(ip) => refused_v4.push(ip.to_bits()),
+                IpAddr::V6(ip) => refused_v6.push(ip.to_bits()),
+            }
+        }
+        let (v4, v6) = (each_once(v4), each_once(v6));
+        let ports =
+            each_once(v4.iter().map(|(_, port)| *port).chain(v6.iter().map(|(_, port)| *port)).collect());
+        let endpoints = v4.iter().map(|(ip, port)| Endpoint::v4(ip.to_be_bytes(), *port));
+        let endpoints = endpoints.chain(v6.iter().map(|(ip, port)| Endpoint::v6(ip.to_be_bytes(), *port)));
+        let endpoints = each_once(endpoints.collect());
+        let (refused_v4, refused_v6) = (each_once(refused_v4), each_once(refused_v6));
+        Served { mac, ports, endpoints, v4, v6, refused_v4, refused_v6 }
     }
 
     /// The interface's hardware address.
@@ -41,7 +57,7 @@ impl Served {
 
     /// The endpoints, for a person to read.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.endpoints.iter().map(|endpoint| socket_address(*endpoint)).collect()
+        self.endpoints.iter().map(|endpoint| address(*endpoint).into()).collect()
     }
 
     /// Keys of the XDP program's hash map, sorted, each once.
@@ -58,49 +74,82 @@ impl Served {
         words
     }
 
-    /// Whether a datagram from outside with this source must not be answered.
-    #[inline]
+    /// Whether a datagram from outside with this source must not be answered, though it may be somebody's
+    /// (see [`is_nobodys`]).
+    #[inline(always)]
     pub fn refuses_source(&self, source: &IpAddr) -> bool {
-        contains(&self.refused_sources, source)
+        match source {
+            IpAddr::V4(ip) => contains(&self.refused_v4, &ip.to_bits()),
+            IpAddr::V6(ip) => contains(&self.refused_v6, &ip.to_bits()),
+        }
     }
 }
 
 impl xstun_ebpf::Served for Served {
-    #[inline]
+    #[inline(always)]
     fn mac(&self, address: &[u8; 6]) -> bool {
         self.mac == *address
     }
 
-    #[inline]
-    fn port(&self, port: u16) -> bool {
-        contains(&self.ports, &port)
+    #[inline(always)]
+    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict> {
+        let served = match address(*endpoint) {
+            (IpAddr::V4(ip), port) => contains(&self.v4, &(ip.to_bits(), port)),
+            (IpAddr::V6(ip), port) => contains(&self.v6, &(ip.to_bits(), port)),
+        };
+        if served { Ok(()) } else { Err(self.why_not(port)) }
     }
+}
 
-    #[inline]
-    fn endpoint(&self, endpoint: &Endpoint) -> bool {
-        contains(&self.endpoints, endpoint)
+impl Served {
+    /// What is wrong with an endpoint that is not served.
+    #[cold]
+    fn why_not(&self, port: u16) -> Verdict {
+        if contains(&self.ports, &port) { Verdict::OtherAddress } else { Verdict::OtherPort }
+    }
+}
+
+/// Whether no host can be reached at this address, or many, wherever it is: an answer there only harms.
+#[inline(always)]
+pub fn is_nobodys(ip: &IpAddr) -> bool {
+    match ip {
+        // "This network" and loopback (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
+        IpAddr::V4(ip) => {
+            let [first, ..] = ip.octets();
+            first == 0 || first == 127 || first >= 224
+        }
+        // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
+        IpAddr::V6(ip) => {
+            ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || ip.to_ipv4_mapped().is_some()
+        }
     }
 }
 
 /// Most hosts serve a handful of addresses, where a walk beats a search.
-#[inline]
+#[inline(always)]
 fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
-    if sorted.len() <= 8 { sorted.contains(item) } else { sorted.binary_search(item).is_ok() }
+    if sorted.len() <= 8 { sorted.iter().any(|one| one == item) } else { search(sorted, item) }
 }
 
-fn socket_address(endpoint: Endpoint) -> SocketAddr {
+#[inline(never)]
+fn search<T: Ord>(sorted: &[T], item: &T) -> bool {
+    sorted.binary_search(item).is_ok()
+}
+
+fn each_once<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// The address and port of a key.
+#[inline(always)]
+fn address(endpoint: Endpoint) -> (IpAddr, u16) {
     let [a, b, c, d, rest @ ..] = endpoint.to_bytes();
     let [e, f, g, h, i, j, k, l, m, n, o, p, high, low, version, _] = rest;
     let ip: IpAddr = match version {
         4 => [a, b, c, d].into(),
         _ => [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].into(),
     };
-    SocketAddr::new(ip, u16::from_be_bytes([high, low]))
-}
-
-fn endpoint(ip: IpAddr, port: u16) -> Endpoint {
-    match ip {
-        IpAddr::V4(ip) => Endpoint::v4(ip.octets(), port),
-        IpAddr::V6(ip) => Endpoint::v6(ip.octets(), port),
-    }
+    (ip, u16::from_be_bytes([high, low]))
 }

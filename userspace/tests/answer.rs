@@ -3,26 +3,31 @@
 
 #[path = "common/frames.rs"]
 mod frames;
+#[path = "common/judge.rs"]
+mod judge;
 #[path = "common/messages.rs"]
 mod messages;
+#[path = "common/reference.rs"]
+mod reference;
 #[path = "common/strategies.rs"]
 mod strategies;
 
-use etherparse::{EtherType, IpHeaders, IpNumber, Ipv4Header, Ipv6Header, PacketBuilder, SlicedPacket};
-use etherparse::{NetSlice, TransportSlice, checksum::Sum16BitWords};
+use etherparse::{
+    EtherType, IpHeaders, IpNumber, NetSlice, SlicedPacket, TransportSlice, checksum::Sum16BitWords,
+};
 use frames::{
     CLIENT_IPV4, CLIENT_IPV6, CLIENT_MAC, CLIENT_PORT, IPV4, IPV6, MAC, PORT, REQUEST, Tag, ipv4,
     ipv4_header, ipv6, ipv6_header, padded, patched, served, udp, udp_ports,
 };
 use messages::{BINDING_REQUEST, classic, fingerprinted, message};
 use proptest::prelude::*;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use strategies::{Changes, changes, mutated_request};
 use xstun::{
     answer::answer,
     outcome::Outcome::{self, *},
     served::Served,
-    stun::{Policy, respond},
+    stun::{Discovery, Exchange, Extras, Policy, respond},
 };
 use xstun_ebpf::Verdict;
 
@@ -39,10 +44,14 @@ struct Reply {
 
 /// Serves a frame in a chunk of UMEM that holds the leavings of another.
 fn serve_with(frame: &[u8], served: &Served) -> Reply {
+    serve_by(&Policy::default(), frame, served)
+}
+
+fn serve_by(policy: &Policy, frame: &[u8], served: &Served) -> Reply {
     let mut chunk = vec![0xa5; CHUNK.max(frame.len())];
     chunk[..frame.len()].copy_from_slice(frame);
     let before = chunk.clone();
-    let answer = answer(&mut chunk, frame.len(), served, &Policy::default());
+    let answer = answer(&mut chunk, frame.len(), served, policy);
     assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
     if answer.length == 0 {
         assert!(chunk == before, "a frame without reply stays as it was");
@@ -70,45 +79,22 @@ fn payload(frame: &[u8]) -> Vec<u8> {
 /// The reply as another program builds it: from the frame that was answered, and the payload that its
 /// sender is owed.
 fn expected(request: &[u8]) -> Vec<u8> {
-    let parsed = SlicedPacket::from_ethernet(request).unwrap();
-    let Some(TransportSlice::Udp(datagram)) = &parsed.transport else { panic!("no UDP") };
-    let (header, source) = match parsed.net.as_ref().unwrap() {
-        NetSlice::Ipv4(ip) => {
-            let ip = ip.header();
-            let header = Ipv4Header::new(0, 64, IpNumber::UDP, ip.destination(), ip.source()).unwrap();
-            (IpHeaders::Ipv4(header, Default::default()), IpAddr::V4(ip.source_addr()))
-        }
-        NetSlice::Ipv6(ip) => {
-            let ip = ip.header();
-            let header = Ipv6Header {
-                next_header: IpNumber::UDP,
-                hop_limit: 64,
-                source: ip.destination(),
-                destination: ip.source(),
-                ..Default::default()
-            };
-            (IpHeaders::Ipv6(header, Default::default()), IpAddr::V6(ip.source_addr()))
-        }
-        NetSlice::Arp(_) => panic!("ARP was answered"),
-    };
-    let source = SocketAddr::new(source, datagram.source_port());
-    let mut message = datagram.payload().to_vec();
+    let (outcome, reply) = judge::answer(request, true).expect("a datagram for the server");
+    assert!(outcome.is_reply(), "{outcome:?} was answered");
+    reply
+}
+
+/// As [`expected`], of a server with this policy: where its reply leaves from and goes to is the core's to
+/// say, and how the frame then looks another builder's.
+fn expected_by(policy: &Policy, request: &[u8]) -> Vec<u8> {
+    let ours = judge::addressed(request).expect("a datagram for the server's hardware address");
+    let mut message = ours.payload().to_vec();
     let length = message.len();
     message.resize(length + CHUNK, 0);
-    let reply = respond(&mut message, length, &source, &Policy::default());
-    let ethernet =
-        PacketBuilder::ethernet2(request[..6].try_into().unwrap(), request[6..12].try_into().unwrap());
-    let mut frame = Vec::new();
-    let ip = match parsed.vlan() {
-        None => ethernet.ip(header),
-        Some(tag) => ethernet.vlan(tag.to_header()).ip(header),
-    };
-    ip.udp(datagram.destination_port(), datagram.source_port())
-        .write_to_vec(&mut frame, &message[..reply.length])
-        .unwrap();
-    // The builder knows one type of single tag.
-    frame[12..14].copy_from_slice(&request[12..14]);
-    frame
+    let reply = respond(&mut message, length, Exchange::datagram(&ours.source, || ours.destination), policy);
+    let origin = policy.origin(&ours.destination, reply.change);
+    let port = reply.port.map_or(ours.source.port(), Into::into);
+    ours.reply_from(origin, port, &message[..reply.length])
 }
 
 #[test]
@@ -126,6 +112,56 @@ fn a_request_comes_back_as_its_reply() {
                 assert!(reply.outcome.is_reply(), "{:?}", reply.outcome);
                 assert!(!reply.unfinished_checksum);
                 assert_eq!(reply.frame, expected(&request));
+            }
+        }
+    }
+}
+
+const OTHER_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const OTHER_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+const OTHER_PORT: u16 = 3479;
+
+/// NAT behaviour discovery on the served addresses and one more of each version of IP.
+fn discovery() -> (Policy, Served) {
+    let four = |primary: IpAddr, other: IpAddr| {
+        Discovery::new(SocketAddr::new(primary, PORT), SocketAddr::new(other, OTHER_PORT)).unwrap()
+    };
+    let (v4, v6) = (four(IPV4.into(), OTHER_IPV4.into()), four(IPV6.into(), OTHER_IPV6.into()));
+    let endpoints = [v4.endpoints(), v6.endpoints()].concat();
+    let served = Served::new(MAC, endpoints.iter().map(|e| (e.ip(), e.port())), []);
+    let extras = Extras { discovery_v4: Some(v4), discovery_v6: Some(v6), ..Extras::default() };
+    (Policy { extras: Some(extras), ..Policy::default() }, served)
+}
+
+/// RFC 5780 §6.1: the addresses of the frame change, and with them every sum.
+#[test]
+fn a_reply_leaves_from_the_endpoint_and_for_the_port_that_were_asked_for() {
+    let (policy, served) = discovery();
+    for flags in [0, 2, 4, 6] {
+        for port in [None, Some([0x12, 0x34])] {
+            for header in [ipv4_header(), ipv6_header()] {
+                for tag in [Tag::None, Tag::One(7)] {
+                    let change = [0, 0, 0, flags];
+                    let mut attributes = vec![(0x0003, &change[..])];
+                    attributes.extend(port.as_ref().map(|port| (0x0027, &port[..])));
+                    let request = udp(header.clone(), tag, &message(BINDING_REQUEST, &attributes));
+                    let reply = serve_by(&policy, &request, &served);
+                    assert_eq!(reply.outcome, Answered);
+                    assert_eq!(reply.frame, expected_by(&policy, &request), "{flags} {port:?} {tag:?}");
+                    // And told by what is on the wire, not by what the core says.
+                    let sent = SlicedPacket::from_ethernet(&reply.frame).unwrap();
+                    let Some(TransportSlice::Udp(sent_udp)) = &sent.transport else { panic!("no UDP") };
+                    let own = if flags & 2 == 0 { PORT } else { OTHER_PORT };
+                    let theirs = if port.is_some() { 0x1234 } else { CLIENT_PORT };
+                    assert_eq!((sent_udp.source_port(), sent_udp.destination_port()), (own, theirs));
+                    let from: IpAddr = match sent.net.as_ref().unwrap() {
+                        NetSlice::Ipv4(ip) => ip.header().source_addr().into(),
+                        NetSlice::Ipv6(ip) => ip.header().source_addr().into(),
+                        NetSlice::Arp(_) => panic!("no IP"),
+                    };
+                    let (v4, v6) = if flags & 4 == 0 { (IPV4, IPV6) } else { (OTHER_IPV4, OTHER_IPV6) };
+                    assert!([IpAddr::V4(v4), IpAddr::V6(v6)].contains(&from), "{from} for {flags}");
+                }
             }
         }
     }
@@ -374,10 +410,13 @@ proptest! {
     }
 
     #[test]
-    fn a_reply_is_what_another_builder_makes_of_it(frame in frame()) {
+    fn a_frame_ends_as_another_parser_and_builder_say(frame in frame()) {
         let reply = serve(&frame);
+        match judge::answer(&frame, true) {
+            Some(owed) => prop_assert_eq!((reply.outcome, &reply.frame), (owed.0, &owed.1)),
+            None => prop_assert!([BadFrame, NotServed].contains(&reply.outcome), "{:?}", reply.outcome),
+        }
         if reply.outcome.is_reply() {
-            prop_assert_eq!(&reply.frame, &expected(&frame));
             let asked = payload(&frame).len();
             prop_assert!(payload(&reply.frame).len() <= asked.max(52));
         }

@@ -8,11 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use xstun::datapath::socket::{bind_one, run};
+use xstun::datapath::socket::{BoundSocket, bind_one, run};
 use xstun::outcome::Outcome;
 use xstun::stats::WorkerStats;
 use xstun::stop::Stop;
-use xstun::stun::Policy;
+use xstun::stun::{Discovery, Extras, Policy};
 
 /// The socket path in a thread of its own, ended when dropped.
 struct Server {
@@ -24,12 +24,34 @@ struct Server {
 
 impl Server {
     fn start(address: &str) -> Self {
-        let sockets = bind_one(address.parse().unwrap(), 1).unwrap();
+        Self::serve(bind_one(address.parse().unwrap(), 1).unwrap(), Policy::default())
+    }
+
+    /// With the four endpoints of NAT behaviour discovery on two loopback addresses.
+    fn start_discovery() -> Self {
+        let bind = |ip: &str, port: u16| bind_one(SocketAddr::new(ip.parse().unwrap(), port), 1);
+        for _ in 0..100 {
+            let (mut sockets, alternate) = (bind("127.0.0.1", 0).unwrap(), bind("127.0.0.2", 0).unwrap());
+            let (primary, alternate_address) = (sockets[0].local(), alternate[0].local());
+            let Some(discovery) = Discovery::new(primary, alternate_address) else { continue };
+            // Either port may be another's on the other address.
+            let (Ok(second), Ok(third)) =
+                (bind("127.0.0.1", alternate_address.port()), bind("127.0.0.2", primary.port()))
+            else {
+                continue;
+            };
+            sockets.extend(second.into_iter().chain(third).chain(alternate));
+            let extras = Extras { discovery_v4: Some(discovery), ..Extras::default() };
+            return Self::serve(sockets, Policy { extras: Some(extras), ..Policy::default() });
+        }
+        panic!("no two ports are free on both addresses");
+    }
+
+    fn serve(sockets: Vec<BoundSocket>, policy: Policy) -> Self {
         let address = sockets[0].local();
         let (stop, stats) = (Arc::new(Stop::new().unwrap()), Arc::new(WorkerStats::default()));
         let (ordered, counted) = (stop.clone(), stats.clone());
-        let serve =
-            move || run(&sockets, &ArcSwap::from_pointee(Policy::default()), &counted, &ordered).unwrap();
+        let serve = move || run(&sockets, &ArcSwap::from_pointee(policy), &counted, &ordered).unwrap();
         Server { address, stop, stats, thread: Some(thread::spawn(serve)) }
     }
 }
@@ -62,6 +84,24 @@ fn xstun(arguments: &[&str]) -> Command {
 fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = xstun(arguments).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_probe_for_nats_of_the_real_responder_finds_none_on_loopback() {
+    let server = Server::start_discovery();
+    let (code, out, err) = output(&["probe", "--nat", "--json", &server.address.to_string()]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["mapped"], json["local"], "{json}");
+    assert_eq!(json["behind_nat"], false, "{json}");
+    assert_eq!(
+        (&json["mapping"], &json["filtering"]),
+        (&"endpoint-independent".into(), &"endpoint-independent".into())
+    );
+    let plain = Server::start("127.0.0.1:0");
+    let (code, out, err) = output(&["probe", "--nat", &plain.address.to_string()]);
+    assert_eq!((code, out.as_str()), (Some(4), ""));
+    assert!(err.contains("no OTHER-ADDRESS"), "{err}");
 }
 
 #[test]

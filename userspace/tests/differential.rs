@@ -23,7 +23,7 @@ use stun_codec::{
 };
 use xstun::{
     outcome::Outcome,
-    stun::{Policy, REPLY_ROOM, respond},
+    stun::{Exchange, Policy, REPLY_ROOM, respond},
 };
 
 // All that stun_codec knows, but for what only means something with RFC 5780 switched on.
@@ -64,9 +64,13 @@ define_attribute_enums!(
     ]
 );
 
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
+}
+
 fn ask(request: &[u8], source: SocketAddr) -> (Outcome, Vec<u8>) {
     let mut buffer = [request, &[0; REPLY_ROOM]].concat();
-    let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+    let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
     (answer.outcome, buffer[..answer.length].to_vec())
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "common/messages.rs"]
 mod messages;
+#[path = "common/reference.rs"]
+mod reference;
 #[path = "common/strategies.rs"]
 mod strategies;
 
@@ -21,15 +23,19 @@ use stun_codec::{
 };
 use xstun::{
     outcome::Outcome,
-    stun::{Policy, REPLY_ROOM, respond},
+    stun::{AlternateServer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond},
 };
 
 fn ask(request: &[u8], source: SocketAddr) -> (Outcome, Vec<u8>) {
     let mut buffer = [request, &[0xa5; REPLY_ROOM]].concat();
-    let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+    let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
     assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
     assert!(answer.length <= buffer.len());
     (answer.outcome, buffer[..answer.length].to_vec())
+}
+
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
 }
 
 fn canonical(source: SocketAddr) -> SocketAddr {
@@ -116,6 +122,48 @@ fn check_decoded(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[
     }
 }
 
+const ENDPOINTS: [&str; 5] =
+    ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479", "192.0.2.3:3478"];
+
+/// Any choice of what can be switched on.
+fn extras() -> impl Strategy<Value = Extras> {
+    (any::<[bool; 5]>(), "[a-z]{1,32}").prop_map(|([four, named, zero, v4, v6], name)| Extras {
+        discovery_v4: if four {
+            Discovery::new(ENDPOINTS[0].parse().unwrap(), ENDPOINTS[3].parse().unwrap())
+        } else {
+            None
+        },
+        software: named.then(|| Software::new(&name).unwrap()),
+        drop_zero_transaction: zero,
+        alternate_server: AlternateServer {
+            v4: v4.then(|| "203.0.113.9:3478".parse().unwrap()),
+            v6: v6.then(|| "[2001:db8::9]:3478".parse().unwrap()),
+        },
+        ..Extras::default()
+    })
+}
+
+/// A request that may ask for what RFC 5780 gives, and is long now and then.
+fn discovering_request() -> impl Strategy<Value = Vec<u8>> {
+    let attribute = prop_oneof![
+        any::<u8>().prop_map(|flags| (0x0003, vec![0, 0, 0, flags])),
+        prop_oneof![0..64usize, 1000..1500usize].prop_map(|length| (0x0026, vec![0xee; length])),
+        prop_oneof![Just(2), Just(4), 0..9usize].prop_map(|length| (0x0027, vec![0x12; length])),
+        Just((0x0027, vec![0, 0])),
+        (0..64usize).prop_map(|length| (0x8022, vec![b'x'; length])),
+        Just((0x7ff0, vec![])),
+    ];
+    let parts = (prop::collection::vec(attribute, 0..5), any::<bool>(), any::<bool>());
+    parts.prop_map(|(attributes, with_cookie, print)| {
+        let attributes: Vec<_> = attributes.iter().map(|(kind, value)| (*kind, &value[..])).collect();
+        let request = match with_cookie {
+            true => messages::message(messages::BINDING_REQUEST, &attributes),
+            false => messages::classic(messages::BINDING_REQUEST, &attributes),
+        };
+        if print { messages::fingerprinted(request) } else { request }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
@@ -127,8 +175,20 @@ proptest! {
         room in 0usize..200,
     ) {
         let mut buffer = [&bytes[..], &vec![0; room]].concat();
-        let answer = respond(&mut buffer, bytes.len(), &source, &Policy { classic });
+        let answer = respond(&mut buffer, bytes.len(), Exchange::datagram(&source, server), &Policy { classic, ..Policy::default() });
         prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
+    }
+
+    #[test]
+    fn both_ways_to_a_reply_are_the_plain_one(request in mutated_request(), source in source(), classic: bool) {
+        let plain = reference::respond(&request, source, classic);
+        for extras in [None, Some(Extras::default())] {
+            let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
+            let exchange = Exchange::datagram(&source, server);
+            let answer = respond(&mut buffer, request.len(), exchange, &Policy { classic, extras });
+            prop_assert!(!answer.is_diverted());
+            prop_assert_eq!((answer.outcome, buffer[..answer.length].to_vec()), plain.clone());
+        }
     }
 
     #[test]
@@ -163,7 +223,7 @@ proptest! {
         behind in prop::collection::vec(any::<u8>(), REPLY_ROOM),
     ) {
         let mut buffer = [&request[..], &behind].concat();
-        let answer = respond(&mut buffer, request.len(), &source, &Policy::default());
+        let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
         prop_assert_eq!(ask(&request, source), (answer.outcome, buffer[..answer.length].to_vec()));
     }
 
@@ -174,6 +234,56 @@ proptest! {
             let (covered, value) = reply.split_at(reply.len() - 4);
             let crc = crc32(&covered[..covered.len() - 4]) ^ 0x5354_554e;
             prop_assert_eq!(value, &crc.to_be_bytes());
+        }
+    }
+
+    #[test]
+    fn whatever_is_switched_on_replies_are_bounded_and_leave_from_served_endpoints(
+        request in prop_oneof![3 => discovering_request(), 1 => mutated_request()],
+        source in source(),
+        asked in 0..ENDPOINTS.len(),
+        extras in extras(),
+    ) {
+        let server: SocketAddr = ENDPOINTS[asked].parse().unwrap();
+        let named = if extras.software.is_some() { 36 } else { 0 };
+        let policy = Policy { extras: Some(extras), ..Policy::default() };
+        let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
+        let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, || server), &policy);
+        prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
+        prop_assert!(buffer[answer.length.max(request.len())..].iter().all(|byte| *byte == 0xa5));
+        let origin = policy.origin(&server, answer.change);
+        if policy.discovery(&server).is_none() {
+            prop_assert!(!answer.is_diverted());
+            prop_assert_eq!(origin, server);
+        } else {
+            let change = answer.change;
+            prop_assert_eq!((origin.ip() != server.ip(), origin.port() != server.port()), (change.address, change.port));
+            prop_assert!(ENDPOINTS[..4].contains(&origin.to_string().as_str()));
+        }
+        let print = if has_fingerprint(&request) { 8 } else { 0 };
+        let address = if canonical(source).is_ipv4() { 12 } else { 24 };
+        let bound = match answer.outcome {
+            Outcome::Answered | Outcome::AnsweredClassic if policy.discovery(&server).is_some() => {
+                (20 + 2 * address + 24 + named + print + 4).max(request.len())
+            }
+            Outcome::Answered | Outcome::AnsweredClassic => 20 + address + named + print,
+            Outcome::UnknownAttribute => request.len().max(36 + print),
+            Outcome::BadRequest | Outcome::Redirected => request.len(),
+            _ => 0,
+        };
+        prop_assert!(answer.length <= bound, "{:?} for {}", answer, request.len());
+        if answer.length > 0 {
+            let reply = &buffer[..answer.length];
+            prop_assert_eq!(usize::from(u16::from_be_bytes([reply[2], reply[3]])), reply.len() - 20);
+            prop_assert_eq!(&reply[4..20], &request[4..20]);
+            if request[4..8] == COOKIE {
+                let decoded = decode(reply);
+                prop_assert_eq!(decoded.get_attribute::<Fingerprint>().is_some(), has_fingerprint(&request));
+                if answer.outcome == Outcome::Answered {
+                    let mapped = decoded.get_attribute::<XorMappedAddress>().unwrap().address();
+                    prop_assert_eq!(mapped, canonical(source));
+                }
+            }
         }
     }
 }

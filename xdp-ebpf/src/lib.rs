@@ -80,7 +80,7 @@ impl Endpoint {
 }
 
 /// What became of a frame in the XDP program; also the index of its counter in [`MAP_VERDICTS`].
-#[repr(u32)]
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Ours: handed to the queue's AF_XDP socket.
@@ -162,7 +162,7 @@ pub trait Frame {
     /// Whether the frame has at least `end` bytes.
     fn holds(&self, end: usize) -> bool;
     /// The `N` bytes at `offset`, or `None` where the frame ends before them.
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;
 }
 
 impl Frame for [u8] {
@@ -172,8 +172,8 @@ impl Frame for [u8] {
     }
 
     #[inline(always)]
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        self.get(offset..)?.first_chunk().copied()
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        self.get(offset..offset.checked_add(N)?)?.first_chunk()
     }
 }
 
@@ -181,10 +181,12 @@ impl Frame for [u8] {
 pub trait Served {
     /// Whether frames to this hardware address are for this interface.
     fn mac(&self, address: &[u8; 6]) -> bool;
-    /// Whether any address is served on `port`. Asked first: most UDP traffic ends here.
-    fn port(&self, port: u16) -> bool;
-    /// Whether exactly this address and port is served.
-    fn endpoint(&self, endpoint: &Endpoint) -> bool;
+    /// Whether exactly this endpoint, whose port is `port`, is served.
+    ///
+    /// # Errors
+    /// [`Verdict::OtherPort`] where no address is served on the port, which is where most UDP traffic
+    /// ends; else [`Verdict::OtherAddress`].
+    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict>;
 }
 
 /// IP version of a datagram.
@@ -196,25 +198,79 @@ pub enum Version {
     V6,
 }
 
-/// Where the parts of a datagram that is ours stand in its frame.
+/// The headers before the UDP header, which decide every offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Ethernet, IPv4.
+    V4,
+    /// Ethernet, IPv6.
+    V6,
+    /// Ethernet, VLAN tag, IPv4.
+    TaggedV4,
+    /// Ethernet, VLAN tag, IPv6.
+    TaggedV6,
+}
+
+impl Shape {
+    /// IP version.
+    #[inline(always)]
+    pub const fn version(self) -> Version {
+        match self {
+            Shape::V4 | Shape::TaggedV4 => Version::V4,
+            Shape::V6 | Shape::TaggedV6 => Version::V6,
+        }
+    }
+
+    /// Offset of the IP header.
+    #[inline(always)]
+    pub const fn ip(self) -> usize {
+        match self {
+            Shape::V4 | Shape::V6 => UNTAGGED,
+            Shape::TaggedV4 | Shape::TaggedV6 => TAGGED,
+        }
+    }
+
+    /// Offset of the UDP header.
+    #[inline(always)]
+    pub const fn udp(self) -> usize {
+        self.ip()
+            + match self.version() {
+                Version::V4 => IPV4_HEADER,
+                Version::V6 => IPV6_HEADER,
+            }
+    }
+
+    #[inline(always)]
+    const fn of(version: Version, ip: usize) -> Self {
+        match (version, ip) {
+            (Version::V4, UNTAGGED) => Shape::V4,
+            (Version::V6, UNTAGGED) => Shape::V6,
+            (Version::V4, _) => Shape::TaggedV4,
+            (Version::V6, _) => Shape::TaggedV6,
+        }
+    }
+}
+
+/// A datagram that is ours, as it stands in its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// IP version.
-    pub version: Version,
-    /// Offset of the IP header: 14, or 18 behind a VLAN tag.
-    pub ip: usize,
-    /// Offset of the UDP header.
-    pub udp: usize,
+    /// The headers before its own.
+    pub shape: Shape,
     /// UDP length: its header of 8 bytes and the payload.
-    pub udp_length: usize,
+    pub udp_length: u16,
 }
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
-const ETHERNET_HEADER: usize = 14;
+/// Offset of the EtherType of a frame without tag.
+const ETHERTYPE: usize = 12;
 const VLAN_TAG: usize = 4;
+/// Offset of the IP header of a frame without VLAN tag.
+const UNTAGGED: usize = ETHERTYPE + 2;
+/// The same behind a tag.
+const TAGGED: usize = UNTAGGED + VLAN_TAG;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 const UDP_HEADER: usize = 8;
@@ -234,11 +290,22 @@ const IPV4_FRAGMENT: u16 = 0x3fff;
 /// The reason for which the frame belongs to the kernel's stack.
 #[inline(always)]
 pub fn classify<F: Frame + ?Sized, S: Served + ?Sized>(frame: &F, served: &S) -> Result<Datagram, Verdict> {
-    let (ip, ethertype) = ethernet(frame, served)?;
-    let datagram = match ethertype {
-        ETHERTYPE_IPV4 => ipv4(frame, ip, served)?,
-        ETHERTYPE_IPV6 => ipv6(frame, ip, served)?,
-        _ => return Err(Verdict::NotIp),
+    // Where the IP header starts is a constant on each way, so that neither the verifier nor the
+    // compiler for the host has to follow a variable offset.
+    let datagram = match frame.bytes(ETHERTYPE).copied().map(u16::from_be_bytes) {
+        Some(ETHERTYPE_IPV4) => ipv4::<_, _, UNTAGGED>(frame, served)?,
+        Some(ETHERTYPE_IPV6) => ipv6::<_, _, UNTAGGED>(frame, served)?,
+        Some(ethertype) if is_vlan(ethertype) => {
+            match frame.bytes(ETHERTYPE + VLAN_TAG).copied().map(u16::from_be_bytes) {
+                Some(ETHERTYPE_IPV4) => ipv4::<_, _, TAGGED>(frame, served)?,
+                Some(ETHERTYPE_IPV6) => ipv6::<_, _, TAGGED>(frame, served)?,
+                Some(ethertype) if is_vlan(ethertype) => return Err(Verdict::VlanDepth),
+                Some(_) => return Err(Verdict::NotIp),
+                None => return Err(Verdict::Truncated),
+            }
+        }
+        Some(_) => return Err(Verdict::NotIp),
+        None => return Err(Verdict::Truncated),
     };
     if frame.holds(MAX_FRAME + 1) {
         return Err(Verdict::TooLong);
@@ -246,28 +313,14 @@ pub fn classify<F: Frame + ?Sized, S: Served + ?Sized>(frame: &F, served: &S) ->
     Ok(datagram)
 }
 
-/// Offset of what follows the Ethernet header, and its EtherType.
+/// Whether the frame is addressed to this interface alone.
 #[inline(always)]
-fn ethernet<F: Frame + ?Sized, S: Served + ?Sized>(frame: &F, served: &S) -> Result<(usize, u16), Verdict> {
-    let header: [u8; ETHERNET_HEADER] = frame.read(0).ok_or(Verdict::Truncated)?;
-    let [d0, d1, d2, d3, d4, d5, _, _, _, _, _, _, t0, t1] = header;
-    let ethertype = u16::from_be_bytes([t0, t1]);
-    let (offset, ethertype) = if is_vlan(ethertype) {
-        let [_, _, t0, t1]: [u8; VLAN_TAG] = frame.read(ETHERNET_HEADER).ok_or(Verdict::Truncated)?;
-        (ETHERNET_HEADER + VLAN_TAG, u16::from_be_bytes([t0, t1]))
-    } else {
-        (ETHERNET_HEADER, ethertype)
-    };
-    if is_vlan(ethertype) {
-        return Err(Verdict::VlanDepth);
+fn for_this_host<F: Frame + ?Sized, S: Served + ?Sized>(frame: &F, served: &S) -> Result<(), Verdict> {
+    match frame.bytes(0) {
+        Some(mac) if served.mac(mac) => Ok(()),
+        Some(_) => Err(Verdict::OtherHost),
+        None => Err(Verdict::Truncated),
     }
-    if ethertype != ETHERTYPE_IPV4 && ethertype != ETHERTYPE_IPV6 {
-        return Err(Verdict::NotIp);
-    }
-    if !served.mac(&[d0, d1, d2, d3, d4, d5]) {
-        return Err(Verdict::OtherHost);
-    }
-    Ok((offset, ethertype))
 }
 
 #[inline(always)]
@@ -276,12 +329,12 @@ const fn is_vlan(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized, S: Served + ?Sized>(
+fn ipv4<F: Frame + ?Sized, S: Served + ?Sized, const IP: usize>(
     frame: &F,
-    ip: usize,
     served: &S,
 ) -> Result<Datagram, Verdict> {
-    let header: [u8; IPV4_HEADER] = frame.read(ip).ok_or(Verdict::Truncated)?;
+    for_this_host(frame, served)?;
+    let header: &[u8; IPV4_HEADER] = frame.bytes(IP).ok_or(Verdict::Truncated)?;
     if header[0] >> 4 != 4 {
         return Err(Verdict::NotIp);
     }
@@ -294,23 +347,21 @@ fn ipv4<F: Frame + ?Sized, S: Served + ?Sized>(
     if header[0] != IPV4_VERSION_AND_LENGTH {
         return Err(Verdict::IpOptions);
     }
-    let total = u16::from_be_bytes([header[2], header[3]]) as usize;
+    let total = u16::from_be_bytes([header[2], header[3]]);
     let address = [header[16], header[17], header[18], header[19]];
-    let udp = ip + IPV4_HEADER;
-    let (port, udp_length) = udp_header(frame, udp, served)?;
-    if !served.endpoint(&Endpoint::v4(address, port)) {
-        return Err(Verdict::OtherAddress);
-    }
-    finish(frame, Version::V4, ip, udp, udp_length, total.wrapping_sub(IPV4_HEADER))
+    let shape = Shape::of(Version::V4, IP);
+    let (port, udp_length) = udp_header(frame, shape.udp())?;
+    served.endpoint(&Endpoint::v4(address, port), port)?;
+    finish(frame, shape, udp_length, total.wrapping_sub(IPV4_HEADER as u16))
 }
 
 #[inline(always)]
-fn ipv6<F: Frame + ?Sized, S: Served + ?Sized>(
+fn ipv6<F: Frame + ?Sized, S: Served + ?Sized, const IP: usize>(
     frame: &F,
-    ip: usize,
     served: &S,
 ) -> Result<Datagram, Verdict> {
-    let header: [u8; 8] = frame.read(ip).ok_or(Verdict::Truncated)?;
+    for_this_host(frame, served)?;
+    let header: &[u8; 8] = frame.bytes(IP).ok_or(Verdict::Truncated)?;
     if header[0] >> 4 != 6 {
         return Err(Verdict::NotIp);
     }
@@ -321,47 +372,36 @@ fn ipv6<F: Frame + ?Sized, S: Served + ?Sized>(
         0 | 43 | 44 | 50 | 51 | 60 | 135 | 139 | 140 => return Err(Verdict::ExtensionHeader),
         _ => return Err(Verdict::NotUdp),
     }
-    let payload = u16::from_be_bytes([header[4], header[5]]) as usize;
-    let address: [u8; 16] = frame.read(ip + 24).ok_or(Verdict::Truncated)?;
-    let udp = ip + IPV6_HEADER;
-    let (port, udp_length) = udp_header(frame, udp, served)?;
-    if !served.endpoint(&Endpoint::v6(address, port)) {
-        return Err(Verdict::OtherAddress);
-    }
-    finish(frame, Version::V6, ip, udp, udp_length, payload)
+    let payload = u16::from_be_bytes([header[4], header[5]]);
+    let address: &[u8; 16] = frame.bytes(IP + 24).ok_or(Verdict::Truncated)?;
+    let shape = Shape::of(Version::V6, IP);
+    let (port, udp_length) = udp_header(frame, shape.udp())?;
+    served.endpoint(&Endpoint::v6(*address, port), port)?;
+    finish(frame, shape, udp_length, payload)
 }
 
-/// Destination port, if it is served, and UDP length.
+/// Destination port and UDP length.
 #[inline(always)]
-fn udp_header<F: Frame + ?Sized, S: Served + ?Sized>(
-    frame: &F,
-    udp: usize,
-    served: &S,
-) -> Result<(u16, usize), Verdict> {
-    let header: [u8; UDP_HEADER] = frame.read(udp).ok_or(Verdict::Truncated)?;
+fn udp_header<F: Frame + ?Sized>(frame: &F, udp: usize) -> Result<(u16, u16), Verdict> {
+    let header: &[u8; UDP_HEADER] = frame.bytes(udp).ok_or(Verdict::Truncated)?;
     let port = u16::from_be_bytes([header[2], header[3]]);
-    if !served.port(port) {
-        return Err(Verdict::OtherPort);
-    }
-    Ok((port, u16::from_be_bytes([header[4], header[5]]) as usize))
+    Ok((port, u16::from_be_bytes([header[4], header[5]])))
 }
 
 #[inline(always)]
 fn finish<F: Frame + ?Sized>(
     frame: &F,
-    version: Version,
-    ip: usize,
-    udp: usize,
-    udp_length: usize,
-    ip_payload: usize,
+    shape: Shape,
+    udp_length: u16,
+    ip_payload: u16,
 ) -> Result<Datagram, Verdict> {
-    if udp_length != ip_payload || udp_length < UDP_HEADER {
+    if udp_length != ip_payload || usize::from(udp_length) < UDP_HEADER {
         return Err(Verdict::BadLength);
     }
-    if !frame.holds(udp + udp_length) {
+    if !frame.holds(shape.udp() + usize::from(udp_length)) {
         return Err(Verdict::Truncated);
     }
-    Ok(Datagram { version, ip, udp, udp_length })
+    Ok(Datagram { shape, udp_length })
 }
 
 #[cfg(test)]

@@ -21,14 +21,14 @@ impl Served for Own {
         *address == OWN_MAC
     }
 
-    fn port(&self, port: u16) -> bool {
-        [PORT, PORT_V6].contains(&port)
-    }
-
-    fn endpoint(&self, endpoint: &Endpoint) -> bool {
+    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict> {
         let own =
             [Endpoint::v4(OWN_IPV4, PORT), Endpoint::v6(OWN_IPV6, PORT), Endpoint::v6(OWN_IPV6, PORT_V6)];
-        own.contains(endpoint)
+        match own.contains(endpoint) {
+            true => Ok(()),
+            false if [PORT, PORT_V6].contains(&port) => Err(Verdict::OtherAddress),
+            false => Err(Verdict::OtherPort),
+        }
     }
 }
 
@@ -80,10 +80,15 @@ fn decide(frame: &[u8]) -> Result<Datagram, Verdict> {
 
 #[test]
 fn a_datagram_for_us_is_found_where_it_stands() {
-    let found = |version, ip, udp| Ok(Datagram { version, ip, udp, udp_length: 28 });
-    for (tags, ip) in [(&[][..], 14), (&[0x8100], 18), (&[0x88a8], 18)] {
-        assert_eq!(decide(&ipv4(tags, PORT, &[0; 20])), found(Version::V4, ip, ip + 20), "{tags:x?}");
-        assert_eq!(decide(&ipv6(tags, PORT, &[0; 20])), found(Version::V6, ip, ip + 40), "{tags:x?}");
+    use Shape::{TaggedV4, TaggedV6, V4, V6};
+    for (tags, ip, v4, v6) in
+        [(&[][..], 14, V4, V6), (&[0x8100], 18, TaggedV4, TaggedV6), (&[0x88a8], 18, TaggedV4, TaggedV6)]
+    {
+        let found = |shape| Ok(Datagram { shape, udp_length: 28 });
+        assert_eq!(decide(&ipv4(tags, PORT, &[0; 20])), found(v4), "{tags:x?}");
+        assert_eq!(decide(&ipv6(tags, PORT, &[0; 20])), found(v6), "{tags:x?}");
+        assert_eq!((v4.version(), v4.ip(), v4.udp()), (Version::V4, ip, ip + 20));
+        assert_eq!((v6.version(), v6.ip(), v6.udp()), (Version::V6, ip, ip + 40));
     }
 }
 
@@ -173,8 +178,8 @@ impl Frame for Guarded<'_> {
         self.bytes.len() >= end
     }
 
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let read = <[u8]>::read::<N>(self.bytes, offset);
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        let read = <[u8]>::bytes::<N>(self.bytes, offset);
         assert_eq!(read.is_some(), offset + N <= self.bytes.len(), "{N} bytes at {offset}");
         if read.is_some() {
             self.seen.set(self.seen.get().max(offset + N));
@@ -193,15 +198,15 @@ fn a_frame_cut_anywhere_is_not_ours() {
         }
         let guarded = Guarded { bytes: &frame, seen: Cell::new(0) };
         let found = classify(&guarded, &Own).unwrap();
-        assert_eq!(guarded.seen.get(), found.udp + UDP_HEADER, "no more is read than the headers");
+        assert_eq!(guarded.seen.get(), found.shape.udp() + UDP_HEADER, "no more is read than the headers");
     }
 }
 
 #[test]
 fn a_read_at_the_far_end_of_the_address_space_is_none() {
-    assert_eq!(<[u8]>::read::<4>(&[0; 8], usize::MAX), None);
-    assert_eq!(<[u8]>::read::<4>(&[0; 8], 4), Some([0; 4]));
-    assert_eq!(<[u8]>::read::<4>(&[0; 8], 5), None);
+    assert_eq!(<[u8]>::bytes::<4>(&[0; 8], usize::MAX), None);
+    assert_eq!(<[u8]>::bytes(&[0; 8], 4), Some(&[0; 4]));
+    assert_eq!(<[u8]>::bytes::<4>(&[0; 8], 5), None);
 }
 
 #[test]
@@ -252,9 +257,8 @@ proptest! {
         let guarded = Guarded { bytes: frame, seen: Cell::new(0) };
         let verdict = classify(&guarded, &Own);
         prop_assert_eq!(verdict, decide(frame), "another reader, another verdict");
-        if let Ok(Datagram { version, ip, udp, udp_length }) = verdict {
-            let header = match version { Version::V4 => 20, Version::V6 => 40 };
-            prop_assert_eq!(udp, ip + header);
+        if let Ok(Datagram { shape, udp_length }) = verdict {
+            let (udp, udp_length) = (shape.udp(), usize::from(udp_length));
             prop_assert!(udp_length >= 8 && udp + udp_length <= frame.len());
             prop_assert_eq!(&frame[..6], &OWN_MAC);
             prop_assert_eq!(usize::from(frame[udp + 4]) << 8 | usize::from(frame[udp + 5]), udp_length);

@@ -7,12 +7,12 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 use xstun::answer::{FrameAnswer, answer};
-use xstun::frame::{Request, check, turn_around};
+use xstun::frame::{Request, check, locate, turn_around};
 use xstun::outcome::Outcome;
 use xstun::served::Served;
-use xstun::stun::{Answer, Policy, respond};
-use xstun_bench::shapes::{Shape, all, served};
-use xstun_ebpf::{Datagram, Verdict, classify};
+use xstun::stun::{Answer, Exchange, Policy, respond};
+use xstun_bench::shapes::{Shape, all, destination, served};
+use xstun_ebpf::{Datagram, Shape as FrameShape, Verdict, classify};
 
 #[path = "../../../userspace/src/frame/checksum.rs"]
 #[allow(dead_code, reason = "only what sums bytes is counted here")]
@@ -29,18 +29,24 @@ fn counted_classify(frame: &[u8], served: &Served) -> Result<Datagram, Verdict> 
 }
 
 #[inline(never)]
-fn counted_check(frame: &[u8], served: &Served) -> Result<Request, Outcome> {
-    check(frame, served)
+fn counted_parse(frame: &[u8], served: &Served) -> Result<(Datagram, Request), Outcome> {
+    let datagram = locate(frame, served)?;
+    Ok((datagram, check(frame, datagram, served)?))
 }
 
 #[inline(never)]
 fn counted_respond(message: &mut [u8], length: usize, source: &SocketAddr, policy: &Policy) -> Answer {
-    respond(message, length, source, policy)
+    respond(message, length, Exchange::datagram(source, destination), policy)
 }
 
 #[inline(never)]
-fn counted_turn_around(buffer: &mut [u8], request: &Request, length: usize) -> Option<usize> {
-    turn_around(buffer, request, length)
+fn counted_turn_around(
+    buffer: &mut [u8],
+    shape: FrameShape,
+    request: &Request,
+    length: usize,
+) -> Option<usize> {
+    turn_around(buffer, shape, request, length)
 }
 
 #[inline(never)]
@@ -71,8 +77,8 @@ fn count(shape: &Shape, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
     tell("classify");
     let _ = black_box(counted_classify(frame, served));
 
-    tell("parse (frame::check)");
-    let Ok(request) = black_box(counted_check(frame, served)) else { return };
+    tell("parse (frame::locate, frame::check)");
+    let Ok((datagram, request)) = black_box(counted_parse(frame, served)) else { return };
 
     tell("stun::respond");
     let mut message = shape.message_buffer();
@@ -83,7 +89,7 @@ fn count(shape: &Shape, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
         tell("reply (frame::turn_around)");
         let mut buffer = shape.buffer();
         let length = answered.length - shape.message;
-        black_box(counted_turn_around(black_box(&mut buffer), &request, length));
+        black_box(counted_turn_around(black_box(&mut buffer), datagram.shape, &request, length));
     }
 
     tell("checksum of the message");

@@ -16,6 +16,7 @@ const SUCCESS: u16 = 0x0101;
 const ERROR: u16 = 0x0111;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const MAPPED_ADDRESS: u16 = 0x0001;
+const CHANGE_REQUEST: u16 = 0x0003;
 const ERROR_CODE: u16 = 0x0009;
 const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
@@ -82,6 +83,38 @@ pub(super) fn write_request(buffer: &mut [u8], id: &Id, fingerprint: bool) -> us
         buffer[HEADER + 4..HEADER + 8].copy_from_slice(&crc.to_be_bytes());
     }
     HEADER + usize::from(length)
+}
+
+/// What a CHANGE-REQUEST asks for (RFC 5780 §7.2): a reply from the server's other address or port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) address: bool,
+    pub(super) port: bool,
+}
+
+impl Change {
+    /// Whether a reply from `from` is what a request to `asked` has got by it.
+    pub(super) fn is_between(self, asked: &SocketAddr, from: &SocketAddr) -> bool {
+        (asked.ip() != from.ip()) == self.address && (asked.port() != from.port()) == self.port
+    }
+}
+
+/// Writes a Binding request, with a CHANGE-REQUEST if there is anything to change, into `buffer`, which
+/// holds [`LONGEST_REQUEST`] bytes, and gives its length.
+pub(super) fn write_change_request(buffer: &mut [u8], id: &Id, change: Change) -> usize {
+    let length = write_request(buffer, id, false);
+    let flags = u8::from(change.address) << 2 | u8::from(change.port) << 1;
+    if flags == 0 {
+        return length;
+    }
+    buffer[3] = 8;
+    buffer[length..length + 8].copy_from_slice(&[0, CHANGE_REQUEST as u8, 0, 4, 0, 0, 0, flags]);
+    length + 8
+}
+
+/// Whether the bytes are the Binding request with this `id`.
+pub(super) fn is_request(bytes: &[u8], id: &Id) -> bool {
+    kind(bytes) == Some(BINDING_REQUEST) && bytes[4..HEADER] == id.0
 }
 
 /// The attribute that told the mapped address.
@@ -234,7 +267,7 @@ fn fingerprint_is_right(bytes: &[u8]) -> bool {
 }
 
 /// FINGERPRINT's value over the message before it, whose length field counts it already.
-fn fingerprint_of(covered: &[u8]) -> u32 {
+pub(super) fn fingerprint_of(covered: &[u8]) -> u32 {
     crc32(covered) ^ 0x5354_554e
 }
 

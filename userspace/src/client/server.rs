@@ -32,6 +32,14 @@ impl Server {
     /// # Errors
     /// A usage error that says what is wrong with `text`.
     pub(super) fn parse(text: &str) -> Result<Self> {
+        Server::parse_with(text, DEFAULT_PORT)
+    }
+
+    /// As [`Server::parse`], with another port where none is written.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn parse_with(text: &str, usual_port: u16) -> Result<Self> {
         let wrong = |what: &str| {
             Failure::usage(format!("HOST[:PORT] is '{text}': {what}")).remedy(
                 "write a name, an IPv4 address or [an IPv6 address], and :PORT after it if it is not 3478",
@@ -61,7 +69,7 @@ impl Server {
             return Err(wrong("that names no host"));
         }
         let port = match port.map(str::parse) {
-            None => DEFAULT_PORT,
+            None => usual_port,
             Some(Ok(port)) if port != 0 => port,
             Some(_) => return Err(wrong("the port is no number from 1 to 65535")),
         };

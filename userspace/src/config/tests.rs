@@ -1,7 +1,10 @@
-use super::{Config, ranges};
+use super::{Access, Config, ranges};
 use crate::cli::{Cli, Command};
 use crate::error::Kind;
+use crate::stun::credentials::Realm;
+use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use clap::Parser as _;
+use std::collections::BTreeSet;
 
 fn config(flags: &str) -> Result<Config, String> {
     let words = ["xstun", "serve"].into_iter().chain(flags.split_whitespace());
@@ -33,6 +36,49 @@ fn a_core_list_is_read_as_taskset_reads_it() {
 }
 
 #[test]
+fn an_alternate_address_makes_four_endpoints_of_its_version_of_ip() {
+    let config = config(
+        "--listen 192.0.2.1:3478 --listen [::]:3478 --alternate-address 192.0.2.2:3479 \
+         --advertise 192.0.2.2=203.0.113.2",
+    )
+    .unwrap();
+    let alternate: BTreeSet<String> = config.listen.alternate.iter().map(ToString::to_string).collect();
+    let expected = ["192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479"];
+    assert_eq!(alternate, expected.map(String::from).into());
+    assert_eq!(config.listen.all().count(), 5);
+    let extras = config.policy.extras.unwrap();
+    let mut discovery =
+        Discovery::new("192.0.2.1:3478".parse().unwrap(), "192.0.2.2:3479".parse().unwrap()).unwrap();
+    assert!(discovery.advertise("192.0.2.2".parse().unwrap(), "203.0.113.2".parse().unwrap()));
+    assert_eq!(extras, Extras { discovery_v4: Some(discovery), ..Extras::default() });
+}
+
+#[test]
+fn extras_are_what_was_asked_for_and_nothing_else() {
+    assert_eq!(config("--no-classic").unwrap().policy, Policy { classic: false, extras: None });
+    let named = |text| Extras { software: Software::new(text), ..Extras::default() };
+    let table = [
+        ("--software", named("xstun")),
+        ("--software=mine", named("mine")),
+        ("--software mine", named("mine")),
+        ("--drop-zero-transaction", Extras { drop_zero_transaction: true, ..Extras::default() }),
+        (
+            "--alternate-server 203.0.113.9:3478 --alternate-server [2001:db8::9]:3479",
+            Extras {
+                alternate_server: AlternateServer {
+                    v4: Some("203.0.113.9:3478".parse().unwrap()),
+                    v6: Some("[2001:db8::9]:3479".parse().unwrap()),
+                },
+                ..Extras::default()
+            },
+        ),
+    ];
+    for (flags, extras) in table {
+        assert_eq!(config(flags).unwrap().policy, Policy { classic: true, extras: Some(extras) }, "{flags}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
     let table = [
         ("--cores 4", "--cores names core 4"),
@@ -54,9 +100,107 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--listen 192.0.2.1:3478 --listen 192.0.2.1:3478", "is given twice"),
         ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is part of --listen 0.0.0.0:3478 already"),
         ("--datapath turbo", "--datapath"),
+        ("--tls-listen 192.0.2.1:5349", "--tls-listen 192.0.2.1:5349 cannot be had without a certificate"),
+        ("--tls-certificate c.pem", "--tls-certificate c.pem is of no use without its private key"),
+        ("--tls-key k.pem", "--tls-key k.pem is of no use without its certificate"),
+        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:0", "--tls-listen 192.0.2.1:0 has port 0"),
+        ("--tls-certificate c --tls-key k --listen 192.0.2.1:5349", "are one port"),
+        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:3478", "are one port"),
+        ("--max-connections 0", "--max-connections"),
+        ("--max-connections-per-source 0", "--max-connections-per-source"),
+        ("--tcp-idle 0", "--tcp-idle"),
+        (
+            "--alternate-address 192.0.2.2:3479",
+            "--alternate-address 192.0.2.2:3479 needs exactly one --listen",
+        ),
+        ("--listen 0.0.0.0:3478 --alternate-address 192.0.2.2:3479", "with an address and no wildcard"),
+        ("--listen [2001:db8::1]:3478 --alternate-address 192.0.2.2:3479", "of its version of IP"),
+        (
+            "--listen 192.0.2.1:3478 --listen 192.0.2.3:3478 --alternate-address 192.0.2.2:3479",
+            "needs exactly one --listen",
+        ),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3478",
+            "must differ from --listen 192.0.2.1:3478 in address and in port",
+        ),
+        ("--listen 192.0.2.1:3478 --alternate-address 192.0.2.1:3479", "in address and in port"),
+        ("--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:0", "has port 0"),
+        ("--listen 192.0.2.1:3478 --alternate-address 0.0.0.0:3479", "is a wildcard"),
+        ("--listen 192.0.2.1:3478 --alternate-address 224.0.0.1:3479", "is a group address"),
+        ("--listen [::1]:3478 --alternate-address [::ffff:192.0.2.1]:3479", "write it as IPv4"),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3479 --alternate-address 192.0.2.3:3479",
+            "--alternate-address 192.0.2.3:3479 is a second one",
+        ),
+        ("--advertise 192.0.2.1", "LOCAL=PUBLIC"),
+        ("--advertise 192.0.2.1=x", "'x' is no IP address"),
+        ("--advertise 192.0.2.1=203.0.113.1", "--advertise 192.0.2.1=203.0.113.1 is of no use"),
+        ("--advertise 192.0.2.1=2001:db8::1", "both versions of IP"),
+        ("--advertise 192.0.2.1=0.0.0.0", "is a wildcard"),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3479 --advertise 192.0.2.1=203.0.113.1 \
+             --advertise 192.0.2.1=203.0.113.2",
+            "--advertise 192.0.2.1=203.0.113.2 names the same local address",
+        ),
+        ("--software=", "--software '' must have 1 to 32 bytes"),
+        ("--software=a-name-of-more-than-32-bytes-is-long", "must have 1 to 32 bytes"),
+        ("--alternate-server 192.0.2.9:0", "--alternate-server 192.0.2.9:0 has port 0"),
+        ("--alternate-server 0.0.0.0:3478", "is a wildcard"),
+        ("--listen 192.0.2.9:3478 --alternate-server 192.0.2.9:3478", "is this server itself"),
+        (
+            "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3479 --alternate-server 192.0.2.1:3479",
+            "is this server itself",
+        ),
+        ("--alternate-server 192.0.2.9:3478 --alternate-server 192.0.2.8:3478", "is a second one"),
+        ("--auth short-term", "--auth is of no use without credentials"),
+        ("--realm example.org", "--realm is of no use without credentials"),
+        ("--credentials f", "need a --realm"),
+        ("--credentials f --auth long-term", "need a --realm"),
+        (
+            "--credentials f --auth short-term --realm example.org",
+            "--realm is of no use with --auth short-term",
+        ),
+        ("--credentials f --realm=", "--realm '' must have 1 to 48"),
+        ("--credentials f --realm a\"b", "must have 1 to 48 printable ASCII"),
+        ("--credentials f --realm bücher.example", "printable ASCII"),
+        ("--credentials f --auth password", "--auth"),
     ];
     for (flags, expected) in table {
         let told = config(flags).expect_err(flags);
         assert!(told.contains(expected), "`{flags}` said: {told}");
     }
+}
+
+fn tls_addresses(flags: &str) -> Vec<String> {
+    let tls = config(flags).unwrap().stream.tls.expect("a certificate is given");
+    tls.listen.addresses.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn tcp_is_served_unless_switched_off_and_tls_with_a_certificate() {
+    let stream = config("").unwrap().stream;
+    assert!(stream.tcp && stream.tls.is_none());
+    assert_eq!((stream.connections, stream.per_source, stream.idle.as_secs()), (4096, 64, 30));
+    assert!(!config("--no-tcp").unwrap().stream.tcp);
+
+    let certificate = "--tls-certificate c --tls-key k";
+    assert_eq!(tls_addresses(certificate), ["0.0.0.0:5349", "[::]:5349"]);
+    let two_ports = format!("{certificate} --listen 192.0.2.1:3478 --listen 192.0.2.1:3479");
+    assert_eq!(tls_addresses(&two_ports), ["192.0.2.1:5349"]);
+    let named = format!("{certificate} --tls-listen [2001:db8::1]:443");
+    assert_eq!(tls_addresses(&named), ["[2001:db8::1]:443"]);
+    let instead = format!("{certificate} --no-tcp --tls-listen 0.0.0.0:3478");
+    assert_eq!(tls_addresses(&instead), ["0.0.0.0:3478"]);
+}
+
+#[test]
+fn credentials_are_long_term_unless_told_otherwise() {
+    let access = |flags| config(flags).unwrap().access;
+    assert_eq!(access(""), None);
+    let file = "/etc/xstun/users".into();
+    let long = access("--credentials /etc/xstun/users --realm example.org");
+    assert_eq!(long, Some(Access { file, realm: Realm::new("example.org") }));
+    assert_eq!(access("--credentials f --auth long-term --realm r").unwrap().realm, Realm::new("r"));
+    assert_eq!(access("--credentials f --auth short-term").unwrap().realm, None);
+    assert_eq!(config("--credentials f --realm r").unwrap().policy.extras, None, "the file is not read yet");
 }

@@ -1,13 +1,14 @@
 //! What the operator is told at the start and at the end.
 
 use crate::config::ranges;
+use crate::datapath::socket::stream::StreamStats;
 use crate::datapath::{Datapath, InterfacePath};
 use crate::stats::WorkerStats;
 use std::sync::Arc;
 use tracing::{info, warn};
 
 /// Tells what serves what, from where, and what was stepped down from and why: a line for each
-/// interface and one for the sockets, then that all is ready.
+/// interface, one for the sockets, one each for TCP and TLS, then that all is ready.
 pub(super) fn serving(datapath: &Datapath) {
     for path in &datapath.interfaces {
         interface(path);
@@ -20,6 +21,9 @@ pub(super) fn serving(datapath: &Datapath) {
         listen = join(datapath.sockets.addresses()),
         "serving"
     );
+    for transport in datapath.streams.transports() {
+        info!(path = transport.name, listen = join(&transport.addresses), "serving");
+    }
     info!("ready");
 }
 
@@ -87,6 +91,12 @@ impl Counters {
     }
 }
 
+/// The counters of TCP and TLS, by name; they outlive the connections.
+pub(super) fn streams(datapath: &Datapath) -> Vec<(&'static str, Arc<StreamStats>)> {
+    let transports = datapath.streams.transports().iter();
+    transports.map(|transport| (transport.name, Arc::clone(&transport.stats))).collect()
+}
+
 /// The XDP programs' verdicts by interface, those that came up.
 pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
     #[cfg(feature = "af-xdp")]
@@ -107,7 +117,11 @@ pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
 }
 
 /// Tells every count that is not zero.
-pub(super) fn counters(workers: &[Counters], verdicts: &[(String, String)]) {
+pub(super) fn counters(
+    workers: &[Counters],
+    streams: &[(&'static str, Arc<StreamStats>)],
+    verdicts: &[(String, String)],
+) {
     for (interface, counters) in verdicts {
         info!(path = "xdp", interface, counters, "counters");
     }
@@ -117,6 +131,9 @@ pub(super) fn counters(workers: &[Counters], verdicts: &[(String, String)]) {
             Some(interface) => info!(path, interface, queue = number, counters, "counters"),
             None => info!(path, core = number, counters, "counters"),
         }
+    }
+    for (path, stats) in streams {
+        info!(path, counters = nonzero(stats.named()), "counters");
     }
 }
 

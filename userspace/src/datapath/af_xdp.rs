@@ -25,6 +25,7 @@ use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use program::Program;
 use queue::Queue;
+use std::io;
 use std::sync::Arc;
 use xstun_ebpf::Verdict;
 
@@ -82,6 +83,7 @@ impl AfXdp {
                 other.mode.name(),
                 interface.name
             ))
+            .because(io::Error::from_raw_os_error(libc::EBUSY))
             .remedy(format!(
                 "take it off (`bpftool prog show id {}` tells what it is, `ip link set dev {} xdp off` detaches \
                  it), or serve with --datapath socket",

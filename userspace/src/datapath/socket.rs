@@ -4,6 +4,7 @@
 mod batch;
 mod holder;
 mod service;
+pub mod stream;
 mod worker;
 
 pub use batch::{Batch, Datagram, PAYLOAD, SIZE, Sent};
@@ -11,6 +12,7 @@ pub use service::Service;
 pub use worker::run;
 
 use crate::error::{Failure, Result};
+use holder::Transport;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +33,14 @@ impl BoundSocket {
     /// The address and port it is bound to; the port is the one the kernel chose if 0 was asked for.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Whether a datagram sent through it can leave from `origin`.
+    fn can_send_from(&self, origin: &SocketAddr) -> bool {
+        let Self { local, .. } = self;
+        let address =
+            local.ip() == origin.ip() || local.ip().is_unspecified() && local.is_ipv4() == origin.is_ipv4();
+        address && local.port() == origin.port()
     }
 }
 
@@ -69,7 +79,12 @@ pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Vec<Vec<BoundSocket
 /// sentence that names `--listen`, with [`Failure::errno`]. A host without IPv6 gives EAFNOSUPPORT
 /// or EADDRNOTAVAIL.
 pub fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>> {
-    let refused = |error: io::Error| refusal(address, error);
+    bind_named(address, workers, "--listen")
+}
+
+/// [`bind_one`] for an address that another flag asks for.
+fn bind_named(address: SocketAddr, workers: usize, flag: &str) -> Result<Vec<BoundSocket>> {
+    let refused = |error: io::Error| refusal(Transport::Udp, flag, address, error);
     let mut sockets: Vec<BoundSocket> = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = match sockets.first() {
@@ -118,13 +133,26 @@ fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && same_address
 }
 
-/// The sentence for a bind that failed.
-fn refusal(address: SocketAddr, error: io::Error) -> Failure {
+/// Whether the host has no such address family, or none of its addresses.
+fn is_missing_family(failure: &Failure) -> bool {
+    matches!(failure.errno(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// The sentence for a bind that failed. `flag` is where `address` comes from.
+fn refusal(transport: Transport, flag: &str, address: SocketAddr, error: io::Error) -> Failure {
     let remedy = match error.raw_os_error() {
-        Some(libc::EADDRINUSE) => match holder::of(address) {
-            Some(holder) => format!("{holder}, has it: stop that, or listen elsewhere"),
-            None => "stop the other server (`ss -lunp` lists them), or listen elsewhere".into(),
-        },
+        Some(libc::EADDRINUSE) => {
+            let elsewhere = match (transport, flag) {
+                (Transport::Udp, _) | (_, "--tls-listen") => "or listen elsewhere",
+                (Transport::Tcp, _) => "listen elsewhere, or leave TCP out with --no-tcp",
+            };
+            match holder::of(transport, address) {
+                Some(holder) => format!("{holder}, has it: stop that, {elsewhere}"),
+                None => {
+                    format!("stop the other server (`{}` lists them), {elsewhere}", transport.lister())
+                }
+            }
+        }
         Some(libc::EACCES) => {
             "ports below 1024 need CAP_NET_BIND_SERVICE: run as root, or choose a higher port".into()
         }
@@ -141,7 +169,8 @@ fn refusal(address: SocketAddr, error: io::Error) -> Failure {
         Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (`ulimit -n`)".into(),
         _ => String::new(),
     };
-    let failure = Failure::system(format!("cannot bind UDP {address} (--listen)")).because(error);
+    let failure =
+        Failure::system(format!("cannot bind {} {address} ({flag})", transport.name())).because(error);
     if remedy.is_empty() { failure } else { failure.remedy(remedy) }
 }
 

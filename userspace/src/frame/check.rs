@@ -1,82 +1,73 @@
 //! The way in.
 
 use super::{checksum::Sum, field};
-use crate::{outcome::Outcome, served::Served};
+use crate::{
+    outcome::Outcome,
+    served::{Served, is_nobodys},
+};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use xstun_ebpf::{Datagram, Verdict, Version, classify};
 
-/// A datagram that may be answered: where it stands in its frame, and what the reply needs of it.
+/// What the reply needs of a datagram that may be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Who sent it.
     pub source: SocketAddr,
-    /// Offset of the UDP payload in the frame.
-    pub payload: usize,
-    /// Length of the UDP payload.
-    pub length: usize,
     /// The UDP checksum is only the pseudo header's sum, as a local sender with transmit checksum
     /// offload leaves it.
     pub unfinished_checksum: bool,
-    pub(super) datagram: Datagram,
     /// Sum of both IP addresses: the same when they are swapped.
     pub(super) addresses: Sum,
 }
 
-/// Checks a frame that was redirected here as one for a served endpoint.
+/// Finds the datagram in a frame that was redirected here as one for a served endpoint.
 ///
 /// # Errors
 /// The reason for which it is dropped.
 #[inline(always)]
-pub fn check(frame: &[u8], served: &Served) -> Result<Request, Outcome> {
-    let datagram = classify(frame, served).map_err(outcome)?;
+pub fn locate(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
+    classify(frame, served).map_err(outcome)
+}
+
+/// Checks what [`locate`] found, as the kernel would have, and that it may be answered.
+///
+/// # Errors
+/// The reason for which it is dropped.
+#[inline(always)]
+pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<Request, Outcome> {
     if frame.get(field::MAC).is_none_or(|first| first & field::GROUP_BIT != 0) {
         return Err(Outcome::GroupSourceMac);
     }
-    let udp = frame.get(datagram.udp..datagram.udp + datagram.udp_length).ok_or(Outcome::BadFrame)?;
+    let Datagram { shape, udp_length } = datagram;
+    let udp = frame.get(shape.udp()..shape.udp() + usize::from(udp_length)).ok_or(Outcome::BadFrame)?;
     let (header, _) = udp.split_first_chunk::<{ field::UDP_HEADER }>().ok_or(Outcome::BadFrame)?;
     let &[s0, s1, _, _, _, _, c0, c1] = header;
     let port = u16::from_be_bytes([s0, s1]);
     let checksum = u16::from_ne_bytes([c0, c1]);
-    let (source, addresses, unfinished_checksum) = match datagram.version {
+    let (source, addresses, unfinished_checksum) = match shape.version() {
         Version::V4 => {
-            let (ip, addresses) = ipv4(frame, datagram.ip)?;
+            let (ip, addresses) = ipv4(frame, shape.ip())?;
             // RFC 768: with 0 there the sender computed none.
             let unfinished = checksum != 0 && udp_checksum(udp, checksum, addresses)?;
-            // "This network" and loopback (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
-            let [first, ..] = ip.octets();
-            if first == 0 || first == 127 || first >= 224 {
-                return Err(Outcome::BadSource);
-            }
             (SocketAddr::new(IpAddr::V4(ip), port), addresses, unfinished)
         }
         Version::V6 => {
-            let (ip, addresses) = ipv6(frame, datagram.ip)?;
+            let (ip, addresses) = ipv6(frame, shape.ip())?;
             // RFC 8200 §8.1: IPv6 has no checksum of its own, so one here is required.
             if checksum == 0 {
                 return Err(Outcome::NoUdpChecksum);
             }
             let unfinished = udp_checksum(udp, checksum, addresses)?;
-            // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
-            if ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || ip.to_ipv4_mapped().is_some() {
-                return Err(Outcome::BadSource);
-            }
             (SocketAddr::new(IpAddr::V6(ip), port), addresses, unfinished)
         }
     };
-    if served.refuses_source(&source.ip()) {
+    if is_nobodys(&source.ip()) || served.refuses_source(&source.ip()) {
         return Err(Outcome::BadSource);
     }
     if port == 0 {
         return Err(Outcome::SourcePortZero);
     }
-    Ok(Request {
-        source,
-        payload: datagram.udp + field::UDP_HEADER,
-        length: datagram.udp_length - field::UDP_HEADER,
-        unfinished_checksum,
-        datagram,
-        addresses,
-    })
+    Ok(Request { source, unfinished_checksum, addresses })
 }
 
 /// The worker's word for the classifier's reason.

@@ -1,7 +1,7 @@
 //! The way out.
 
 use super::{Request, checksum::Sum, field};
-use xstun_ebpf::Version;
+use xstun_ebpf::{Shape, Version};
 
 /// Hops that a reply may take: the default of RFC 1700 and of Linux.
 const HOPS: u8 = 64;
@@ -13,27 +13,42 @@ const IPV4_HOPS_AND_PROTOCOL: u16 = (HOPS as u16) << 8 | field::PROTOCOL_UDP;
 /// Version 6, traffic class and flow label 0.
 const IPV6_START: u32 = 6 << 28;
 
-/// Turns the headers of the frame in `buffer` around, for the reply whose `length` bytes stand where
-/// `request` had its payload: addresses and ports are swapped, lengths, hop limit and checksums are
-/// set. A VLAN tag stays as it is.
+/// Turns the headers of the frame of this `shape` in `buffer` around, for the reply whose `length` bytes
+/// stand where `request` had its payload: addresses and ports are swapped, lengths, hop limit and
+/// checksums are set. A VLAN tag stays as it is.
 ///
 /// Gives the length of the frame, which ends with the datagram, or `None` where the buffer does not
 /// hold it.
 #[inline(always)]
-pub fn turn_around(buffer: &mut [u8], request: &Request, length: usize) -> Option<usize> {
+pub fn turn_around(buffer: &mut [u8], shape: Shape, request: &Request, length: usize) -> Option<usize> {
+    turn(buffer, shape, request.addresses, length)
+}
+
+/// The same, for a frame whose addresses were changed since it was checked.
+pub fn turn_around_anew(buffer: &mut [u8], shape: Shape, length: usize) -> Option<usize> {
+    let header = buffer.get(shape.ip()..shape.udp())?;
+    let addresses = match shape.version() {
+        Version::V4 => header.get(field::IPV4_ADDRESSES..)?,
+        Version::V6 => header.get(field::IPV6_ADDRESSES..)?,
+    };
+    let addresses = Sum::default().bytes(addresses);
+    turn(buffer, shape, addresses, length)
+}
+
+#[inline(always)]
+fn turn(buffer: &mut [u8], shape: Shape, addresses: Sum, length: usize) -> Option<usize> {
     let udp_length = u16::try_from(field::UDP_HEADER + length).ok()?;
-    let frame = buffer.get_mut(..request.payload + length)?;
+    let frame = buffer.get_mut(..shape.udp() + field::UDP_HEADER + length)?;
     let end = frame.len();
-    let datagram = request.datagram;
     let (macs, _) = frame.split_first_chunk_mut::<{ field::MACS }>()?;
     let (destination, source) = macs.split_at_mut(field::MAC);
     destination.swap_with_slice(source);
-    let (ip, udp) = frame.get_mut(datagram.ip..)?.split_at_mut_checked(datagram.udp - datagram.ip)?;
-    match datagram.version {
-        Version::V4 => ipv4(ip.first_chunk_mut()?, request.addresses, udp_length)?,
+    let (ip, udp) = frame.get_mut(shape.ip()..)?.split_at_mut_checked(shape.udp() - shape.ip())?;
+    match shape.version() {
+        Version::V4 => ipv4(ip.first_chunk_mut()?, addresses, udp_length)?,
         Version::V6 => ipv6(ip.first_chunk_mut()?, udp_length),
     }
-    turn_udp(udp, request.addresses, udp_length)?;
+    turn_udp(udp, addresses, udp_length)?;
     Some(end)
 }
 
@@ -72,8 +87,9 @@ fn ipv6(header: &mut [u8; field::IPV6_HEADER], udp_length: u16) {
 #[inline(always)]
 fn turn_udp(udp: &mut [u8], addresses: Sum, udp_length: u16) -> Option<()> {
     let (header, payload) = udp.split_first_chunk_mut::<{ field::UDP_HEADER }>()?;
-    let &mut [s0, s1, d0, d1, ..] = header;
-    let ports = [d0, d1, s0, s1];
+    let &mut [p0, p1, p2, p3, ..] = header;
+    // Source and destination port change places.
+    let ports = u32::from_ne_bytes([p0, p1, p2, p3]).rotate_left(16).to_ne_bytes();
     // The length counts in the pseudo header and in the header.
     let sum = addresses.number(field::PROTOCOL_UDP).number(udp_length).word(ports).number(udp_length);
     let checksum = match sum.bytes(payload).checksum() {

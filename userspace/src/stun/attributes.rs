@@ -5,11 +5,19 @@ use crate::outcome::Outcome;
 
 /// Attribute types that a reply carries or a rule names (RFC 8489 §18.3, RFC 5780 §9.1).
 pub(super) const MAPPED_ADDRESS: u16 = 0x0001;
+pub(super) const CHANGE_REQUEST: u16 = 0x0003;
+pub(super) const SOURCE_ADDRESS: u16 = 0x0004;
+pub(super) const CHANGED_ADDRESS: u16 = 0x0005;
 pub(super) const ERROR_CODE: u16 = 0x0009;
 pub(super) const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
 pub(super) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+pub(super) const PADDING: u16 = 0x0026;
+pub(super) const RESPONSE_PORT: u16 = 0x0027;
+pub(super) const SOFTWARE: u16 = 0x8022;
+pub(super) const ALTERNATE_SERVER: u16 = 0x8023;
 pub(super) const FINGERPRINT: u16 = 0x8028;
-const CHANGE_REQUEST: u16 = 0x0003;
+pub(super) const RESPONSE_ORIGIN: u16 = 0x802b;
+pub(super) const OTHER_ADDRESS: u16 = 0x802c;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
 
@@ -21,20 +29,20 @@ pub(super) const MAX_UNKNOWN: usize = 12;
 /// Types from here on are comprehension-optional (RFC 8489 §14).
 const OPTIONAL: u16 = 0x8000;
 /// "Change IP" and "change port" (RFC 5780 §7.2).
-const CHANGE_FLAGS: u32 = 0x6;
+pub(super) const CHANGE_FLAGS: u32 = 0x6;
 
 /// Comprehension-required types that are understood, in the sense of RFC 8489 §6.3.1: all that IANA's
 /// registry assigns or names with a former meaning. Those that have no place in a Binding request
 /// are ignored there.
 ///
-/// PADDING (0x0026) and RESPONSE-PORT (0x0027) are not among them: a client that sends them wants
-/// what RFC 5780 promises, and must learn that it is not to be had here.
+/// PADDING and RESPONSE-PORT are not among them: a client that sends them wants what RFC 5780 promises,
+/// and must learn where that is not to be had.
 const KNOWN: [u16; 33] = [
     MAPPED_ADDRESS,
     0x0002, // RESPONSE-ADDRESS of RFC 3489. Honoured, it would send replies to a third party.
     CHANGE_REQUEST,
-    0x0004, // SOURCE-ADDRESS of RFC 3489
-    0x0005, // CHANGED-ADDRESS of RFC 3489
+    SOURCE_ADDRESS,
+    CHANGED_ADDRESS,
     0x0006, // USERNAME
     0x0007, // PASSWORD of RFC 3489
     MESSAGE_INTEGRITY,
@@ -85,20 +93,11 @@ pub(super) struct Unknown {
 }
 
 impl Unknown {
-    /// Those of a request that was walked over before.
-    #[cold]
-    pub(super) fn of(attributes: &[u8], dialect: Dialect) -> Self {
-        let mut unknown = Unknown::default();
-        // A fault would have silenced the reply before this.
-        let _ = walk(attributes, dialect, |kind| unknown.add(kind));
-        unknown
-    }
-
     pub(super) fn types(&self) -> &[u16] {
         self.types.get(..self.count).unwrap_or(&self.types)
     }
 
-    fn add(&mut self, unknown: u16) {
+    pub(super) fn add(&mut self, unknown: u16) {
         if !self.types().contains(&unknown)
             && let Some(slot) = self.types.get_mut(self.count)
         {
@@ -109,8 +108,9 @@ impl Unknown {
 }
 
 /// Walks over every attribute of the message, so that a fault anywhere in it silences the reply. Calls
-/// `unknown` with the type of each attribute that had to be understood and is not, and gives the value
-/// of the FINGERPRINT, if there is one.
+/// `unusual` with the type and value of each attribute that has to be understood and asks for more than
+/// the plain service: a CHANGE-REQUEST with a flag, and all that are not known. Gives the value of the
+/// FINGERPRINT, if there is one.
 ///
 /// Of a repeated CHANGE-REQUEST the first counts (RFC 8489 §14), and after MESSAGE-INTEGRITY or
 /// MESSAGE-INTEGRITY-SHA256 only a FINGERPRINT still has meaning (RFC 8489 §9, §14.5, §14.6). A classic
@@ -122,7 +122,7 @@ impl Unknown {
 pub(super) fn walk(
     attributes: &[u8],
     dialect: Dialect,
-    mut unknown: impl FnMut(u16),
+    mut unusual: impl FnMut(u16, &[u8]),
 ) -> Result<Option<u32>, Outcome> {
     let mut print = None;
     let mut rest = attributes;
@@ -142,13 +142,13 @@ pub(super) fn walk(
             continue;
         } else if kind == CHANGE_REQUEST {
             if !changes && asks_for_change(value, length)? {
-                unknown(kind);
+                unusual(kind, value);
             }
             changes = true;
         } else if kind == MESSAGE_INTEGRITY || kind == MESSAGE_INTEGRITY_SHA256 {
             after_integrity = true;
         } else if !is_known(kind) {
-            unknown(kind);
+            unusual(kind, value.get(..length).unwrap_or(value));
         }
     }
     Ok(print)

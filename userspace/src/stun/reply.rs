@@ -1,31 +1,25 @@
-//! Replies, written over their request. The last 16 bytes of the header stay as they are: cookie and
+//! The plain reply, written over its request. The last 16 bytes of the header stay as they are: cookie and
 //! transaction ID, or the 128 bits that RFC 3489 calls the transaction ID.
 
 use super::{
     REPLY_ROOM,
-    attributes::{
-        ERROR_CODE, FINGERPRINT, FINGERPRINT_LENGTH, MAPPED_ADDRESS, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS,
-    },
+    attributes::{FINGERPRINT, FINGERPRINT_LENGTH, MAPPED_ADDRESS, XOR_MAPPED_ADDRESS},
     request::{Dialect, FINGERPRINT_XOR, HEADER, MAGIC_COOKIE, Request},
 };
 use core::net::{IpAddr, SocketAddr};
 
-const BINDING_SUCCESS: u16 = 0x0101;
-const BINDING_ERROR: u16 = 0x0111;
+pub(super) const BINDING_SUCCESS: u16 = 0x0101;
 
-const FAMILY_IPV4: u8 = 1;
-const FAMILY_IPV6: u8 = 2;
+pub(super) const FAMILY_IPV4: u8 = 1;
+pub(super) const FAMILY_IPV6: u8 = 2;
 /// MAPPED-ADDRESS and XOR-MAPPED-ADDRESS with their headers.
 const ADDRESS_IPV4: usize = 12;
 const ADDRESS_IPV6: usize = 24;
 
-/// Class 4, number 20 (RFC 8489 §14.8).
-const CODE_UNKNOWN_ATTRIBUTE: [u8; 4] = [0, 0, 4, 20];
-/// Its reason phrase with three bytes of padding, which do not count in the attribute's length. RFC
-/// 3489 §11.2.9 knows no padding and fills the phrase up with spaces, which do.
-const REASON: [u8; 20] = *b"Unknown Attribute\0\0\0";
-const REASON_PADDING: usize = 3;
-const REASON_CLASSIC: [u8; 20] = *b"Unknown Attribute   ";
+/// Length of an attribute with this address, with its header.
+pub(super) fn address_length(address: &SocketAddr) -> usize {
+    if address.is_ipv4() { ADDRESS_IPV4 } else { ADDRESS_IPV6 }
+}
 
 type Room = [u8; REPLY_ROOM];
 
@@ -44,7 +38,7 @@ pub(super) fn success(room: &mut Room, request: &Request, source: &SocketAddr) -
             put(room, HEADER, head(kind, ADDRESS_IPV4 - 4));
             put(room, HEADER + 4, family_and_port(FAMILY_IPV4, port));
             put(room, HEADER + 8, (ip.to_bits() ^ cookie).to_be_bytes());
-            finish(room, request, BINDING_SUCCESS, HEADER + ADDRESS_IPV4)
+            finish(room, request, HEADER + ADDRESS_IPV4)
         }
         IpAddr::V6(ip) => {
             let [a0, a1, a2, a3] = words(ip.octets());
@@ -54,55 +48,21 @@ pub(super) fn success(room: &mut Room, request: &Request, source: &SocketAddr) -
             put(room, HEADER + 12, (a1 ^ id[0]).to_be_bytes());
             put(room, HEADER + 16, (a2 ^ id[1]).to_be_bytes());
             put(room, HEADER + 20, (a3 ^ id[2]).to_be_bytes());
-            finish(room, request, BINDING_SUCCESS, HEADER + ADDRESS_IPV6)
+            finish(room, request, HEADER + ADDRESS_IPV6)
         }
     }
-}
-
-/// Writes a 420 error response (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10) and gives its length. Of the
-/// `unknown` types it names as many as keep it no longer than the request, and it tells the reason only
-/// if there is room after that.
-#[cold]
-pub(super) fn unknown_attribute(room: &mut Room, request: &Request, unknown: &[u16]) -> usize {
-    let fingerprint = if request.fingerprint.is_some() { FINGERPRINT_LENGTH } else { 0 };
-    let frugal = HEADER + 4 + CODE_UNKNOWN_ATTRIBUTE.len() + 4 + fingerprint;
-    // Two types take the room of one, so there is always room for them.
-    let fitting = (request.length.saturating_sub(frugal) / 2).max(2);
-    let types = unknown.get(..fitting).unwrap_or(unknown);
-    let list = (types.len() * 2).next_multiple_of(4);
-    let (reason, reason_length): (&[u8], usize) = match request.dialect {
-        _ if frugal + list + REASON.len() > request.length => (&[], 0),
-        Dialect::Cookie => (&REASON, REASON.len() - REASON_PADDING),
-        Dialect::Classic => (&REASON_CLASSIC, REASON_CLASSIC.len()),
-    };
-    // The second half of the list's last word: padding, or a type once more (RFC 3489 §11.2.10).
-    let (filling, list_length) = match (request.dialect, types.last()) {
-        (Dialect::Classic, Some(last)) => (*last, list),
-        _ => (0, types.len() * 2),
-    };
-
-    let mut end = append(room, HEADER, &head(ERROR_CODE, CODE_UNKNOWN_ATTRIBUTE.len() + reason_length));
-    end = append(room, end, &CODE_UNKNOWN_ATTRIBUTE);
-    end = append(room, end, reason);
-    end = append(room, end, &head(UNKNOWN_ATTRIBUTES, list_length));
-    for pair in types.chunks(2) {
-        for kind in [pair.first(), pair.get(1)] {
-            end = append(room, end, &kind.unwrap_or(&filling).to_be_bytes());
-        }
-    }
-    finish(room, request, BINDING_ERROR, end)
 }
 
 /// Writes message type and length, and the FINGERPRINT that is owed to a request with one (RFC 8489
 /// §14.7): `end` is the reply's length without it.
 #[inline(always)]
-fn finish(room: &mut Room, request: &Request, message_type: u16, end: usize) -> usize {
+fn finish(room: &mut Room, request: &Request, end: usize) -> usize {
     let Some(header) = request.fingerprint else {
-        put(room, 0, head(message_type, end - HEADER));
+        put(room, 0, head(BINDING_SUCCESS, end - HEADER));
         return end;
     };
     let &mut [t0, t1, l0, l1, ..] = room;
-    let start = head(message_type, end + FINGERPRINT_LENGTH - HEADER);
+    let start = head(BINDING_SUCCESS, end + FINGERPRINT_LENGTH - HEADER);
     put(room, 0, start);
     let body = room.get(HEADER..end).unwrap_or_default();
     let crc = header.with_start([t0, t1, l0, l1], start).update(body).finish();
@@ -126,7 +86,7 @@ fn transaction(room: &Room, dialect: Dialect) -> [u32; 4] {
 }
 
 #[inline(always)]
-fn words(bytes: [u8; 16]) -> [u32; 4] {
+pub(super) fn words(bytes: [u8; 16]) -> [u32; 4] {
     let (fours, _) = bytes.as_chunks::<4>();
     let word = |index: usize| fours.get(index).map_or(0, |four| u32::from_be_bytes(*four));
     [word(0), word(1), word(2), word(3)]
@@ -134,15 +94,15 @@ fn words(bytes: [u8; 16]) -> [u32; 4] {
 
 /// Two numbers of 16 bits: an attribute's type and length, or a message's.
 #[inline(always)]
-fn head(kind: u16, length: usize) -> [u8; 4] {
+pub(super) fn head(kind: u16, length: usize) -> [u8; 4] {
     let [t0, t1] = kind.to_be_bytes();
-    // No reply is longer than REPLY_ROOM.
+    // No reply is longer than REPLY_ROOM or its request, whose length has 16 bits too.
     let [l0, l1] = (length as u16).to_be_bytes();
     [t0, t1, l0, l1]
 }
 
 #[inline(always)]
-fn family_and_port(family: u8, port: u16) -> [u8; 4] {
+pub(super) fn family_and_port(family: u8, port: u16) -> [u8; 4] {
     let [p0, p1] = port.to_be_bytes();
     [0, family, p0, p1]
 }

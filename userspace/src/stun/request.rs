@@ -30,12 +30,13 @@ pub(super) enum Dialect {
 }
 
 /// A Binding request that gets a reply.
+#[derive(Clone, Copy)]
 pub(super) struct Request {
     /// Length of the message with its header.
     pub(super) length: usize,
     pub(super) dialect: Dialect,
-    /// Whether it has comprehension-required attributes that are not known here.
-    pub(super) has_unknown: bool,
+    /// Whether it has attributes that ask for more than the plain service (see [`attributes::walk`]).
+    pub(super) is_unusual: bool,
     /// Where the request has a FINGERPRINT: the CRC over its header.
     pub(super) fingerprint: Option<Crc>,
 }
@@ -52,14 +53,9 @@ impl Request {
         };
         let &[t0, t1, l0, l1, c0, c1, c2, c3, ..] = header;
         let message_type = u16::from_be_bytes([t0, t1]);
-        if message_type & 0xc000 != 0 {
-            return Err(Outcome::NotStun);
-        }
-        if body.len() % 4 != 0 || usize::from(u16::from_be_bytes([l0, l1])) != body.len() {
-            return Err(Outcome::BadLength);
-        }
-        if message_type != BINDING_REQUEST {
-            return Err(not_a_request(message_type));
+        let right_length = body.len() % 4 == 0 && usize::from(u16::from_be_bytes([l0, l1])) == body.len();
+        if message_type != BINDING_REQUEST || !right_length {
+            return Err(not_a_request(message_type, right_length));
         }
         let dialect = if u32::from_be_bytes([c0, c1, c2, c3]) == MAGIC_COOKIE {
             Dialect::Cookie
@@ -68,7 +64,7 @@ impl Request {
         } else {
             return Err(Outcome::NoCookie);
         };
-        let (has_unknown, fingerprint) = match *body {
+        let (is_unusual, fingerprint) = match *body {
             [] => (false, None),
             // A FINGERPRINT alone, as most who send one do, needs no walk.
             [0x80, 0x28, 0, 4, v0, v1, v2, v3] if dialect == Dialect::Cookie => {
@@ -76,11 +72,16 @@ impl Request {
             }
             _ => check_attributes(header, body, dialect)?,
         };
-        Ok(Request { length: message.len(), dialect, has_unknown, fingerprint })
+        Ok(Request { length: message.len(), dialect, is_unusual, fingerprint })
+    }
+
+    /// Bytes that a reply needs for the FINGERPRINT that is owed to this request.
+    pub(super) fn fingerprint_length(&self) -> usize {
+        if self.fingerprint.is_some() { FINGERPRINT_LENGTH } else { 0 }
     }
 }
 
-/// Whether there are unknown attributes, and the CRC over the header where there is a FINGERPRINT.
+/// Whether there are attributes that ask for more than the plain service, and the CRC over the header where there is a FINGERPRINT.
 ///
 /// Apart from [`Request::parse`], so that a bare request does not pay for the registers that this needs.
 #[inline(never)]
@@ -89,20 +90,26 @@ fn check_attributes(
     body: &[u8],
     dialect: Dialect,
 ) -> Result<(bool, Option<Crc>), Outcome> {
-    let mut has_unknown = false;
-    let fingerprint = match attributes::walk(body, dialect, |_| has_unknown = true)? {
+    let mut is_unusual = false;
+    let fingerprint = match attributes::walk(body, dialect, |_, _| is_unusual = true)? {
         Some(value) => {
             let before = body.split_last_chunk::<FINGERPRINT_LENGTH>().map_or(body, |(before, _)| before);
             Some(verify(header, before, value)?)
         }
         None => None,
     };
-    Ok((has_unknown, fingerprint))
+    Ok((is_unusual, fingerprint))
 }
 
-/// Why a well-formed message of this type gets nothing.
+/// Why a message of this type, whose length may be right, gets nothing.
 #[cold]
-fn not_a_request(message_type: u16) -> Outcome {
+fn not_a_request(message_type: u16, right_length: bool) -> Outcome {
+    if message_type & 0xc000 != 0 {
+        return Outcome::NotStun;
+    }
+    if !right_length {
+        return Outcome::BadLength;
+    }
     if message_type & !CLASS != BINDING_REQUEST {
         return Outcome::OtherMethod;
     }

@@ -106,7 +106,8 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    fn new(name: String) -> Self {
+    /// Makes a namespace of this name, which must be one that [`reap`] knows.
+    pub(crate) fn new(name: String) -> Self {
         {
             // iproute2 makes /run/netns a mount point on first use, and two at once trip over it.
             let _lock = Lock::take();

@@ -2,8 +2,8 @@
 
 use super::lab::Link;
 use etherparse::{
-    IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, PacketBuilder, SlicedPacket,
-    TransportSlice, VlanId,
+    IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6FragmentHeader,
+    Ipv6Header, PacketBuilder, SlicedPacket, TransportSlice, VlanId,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -102,6 +102,38 @@ impl Flow {
         let mut frame = Vec::new();
         ip.udp(self.source.port(), self.destination.port()).write_to_vec(&mut frame, payload).unwrap();
         frame
+    }
+
+    /// The frames that carry `payload` in two fragments, cut after `first` bytes of UDP: a multiple of 8.
+    pub(crate) fn fragments(&self, payload: &[u8], first: usize) -> Vec<Vec<u8>> {
+        let whole = self.frame(payload);
+        let (ethernet, udp) = (&whole[..14], &whole[self.udp_offset()..]);
+        let fragment = |part: &[u8], offset: usize, more: bool| {
+            let mut frame = ethernet.to_vec();
+            let offset = IpFragOffset::try_new((offset / 8) as u16).unwrap();
+            match self.ip() {
+                IpHeaders::Ipv4(mut ip, _) => {
+                    ip.identification = 4242;
+                    ip.dont_fragment = false;
+                    (ip.fragment_offset, ip.more_fragments) = (offset, more);
+                    ip.set_payload_len(part.len()).unwrap();
+                    ip.write(&mut frame).unwrap();
+                }
+                IpHeaders::Ipv6(mut ip, _) => {
+                    let header = Ipv6FragmentHeader::new(IpNumber::UDP, offset, more, 4242);
+                    let mut extensions =
+                        Ipv6Extensions { fragment: Some(header), ..Ipv6Extensions::default() };
+                    ip.next_header = extensions.set_next_headers(IpNumber::UDP);
+                    ip.set_payload_length(extensions.header_len() + part.len()).unwrap();
+                    ip.write(&mut frame).unwrap();
+                    extensions.write(&mut frame, ip.next_header).unwrap();
+                }
+            }
+            frame.extend_from_slice(part);
+            frame
+        };
+        let (before, behind) = udp.split_at(first);
+        vec![fragment(before, 0, true), fragment(behind, first, false)]
     }
 
     /// Offset of the UDP header in a frame without tag, options or extension headers.

@@ -81,7 +81,8 @@ impl Server {
         }
     }
 
-    /// The lines that tell what serves, one for each interface and one for the sockets.
+    /// The lines that tell what serves, one for each interface, one for the sockets, and one each for TCP
+    /// and TLS.
     pub(crate) fn serving(&self) -> Vec<Value> {
         let lines = self.log.lines.lock().expect("the reader does not panic");
         parsed(&lines.lines).filter(|line| line["message"] == "serving").collect()
@@ -110,14 +111,26 @@ impl Server {
         counters
     }
 
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server runs");
+    }
+
     /// Ends the server as nothing can keep it from ending, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         kill_process(self.pid(), Signal::KILL).expect("the server runs");
         self.wait();
     }
 
-    fn pid(&self) -> Pid {
+    /// The server's process.
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> u64 {
+        let directory = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
+        std::fs::read_dir(directory).expect("the server runs").count() as u64
     }
 
     /// Waits for the end of the process and of its log.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const SKIP_MISSING: &str = "XSTUN_TEST_SKIP_MISSING";
 
 /// One run of somebody's client.
-struct Client {
+pub(crate) struct Client {
     /// What is missing where `words[0]` is, and how to get it.
     package: &'static str,
     words: Vec<String>,
@@ -23,12 +23,12 @@ struct Client {
     prints: fn(SocketAddr) -> String,
 }
 
-fn client(package: &'static str, words: &[&str], prints: fn(SocketAddr) -> String) -> Client {
+pub(crate) fn client(package: &'static str, words: &[&str], prints: fn(SocketAddr) -> String) -> Client {
     Client { package, words: words.iter().map(|&word| word.to_owned()).collect(), prints }
 }
 
 /// The interpreter with the clients of PyPI.
-fn python() -> String {
+pub(crate) fn python() -> String {
     let path = std::env::var_os("XSTUN_TEST_PYTHON").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/pyclients/bin/python")),
         PathBuf::from,
@@ -129,14 +129,18 @@ fn clients(link: &Link) -> Vec<Client> {
 }
 
 /// Whether the program is there; the test ends here where it is not and has to be.
-fn is_installed(client: &Client) -> bool {
-    let program = &client.words[0];
+pub(crate) fn is_installed(client: &Client) -> bool {
+    is_there(&client.words[0], client.package)
+}
+
+/// Whether `program` is there, which comes with `package`; as [`is_installed`].
+pub(crate) fn is_there(program: &str, package: &str) -> bool {
     let places = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&places).any(|place| place.join(program).is_file());
     if !found {
         let may_be_missing = std::env::var_os(SKIP_MISSING) == Some(OsString::from("1"));
-        assert!(may_be_missing, "{program} is missing; it comes with {}", client.package);
-        eprintln!("skipped: {program} is missing; it comes with {}", client.package);
+        assert!(may_be_missing, "{program} is missing; it comes with {package}");
+        eprintln!("skipped: {program} is missing; it comes with {package}");
     }
     found
 }

@@ -4,7 +4,7 @@ use crate::common::ask::Asker;
 use crate::common::lab::Lab;
 use crate::common::server::xstun;
 use crate::modes::{NATIVE, POWERLESS, SOCKETS};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 const USAGE: i32 = 2;
 const SYSTEM: i32 = 1;
@@ -38,6 +38,12 @@ fn bad_flags_are_refused_by_name() {
         (&["--listen", "10.77.0.1:99999"], USAGE, &["--listen"]),
         (&["--listen", "10.77.0.1:0"], USAGE, &["--listen"]),
         (&["--listen", "10.77.0.200:3478"], SYSTEM, &["--listen", "10.77.0.200:3478"]),
+        (
+            &["--listen", "10.77.0.1:3478", "--alternate-address", "10.77.0.200:3479"],
+            SYSTEM,
+            &["--alternate-address", "10.77.0.200:3479", "no interface has this address"],
+        ),
+        (&["--alternate-address", "10.77.0.200:3479"], USAGE, &["--alternate-address", "--listen"]),
         (&["--interface", interface, "--queues", "3"], USAGE, &["--queues", "3", "2", interface]),
         (&["--interface", interface, "--queues", "0"], USAGE, &["--queues"]),
         (&["--interface", interface, "--cores", "4096"], USAGE, &["--cores", "4096"]),
@@ -48,6 +54,20 @@ fn bad_flags_are_refused_by_name() {
         (&["--datapath", "dpdk"], USAGE, &["--datapath", "dpdk"]),
         (&["--log-level", "loud"], USAGE, &["--log-level", "loud"]),
         (&["--no-such-flag"], USAGE, &["--no-such-flag"]),
+        (&["--tls-listen", "10.77.0.1:5349"], USAGE, &["--tls-listen", "--tls-certificate"]),
+        (&["--tls-certificate", "/dev/null"], USAGE, &["--tls-certificate", "--tls-key"]),
+        (
+            &["--tls-certificate", "/dev/null", "--tls-key", "/dev/null"],
+            USAGE,
+            &["--tls-certificate /dev/null is empty"],
+        ),
+        (
+            &["--tls-certificate", "/nosuch", "--tls-key", "/nosuch"],
+            SYSTEM,
+            &["--tls-certificate /nosuch", "No such file"],
+        ),
+        (&["--interface", interface, "--max-connections", "0"], USAGE, &["--max-connections"]),
+        (&["--interface", interface, "--tcp-idle", "never"], USAGE, &["--tcp-idle", "never"]),
         (
             &["--interface", interface, "--datapath", "af-xdp", "--bind-mode", "zero-copy"],
             SYSTEM,
@@ -78,6 +98,18 @@ fn a_port_in_use_is_refused() {
     }
 }
 
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_tcp_port_in_use_is_refused_and_no_tcp_helps() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    let _other = lab.server.enter(|| TcpListener::bind("0.0.0.0:3478")).unwrap();
+    let flags = ["--interface", &link.server_interface];
+    refused(&lab, &[], &flags, SYSTEM, &["TCP 0.0.0.0:3478", "--listen", "in use", "--no-tcp"]);
+    assert!(!lab.server.has_xdp(&link.server_interface));
+    SOCKETS.serve(&lab, &["--no-tcp"]).stop();
+}
+
 /// Another server must not share the port unseen: it would take half of the requests.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
@@ -98,8 +130,8 @@ fn another_program_on_the_interface_is_left_in_place() {
     let lab = Lab::new(1);
     let link = lab.link();
     let server = NATIVE.serve(&lab, &[]);
-    for mode in ["native", "generic"] {
-        let flags = ["--interface", &link.server_interface, "--datapath", "af-xdp", "--xdp-mode", mode];
+    for (datapath, mode) in [("af-xdp", "native"), ("af-xdp", "generic"), ("auto", "auto")] {
+        let flags = ["--interface", &link.server_interface, "--datapath", datapath, "--xdp-mode", mode];
         let flags = [&flags[..], &["--listen", "0.0.0.0:5349"]].concat();
         refused(&lab, &[], &flags, SYSTEM, &["--interface", &link.server_interface, "already"]);
         assert!(lab.server.has_xdp(&link.server_interface));

@@ -9,9 +9,7 @@ use crate::common::server::Counters;
 use crate::common::transaction::Transaction;
 use crate::common::wire::Wire;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
-use etherparse::{
-    IpFragOffset, IpHeaders, IpNumber, Ipv4Options, Ipv6Extensions, Ipv6FragmentHeader, Ipv6RawExtHeader,
-};
+use etherparse::{IpFragOffset, IpHeaders, IpNumber, Ipv4Options, Ipv6FragmentHeader, Ipv6RawExtHeader};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -184,42 +182,12 @@ fn answered_by_sockets(link: &Link) -> Vec<Row> {
             extensions.fragment = Some(whole);
         }),
         Row::new("IPv4 in two fragments", v4, done, |flow, transaction| {
-            fragments(flow, &transaction.request(&[]))
+            flow.fragments(&transaction.request(&[]), 16)
         }),
         Row::new("IPv6 in two fragments", v6, done, |flow, transaction| {
-            fragments(flow, &transaction.request(&[]))
+            flow.fragments(&transaction.request(&[]), 16)
         }),
     ]
-}
-
-/// The datagram, cut after 16 bytes of UDP.
-fn fragments(flow: &Flow, payload: &[u8]) -> Vec<Vec<u8>> {
-    let whole = flow.frame(payload);
-    let (ethernet, udp) = (&whole[..14], &whole[flow.udp_offset()..]);
-    let fragment = |part: &[u8], offset: u16, more: bool| {
-        let mut frame = ethernet.to_vec();
-        let offset = IpFragOffset::try_new(offset / 8).unwrap();
-        match flow.ip() {
-            IpHeaders::Ipv4(mut ip, _) => {
-                ip.identification = 4242;
-                ip.dont_fragment = false;
-                (ip.fragment_offset, ip.more_fragments) = (offset, more);
-                ip.set_payload_len(part.len()).unwrap();
-                ip.write(&mut frame).unwrap();
-            }
-            IpHeaders::Ipv6(mut ip, _) => {
-                let header = Ipv6FragmentHeader::new(IpNumber::UDP, offset, more, 4242);
-                let mut extensions = Ipv6Extensions { fragment: Some(header), ..Ipv6Extensions::default() };
-                ip.next_header = extensions.set_next_headers(IpNumber::UDP);
-                ip.set_payload_length(extensions.header_len() + part.len()).unwrap();
-                ip.write(&mut frame).unwrap();
-                extensions.write(&mut frame, ip.next_header).unwrap();
-            }
-        }
-        frame.extend_from_slice(part);
-        frame
-    };
-    vec![fragment(&udp[..16], 0, true), fragment(&udp[16..], 16, false)]
 }
 
 fn dropped(link: &Link) -> Vec<Row> {

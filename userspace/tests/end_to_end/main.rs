@@ -7,9 +7,12 @@ mod common;
 
 mod addresses;
 mod clients;
+mod credentials;
+mod discovery;
 mod errors;
 mod frames;
 mod laboratory;
 mod lifecycle;
 mod modes;
 mod passing;
+mod streams;

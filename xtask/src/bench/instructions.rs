@@ -18,7 +18,7 @@ use table::Table;
 const PIECES: [(&str, &str); 6] = [
     ("answer", "answer"),
     ("classify", "classify"),
-    ("check", "parse (frame::check)"),
+    ("parse", "parse (frame::locate, frame::check)"),
     ("respond", "stun::respond"),
     ("turn_around", "reply (frame::turn_around)"),
     ("checksum", "checksum of the message"),

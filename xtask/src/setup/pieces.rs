@@ -78,7 +78,7 @@ const fn piece(
     Piece { group, apt, dnf, why, signs }
 }
 
-const PIECES: [Piece; 16] = [
+const PIECES: [Piece; 18] = [
     piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
     piece(
         Group::Host,
@@ -95,6 +95,7 @@ const PIECES: [Piece; 16] = [
         "libbpf, inside libxdp, reads ELF files with it",
     ),
     piece(Group::Host, "zlib1g-dev", "zlib-ng-compat-devel", &["/usr/include/zlib.h"], "libelf links to it"),
+    piece(Group::Host, "make", "make", &["make"], "libbpf, inside libxdp, is built with it"),
     piece(Group::Host, "m4", "m4", &["m4"], "libxdp's build generates its dispatcher with it"),
     piece(
         Group::Host,
@@ -117,6 +118,13 @@ const PIECES: [Piece; 16] = [
     piece(Group::Test, "sofia-sip-bin", "sofia-sip-utils", &["stunc"], "its STUN client asks the server"),
     piece(Group::Test, "nmap", "nmap", &["nmap"], "its stun-info script asks the server"),
     piece(Group::Test, "iputils-ping", "iputils", &["ping"], "shows that other traffic still passes"),
+    piece(
+        Group::Test,
+        "nftables",
+        "nftables",
+        &["nft"],
+        "makes the NATs that `xstun probe --nat` tells apart",
+    ),
     piece(Group::Test, "python3-venv", "python3", &[], "holds the clients of PyPI, aioice and pystun3"),
     piece(Group::Count, "valgrind", "valgrind", &["valgrind"], "counts instructions"),
 ];

@@ -31,7 +31,7 @@ const SERVING: &[&str] = &[
     "stun",
 ];
 
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
@@ -40,6 +40,7 @@ const RULES: [Rule; 20] = [
     rule("served", &[]),
     rule("stats", &["outcome"]),
     rule("stun", &["outcome"]),
+    rule("users", &["error"]),
     rule("frame", &["outcome", "served"]),
     rule("answer", &["frame", "outcome", "served", "stun"]),
     rule("interface", &["error", "served"]),
@@ -48,8 +49,11 @@ const RULES: [Rule; 20] = [
     Rule { module: "datapath::af_xdp", may: SERVING, never: &["datapath::socket"] },
     Rule { module: "datapath::socket", may: SERVING, never: &["datapath::af_xdp"] },
     rule("control::log", &["cli"]),
-    rule("control", &["config", "datapath", "error", "interface", "outcome", "served", "stats", "stop"]),
-    rule("client", &["cli", "error", "outcome", "stop", "stun"]),
+    rule(
+        "control",
+        &["config", "datapath", "error", "interface", "outcome", "served", "stats", "stop", "stun", "users"],
+    ),
+    rule("client", &["cli", "error", "outcome", "stop", "stun", "users"]),
     rule("client::load", &["cli", "client", "datapath::socket", "error", "outcome", "stop", "stun"]),
     rule("doctor", &["cli", "datapath", "error", "interface", "kernel"]),
 ];

@@ -1,7 +1,9 @@
 //! The question and the wait for its answer.
 
+use super::Transport;
 use crate::cli::ProbeArgs;
-use crate::client::message::{Id, LONGEST_REQUEST, Reply, read_reply, write_request};
+use crate::client::login::{Challenge, Login, Question};
+use crate::client::message::{Id, Reply, read_reply};
 use crate::client::{count, say};
 use crate::error::{Failure, Result};
 use std::io::{self, Write};
@@ -31,10 +33,12 @@ const ICMP_ERRORS: [i32; 7] = [
 /// A question, and how it ended.
 #[derive(Debug)]
 pub(super) struct Asked {
+    pub(super) transport: Transport,
     pub(super) server: SocketAddr,
+    /// Unspecified where no connection came about.
     pub(super) local: SocketAddr,
     pub(super) requests_sent: u32,
-    /// How many datagrams were no reply to it, and what was wrong with the first.
+    /// How many messages were no reply to it, and what was wrong with the first.
     pub(super) ignored: Option<(u64, &'static str)>,
     pub(super) end: End,
 }
@@ -50,24 +54,55 @@ pub(super) enum End {
     Unreachable(io::Error),
 }
 
-/// Asks `server` over the connected `socket`. `notice` is told when it takes long.
+/// Asks `server` over the connected `socket`, and once more for each challenge that `login` can meet.
+/// `notice` is told when it takes long.
 ///
 /// # Errors
 /// What the system refused, other than what came from the network.
 pub(super) fn ask(
     args: &ProbeArgs,
+    login: Option<&Login>,
     socket: &UdpSocket,
     server: SocketAddr,
     mut notice: Option<&mut dyn Write>,
 ) -> Result<Asked> {
+    let id = Id::random(args.classic)?;
+    let mut question = match login {
+        Some(login) => login.first(id, args.fingerprint),
+        None => Question::plain(id, args.fingerprint),
+    };
+    let mut stale = false;
+    loop {
+        let (mut asked, reply) = transact(args, &question, socket, server, &mut notice)?;
+        let Some(login) = login else { return Ok(asked) };
+        match Challenge::read(&reply) {
+            // A password that was refused is not tried again, and a second new nonce is one too many.
+            Ok(Some(challenge)) if !question.is_signed() || challenge.code == 438 && !stale => {
+                stale |= challenge.code == 438;
+                question = login.meet(&challenge, Id::random(false)?, args.fingerprint);
+            }
+            Ok(_) => return Ok(asked),
+            Err(why) => {
+                asked.ignored.get_or_insert((0, why)).0 += 1;
+                return Ok(asked);
+            }
+        }
+    }
+}
+
+/// Asks one question, and gives the bytes of the reply too: none where there is no reply.
+fn transact(
+    args: &ProbeArgs,
+    question: &Question,
+    socket: &UdpSocket,
+    server: SocketAddr,
+    notice: &mut Option<&mut dyn Write>,
+) -> Result<(Asked, Vec<u8>)> {
     let failed = |what: &str| {
         let what = format!("cannot {what} {server}");
         move |error: io::Error| Failure::system(what).because(error)
     };
     let local = socket.local_addr().map_err(failed("tell the local address towards"))?;
-    let id = Id::random(args.classic)?;
-    let mut request = [0; LONGEST_REQUEST];
-    let length = write_request(&mut request, &id, args.fingerprint);
     let (due, give_up) = timetable(args.timeout);
     let (mut requests_sent, mut ignored) = (0, None);
     let mut buffer = vec![0; 65_536];
@@ -82,7 +117,7 @@ pub(super) fn ask(
         let next = due.get(requests_sent as usize).copied().unwrap_or(give_up);
         if now >= next {
             sent_at = Instant::now();
-            match socket.send(&request[..length]) {
+            match socket.send(&question.bytes) {
                 Ok(_) => {}
                 Err(error) if is_icmp(&error) => break End::Unreachable(error),
                 Err(error) if may_pass(&error) => {}
@@ -99,8 +134,11 @@ pub(super) fn ask(
         match socket.recv(&mut buffer) {
             Ok(length) => {
                 let after = sent_at.elapsed();
-                match read_reply(&buffer[..length], &id) {
-                    Ok(reply) => break End::Reply { reply, after },
+                match read(question, &buffer[..length]) {
+                    Ok(reply) => {
+                        buffer.truncate(length);
+                        break End::Reply { reply, after };
+                    }
                     Err(why) => ignored.get_or_insert((0, why)).0 += 1,
                 }
             }
@@ -109,7 +147,22 @@ pub(super) fn ask(
             Err(error) => return Err(failed("receive from")(error)),
         }
     };
-    Ok(Asked { server, local, requests_sent, ignored, end })
+    if !matches!(end, End::Reply { .. }) {
+        buffer.clear();
+    }
+    Ok((Asked { transport: Transport::Udp, server, local, requests_sent, ignored, end }, buffer))
+}
+
+/// Reads a reply. A success response to a signed question must be signed too (RFC 8489 §9.1.4, §9.2.5); an
+/// error response is taken as it is, since this is a tool to see what a server says.
+fn read(question: &Question, bytes: &[u8]) -> Result<Reply, &'static str> {
+    let reply = read_reply(bytes, &question.id)?;
+    match reply {
+        Reply::Success { .. } if !question.is_answered_by(bytes) => {
+            Err("it is not signed with the password, so anybody may have sent it")
+        }
+        reply => Ok(reply),
+    }
 }
 
 /// When each request is due and when to give up, from the start on (RFC 8489 §6.2.1).
@@ -120,7 +173,7 @@ pub(super) fn timetable(timeout: Option<Duration>) -> (Vec<Duration>, Duration) 
     (due, give_up)
 }
 
-fn is_icmp(error: &io::Error) -> bool {
+pub(super) fn is_icmp(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| ICMP_ERRORS.contains(&errno))
 }
 

@@ -1,5 +1,6 @@
 //! What a probe found, for a person and for a program.
 
+use super::Transport;
 use super::ask::{Asked, End};
 use crate::client::message::{MappedFrom, Reply};
 use serde_json::{Value, json};
@@ -23,7 +24,12 @@ pub(super) fn text(asked: &Asked) -> String {
         sent => format!(" after request {sent}; an earlier one may have drawn the reply"),
     };
     line("round trip", format!("{:.3} ms{which}", milliseconds(after)));
-    line("server", asked.server.to_string());
+    let over = match asked.transport {
+        Transport::Udp => "",
+        Transport::Tcp => " over TCP",
+        Transport::Tls => " over TLS",
+    };
+    line("server", format!("{}{over}", asked.server));
     line("local address", asked.local.to_string());
     line(
         "NAT",
@@ -64,8 +70,9 @@ pub(super) fn json(asked: &Asked, sentence: &str) -> String {
         End::Unreachable(_) => json!({ "kind": "unreachable", "message": sentence }),
     };
     let object = json!({
+        "transport": asked.transport.name(),
         "server": asked.server.to_string(),
-        "local": asked.local.to_string(),
+        "local": (!asked.local.ip().is_unspecified()).then(|| asked.local.to_string()),
         "mapped": success.map(|(mapped, ..)| mapped.to_string()),
         "mapped_from": success.map(|(_, from, _)| from.name()),
         "rtt_ms": after.map(milliseconds),

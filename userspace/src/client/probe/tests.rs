@@ -156,7 +156,12 @@ fn an_error_response_is_a_refusal_that_names_what_is_unknown() {
     let (ending, out, err) = ask(server.address, &[]);
     assert_eq!((ending.unwrap(), out.as_str()), (Ending::Refused, ""));
     let address = server.address;
-    assert_eq!(err, format!("xstun: {address} answered with error 420; it does not know 0x0003, 0x7fee\n"));
+    assert_eq!(
+        err,
+        format!(
+            "xstun: {address} answered with error 420 (Unknown Attribute); it does not know 0x0003, 0x7fee\n"
+        )
+    );
     let (_, json) = ask_json(server.address, &[]);
     assert_eq!((&json["error"]["kind"], &json["error"]["code"]), (&"stun_error".into(), &420.into()));
     assert_eq!(json["error"]["unknown_attributes"], serde_json::json!([3, 0x7fee]));
@@ -174,7 +179,7 @@ fn another_s_transaction_is_ignored_and_noted() {
     assert_eq!(ending.unwrap(), Ending::Answered);
     assert!(out.contains("NAT             no"), "{out}");
     let address = server.address;
-    assert_eq!(err, format!("xstun: ignored 2 datagrams from {address}: its transaction ID is another\n"));
+    assert_eq!(err, format!("xstun: ignored 2 messages from {address}: its transaction ID is another\n"));
 }
 
 #[test]

@@ -7,11 +7,12 @@ mod address;
 pub(super) use address::ask_destination;
 
 use crate::stun::REPLY_ROOM;
-use address::{Control, Name, destination, forget_interface, source};
+use address::{Control, Name, destination, forget_interface, set_origin, set_port, source};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::size_of;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 
@@ -229,6 +230,26 @@ impl Batch {
         self.marks[self.marked] = index as u8;
         self.marked += 1;
         self.touched = self.touched.max(index + 1);
+    }
+
+    /// Like [`Batch::mark`], but has the reply leave from the address `origin`, and go to port `port` of
+    /// the sender where that is given. The batch must be one for unconnected sockets, and `origin` of the
+    /// same version of IP as the address that was asked.
+    ///
+    /// # Panics
+    /// As [`Batch::mark`].
+    #[cold]
+    pub fn mark_diverted(&mut self, index: usize, length: usize, origin: IpAddr, port: Option<NonZeroU16>) {
+        self.mark(index, length);
+        let all = self.storage.as_ptr();
+        // SAFETY: `mark` checked `index`, and nothing else refers to the storage while `self` is
+        // borrowed mutably.
+        unsafe {
+            set_origin(&mut (*all).controls[index], origin);
+            if let Some(port) = port {
+                set_port(&mut (*all).names[index], port.get());
+            }
+        }
     }
 
     /// Sends what is marked, without waiting, and tells of each index once how it ended. A datagram

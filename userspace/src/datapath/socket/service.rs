@@ -1,6 +1,6 @@
 //! The socket path's threads: one a core, each with sockets of its own.
 
-use super::{BoundSocket, bind_one, run};
+use super::{BoundSocket, bind_named, is_missing_family, run};
 use crate::config::Listen;
 use crate::datapath::cores;
 use crate::error::{Failure, Result};
@@ -34,8 +34,8 @@ impl Service {
     pub fn start(listen: &Listen, cores: &[usize], policy: Arc<ArcSwap<Policy>>) -> Result<Self> {
         let mut of_core: Vec<Vec<BoundSocket>> = cores.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
-        for &address in &listen.addresses {
-            match bind_one(address, cores.len()) {
+        for address in listen.all() {
+            match bind_named(address, cores.len(), listen.flag(&address)) {
                 Ok(sockets) => {
                     addresses.push(address);
                     for (all, socket) in of_core.iter_mut().zip(sockets) {
@@ -110,8 +110,4 @@ impl Drop for Service {
             }
         }
     }
-}
-
-fn is_missing_family(failure: &Failure) -> bool {
-    matches!(failure.errno(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }

@@ -5,12 +5,12 @@ use super::batch::{self, Batch, Datagram, Sent};
 use crate::outcome::Outcome;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
-use crate::stun::{Policy, respond};
+use crate::stun::{Answer, Exchange, Policy, respond};
 use arc_swap::{ArcSwap, Cache};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ pub fn run(
     stats: &WorkerStats,
     stop: &Stop,
 ) -> io::Result<()> {
-    let mut batch = Batch::new();
-    let mut policy = Cache::new(policy);
+    let diverted = Vec::with_capacity(batch::SIZE);
+    let mut worker = Worker { sockets, policy: Cache::new(policy), stats, batch: Batch::new(), diverted };
     let mut watched: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
     watched.push(PollFd::new(stop, PollFlags::IN));
     while !stop.is_ordered() {
@@ -51,47 +51,111 @@ pub fn run(
             Err(errno) => return Err(errno.into()),
         }
         for (socket, watch) in sockets.iter().zip(&watched) {
-            if !watch.revents().is_empty() && !serve(socket, &mut batch, &mut policy, stats, ROUNDS)? {
+            if !watch.revents().is_empty() && !worker.serve(socket, ROUNDS)? {
                 pause(stop);
             }
         }
     }
     for socket in sockets {
-        serve(socket, &mut batch, &mut policy, stats, LAST_ROUNDS)?;
+        worker.serve(socket, LAST_ROUNDS)?;
     }
     Ok(())
 }
 
-/// Answers up to `rounds` batches from one socket. False if receiving failed for a reason that may
-/// pass.
-fn serve(
-    socket: &BoundSocket,
-    batch: &mut Batch,
-    policy: &mut Cache<&ArcSwap<Policy>, Arc<Policy>>,
-    stats: &WorkerStats,
-    rounds: usize,
-) -> io::Result<bool> {
-    let mut failures = 0;
-    for _ in 0..rounds {
-        stats.wakeups.add(1);
-        let count = match batch.receive(socket) {
-            Ok(count) => count,
-            Err(error) if is_ours(&error) => return Err(error),
-            // Being told of it clears what an earlier packet left behind.
-            Err(_) if failures == 0 => {
-                failures += 1;
+/// What one worker works with.
+struct Worker<'a> {
+    sockets: &'a [BoundSocket],
+    policy: Cache<&'a ArcSwap<Policy>, Arc<Policy>>,
+    stats: &'a WorkerStats,
+    batch: Batch,
+    /// Of the batch; at most as many as that has datagrams.
+    diverted: Vec<Diverted>,
+}
+
+/// A reply that leaves from another endpoint than the one that was asked, or goes to another port.
+struct Diverted {
+    index: usize,
+    answer: Answer,
+    origin: SocketAddr,
+}
+
+impl Worker<'_> {
+    /// Answers up to `rounds` batches from one of the sockets. False if receiving failed for a reason
+    /// that may pass.
+    fn serve(&mut self, socket: &BoundSocket, rounds: usize) -> io::Result<bool> {
+        let mut failures = 0;
+        for _ in 0..rounds {
+            self.stats.wakeups.add(1);
+            let count = match self.batch.receive(socket) {
+                Ok(count) => count,
+                Err(error) if is_ours(&error) => return Err(error),
+                // Being told of it clears what an earlier packet left behind.
+                Err(_) if failures == 0 => {
+                    failures += 1;
+                    continue;
+                }
+                Err(_) => return Ok(false),
+            };
+            if count > 0 {
+                self.answer(socket, count);
+            }
+            if count < batch::SIZE {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Answers and counts the `count` datagrams of one batch.
+    fn answer(&mut self, socket: &BoundSocket, count: usize) {
+        let Worker { policy, stats, batch, diverted, .. } = self;
+        let policy = policy.load();
+        stats.received.add(count as u64);
+        stats.batches.add(1);
+        let mut outcomes = [Outcome::NotStun; batch::SIZE];
+        for (index, outcome) in outcomes.iter_mut().enumerate().take(count) {
+            let datagram = batch.datagram(index);
+            let asked = match askable(&datagram) {
+                Ok(ip) => SocketAddr::new(ip, socket.local().port()),
+                Err(reason) => {
+                    stats.count(reason);
+                    continue;
+                }
+            };
+            let exchange = Exchange::datagram(&datagram.source, || asked);
+            let answer = respond(datagram.buffer, datagram.length, exchange, policy);
+            if answer.length == 0 {
+                stats.count(answer.outcome);
                 continue;
             }
-            Err(_) => return Ok(false),
-        };
-        if count > 0 {
-            answer(socket, batch, count, policy.load(), stats);
+            *outcome = answer.outcome;
+            if answer.is_diverted() {
+                diverted.push(Diverted { index, answer, origin: policy.origin(&asked, answer.change) });
+            } else {
+                batch.mark(index, answer.length);
+            }
         }
-        if count < batch::SIZE {
-            break;
+        let calls = batch.send(socket, |index, sent| stats.count(ending(outcomes[index], sent)));
+        stats.wakeups.add(calls);
+        if !self.diverted.is_empty() {
+            self.send_diverted();
         }
     }
-    Ok(true)
+
+    /// Sends each by the socket that it has to leave from (RFC 5780 §6.1).
+    #[cold]
+    fn send_diverted(&mut self) {
+        let Worker { sockets, stats, batch, diverted, .. } = self;
+        for Diverted { index, answer, origin } in diverted.drain(..) {
+            let Some(socket) = sockets.iter().find(|socket| socket.can_send_from(&origin)) else {
+                stats.count(Outcome::TransmitFailed);
+                continue;
+            };
+            batch.mark_diverted(index, answer.length, origin.ip(), answer.port);
+            let calls = batch.send(socket, |_, sent| stats.count(ending(answer.outcome, sent)));
+            stats.wakeups.add(calls);
+        }
+    }
 }
 
 /// Whether an error of receiving says that this program is wrong. All others are the machine's
@@ -101,52 +165,30 @@ fn is_ours(error: &io::Error) -> bool {
     error.raw_os_error().is_none_or(|errno| OURS.contains(&errno))
 }
 
-/// Answers and counts the `count` datagrams of one batch.
-fn answer(socket: &BoundSocket, batch: &mut Batch, count: usize, policy: &Policy, stats: &WorkerStats) {
-    stats.received.add(count as u64);
-    stats.batches.add(1);
-    let mut outcomes = [Outcome::NotStun; batch::SIZE];
-    for (index, outcome) in outcomes.iter_mut().enumerate().take(count) {
-        let datagram = batch.datagram(index);
-        if let Some(reason) = unanswerable(&datagram) {
-            stats.count(reason);
-            continue;
-        }
-        let answer = respond(datagram.buffer, datagram.length, &datagram.source, policy);
-        if answer.length == 0 {
-            stats.count(answer.outcome);
-            continue;
-        }
-        *outcome = answer.outcome;
-        batch.mark(index, answer.length);
+/// How a datagram ends whose reply was to be sent.
+fn ending(outcome: Outcome, sent: Sent) -> Outcome {
+    match sent {
+        Sent::Left => outcome,
+        Sent::Full => Outcome::TransmitFull,
+        Sent::Refused(_) => Outcome::TransmitFailed,
     }
-    let calls = batch.send(socket, |index, sent| {
-        stats.count(match sent {
-            Sent::Left => outcomes[index],
-            Sent::Full => Outcome::TransmitFull,
-            Sent::Refused(_) => Outcome::TransmitFailed,
-        });
-    });
-    stats.wakeups.add(calls);
 }
 
-/// Why a datagram gets no answer whatever it says.
+/// The address that a datagram asked, or why it gets no answer whatever it says.
 #[inline]
-fn unanswerable(datagram: &Datagram<'_>) -> Option<Outcome> {
+fn askable(datagram: &Datagram<'_>) -> Result<IpAddr, Outcome> {
     let group_or_nobody = match datagram.source.ip() {
         IpAddr::V4(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
     };
     if datagram.truncated {
-        Some(Outcome::BadLength)
+        Err(Outcome::BadLength)
     } else if datagram.source.port() == 0 {
-        Some(Outcome::SourcePortZero)
+        Err(Outcome::SourcePortZero)
     } else if group_or_nobody {
-        Some(Outcome::BadSource)
-    } else if datagram.destination.is_none() {
-        Some(Outcome::NotServed)
+        Err(Outcome::BadSource)
     } else {
-        None
+        datagram.destination.ok_or(Outcome::NotServed)
     }
 }
 

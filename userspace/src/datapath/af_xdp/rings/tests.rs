@@ -1,50 +1,11 @@
 //! The book against a model of the kernel that does what it likes between two steps.
 
+mod model;
+
 use super::{BATCH, Frame, Places, Queues, Rings};
+use model::Model;
 use proptest::prelude::*;
-use std::collections::{HashSet, VecDeque};
-
-/// Rings of a few slots, and a kernel that moves frames from fill to receive and from transmit to
-/// completion when told.
-#[derive(Default)]
-struct Model {
-    slots: usize,
-    fill: VecDeque<u32>,
-    received: VecDeque<u32>,
-    transmit: VecDeque<u32>,
-    completed: VecDeque<u32>,
-}
-
-fn take(from: &mut VecDeque<u32>, frames: &mut Vec<Frame<u32>>) -> usize {
-    let n = from.len().min(BATCH);
-    frames.extend(from.drain(..n).map(Frame::admit));
-    n
-}
-
-impl Queues for Model {
-    type Descriptor = u32;
-
-    fn take_completed(&mut self, frames: &mut Vec<Frame<u32>>) -> usize {
-        take(&mut self.completed, frames)
-    }
-
-    fn give_to_fill(&mut self, frames: &mut Vec<Frame<u32>>) -> usize {
-        let n = frames.len().min(self.slots - self.fill.len());
-        let at = frames.len() - n;
-        self.fill.extend(frames.drain(at..).map(|frame| frame.0));
-        n
-    }
-
-    fn take_received(&mut self, frames: &mut Vec<Frame<u32>>) -> usize {
-        take(&mut self.received, frames)
-    }
-
-    fn give_to_transmit(&mut self, frames: &mut Vec<Frame<u32>>) -> usize {
-        let n = frames.len().min(self.slots - self.transmit.len());
-        self.transmit.extend(frames.drain(..n).map(|frame| frame.0));
-        n
-    }
-}
+use std::collections::HashSet;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -67,12 +28,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Every frame's number, wherever it is.
 fn everywhere(rings: &Rings<Model>) -> Vec<u32> {
-    let model = &rings.queues;
-    let mut all: Vec<u32> = rings.free.iter().map(|frame| frame.0).collect();
-    for ring in [&model.fill, &model.received, &model.transmit, &model.completed] {
-        all.extend(ring);
-    }
-    all
+    let free = rings.free.iter().map(|frame| frame.0);
+    free.chain(rings.queues.frames()).collect()
 }
 
 proptest! {
@@ -82,21 +39,12 @@ proptest! {
         total in 1..256u32,
         steps in prop::collection::vec(step(), 0..200),
     ) {
-        let model = Model { slots, ..Model::default() };
-        let mut rings = Rings::new(model, (0..total).map(Frame::admit).collect());
+        let mut rings = Rings::new(Model::new(slots), (0..total).map(Frame::admit).collect());
         let (mut batch, mut replies) = (Vec::new(), Vec::new());
         for step in steps {
             match step {
-                Step::KernelReceives(n) => {
-                    let n = n.min(rings.queues.fill.len());
-                    let frames: Vec<u32> = rings.queues.fill.drain(..n).collect();
-                    rings.queues.received.extend(frames);
-                }
-                Step::KernelCompletes(n) => {
-                    let n = n.min(rings.queues.transmit.len());
-                    let frames: Vec<u32> = rings.queues.transmit.drain(..n).collect();
-                    rings.queues.completed.extend(frames);
-                }
+                Step::KernelReceives(n) => rings.queues.kernel_receives(n),
+                Step::KernelCompletes(n) => rings.queues.kernel_completes(n),
                 Step::Turn { answered } => {
                     let received = rings.receive(&mut batch);
                     prop_assert_eq!(received, batch.len());
@@ -127,11 +75,10 @@ proptest! {
 
 #[test]
 fn replies_leave_in_the_order_in_which_requests_came() {
-    let model = Model { slots: 8, ..Model::default() };
-    let mut rings = Rings::new(model, (0..8).map(Frame::admit).collect());
+    let mut rings = Rings::new(Model::new(8), (0..8).map(Frame::admit).collect());
     rings.refill();
-    let filled: Vec<u32> = rings.queues.fill.drain(..).collect();
-    rings.queues.received.extend(&filled);
+    let filled: Vec<u32> = rings.queues.fill.iter().copied().collect();
+    rings.queues.kernel_receives(8);
     let mut batch = Vec::new();
     rings.receive(&mut batch);
     rings.send(&mut batch);

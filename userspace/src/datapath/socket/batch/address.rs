@@ -107,6 +107,35 @@ pub(super) fn forget_interface(control: &mut Control) {
     }
 }
 
+/// Has the reply leave from `origin`, if that is of the version of IP that the kernel wrote.
+pub(super) fn set_origin(control: &mut Control, origin: IpAddr) {
+    match origin {
+        IpAddr::V4(ip) if is_v4(control) => {
+            control.info.v4 = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from(ip).to_be() },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+        }
+        IpAddr::V6(ip) if is_v6(control) => {
+            control.info.v6.ipi6_addr.s6_addr = ip.octets();
+        }
+        _ => {}
+    }
+}
+
+/// Changes the port of a peer's address.
+pub(super) fn set_port(name: &mut Name, port: u16) {
+    // SAFETY: every bit pattern is valid for every field, and the family says which one was written.
+    unsafe {
+        if libc::c_int::from(name.family) == libc::AF_INET {
+            name.v4.sin_port = port.to_be();
+        } else {
+            name.v6.sin6_port = port.to_be();
+        }
+    }
+}
+
 fn is_v4(control: &Control) -> bool {
     (control.header.cmsg_level, control.header.cmsg_type) == (libc::IPPROTO_IP, libc::IP_PKTINFO)
 }

@@ -1,10 +1,10 @@
 use super::super::{PAYLOAD, SIZE, bind_one};
-use super::{run, unanswerable};
+use super::{askable, run};
 use crate::datapath::socket::{BoundSocket, Datagram};
 use crate::outcome::Outcome;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
-use crate::stun::Policy;
+use crate::stun::{Discovery, Extras, Policy};
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -227,11 +227,101 @@ fn a_new_policy_holds_without_a_restart() {
     classic[4..8].fill(0);
     client.send(&classic).unwrap();
     reply_to(&client);
-    responder.policy.store(Arc::new(Policy { classic: false }));
+    responder.policy.store(Arc::new(Policy { classic: false, ..Policy::default() }));
     client.send(&classic).unwrap();
     let stats = responder.stop();
     assert_eq!(stats[0].outcome(Outcome::AnsweredClassic), 1);
     assert_eq!(stats[0].outcome(Outcome::NoCookie), 1);
+}
+
+/// Ends a worker also where its test fails.
+struct OrderOnDrop<'a>(&'a Stop);
+
+impl Drop for OrderOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.order();
+    }
+}
+
+/// Both addresses with both ports, exactly and by wildcards: one worker's sockets.
+fn four_endpoints(wildcards: bool) -> (Vec<BoundSocket>, Discovery) {
+    let bind = |ip: &str, port| bind_one(SocketAddr::new(ip.parse().unwrap(), port), 1);
+    for _ in 0..100 {
+        let (first, second) = if wildcards { ("0.0.0.0", "0.0.0.0") } else { ("127.0.0.1", "127.0.0.2") };
+        let mut sockets = bind(first, 0).unwrap();
+        sockets.extend(bind(second, 0).unwrap());
+        let ports = [sockets[0].local().port(), sockets[1].local().port()];
+        let primary = SocketAddr::from(([127, 0, 0, 1], ports[0]));
+        let Some(discovery) = Discovery::new(primary, ([127, 0, 0, 2], ports[1]).into()) else { continue };
+        if !wildcards {
+            // Either port may be another's on the other address.
+            let (Ok(third), Ok(fourth)) = (bind(first, ports[1]), bind(second, ports[0])) else { continue };
+            sockets.extend(third.into_iter().chain(fourth));
+        }
+        return (sockets, discovery);
+    }
+    panic!("no two ports are free on both addresses");
+}
+
+/// RFC 5780 §6.1, table 1, by the right socket of the worker.
+#[test]
+fn a_reply_leaves_from_the_endpoint_and_for_the_port_that_were_asked_for() {
+    for wildcards in [false, true] {
+        let (sockets, discovery) = four_endpoints(wildcards);
+        let [primary, alternate, ..] = discovery.endpoints();
+
+        let extras = Extras { discovery_v4: Some(discovery), ..Extras::default() };
+        let policy = ArcSwap::from_pointee(Policy { extras: Some(extras), ..Policy::default() });
+        let (stop, stats) = (Stop::new().unwrap(), WorkerStats::default());
+        thread::scope(|scope| {
+            scope.spawn(|| run(&sockets, &policy, &stats, &stop).unwrap());
+            let _ordered = OrderOnDrop(&stop);
+            let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let hearer = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for socket in [&asker, &hearer] {
+                socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            }
+            let port = hearer.local_addr().unwrap().port().to_be_bytes();
+            for flags in [0u8, 2, 4, 6] {
+                for diverted in [false, true] {
+                    let mut message = request(u32::from(flags)).to_vec();
+                    message.extend([0, 3, 0, 4, 0, 0, 0, flags]);
+                    if diverted {
+                        message.extend([0, 0x27, 0, 2, port[0], port[1], 0, 0]);
+                    }
+                    message[3] = message.len() as u8 - 20;
+                    asker.send_to(&message, primary).unwrap();
+                    let receiver = if diverted { &hearer } else { &asker };
+                    let mut reply = [0; 256];
+                    let (length, from) = receiver.recv_from(&mut reply).unwrap();
+                    assert_eq!((length, &reply[..2], reply[19]), (68, &[1, 1][..], flags));
+                    let ip = if flags & 4 == 0 { primary.ip() } else { alternate.ip() };
+                    let port = if flags & 2 == 0 { primary.port() } else { alternate.port() };
+                    assert_eq!(from, SocketAddr::new(ip, port), "wildcards: {wildcards}, flags {flags}");
+                }
+            }
+        });
+        assert_eq!(stats.outcome(Outcome::Answered), 8);
+    }
+}
+
+#[test]
+fn an_endpoint_that_the_worker_has_no_socket_for_is_told_in_the_counters() {
+    let (mut sockets, discovery) = four_endpoints(false);
+    let primary = discovery.endpoints()[0];
+    sockets.truncate(1);
+    let extras = Extras { discovery_v4: Some(discovery), ..Extras::default() };
+    let policy = ArcSwap::from_pointee(Policy { extras: Some(extras), ..Policy::default() });
+    let (stop, stats) = (Stop::new().unwrap(), WorkerStats::default());
+    let client = client("127.0.0.1:0", primary);
+    let mut message = request(1).to_vec();
+    message.extend([0, 3, 0, 4, 0, 0, 0, 6]);
+    message[3] = 8;
+    client.send(&message).unwrap();
+    client.send(&request(2)).unwrap();
+    stop.order();
+    run(&sockets, &policy, &stats, &stop).unwrap();
+    assert_eq!((stats.outcome(Outcome::TransmitFailed), stats.outcome(Outcome::Answered)), (1, 1));
 }
 
 #[test]
@@ -265,6 +355,6 @@ fn some_datagrams_are_answered_whatever_they_say_by_silence() {
     for (source, destination, truncated, reason) in table {
         let source: SocketAddr = source.parse().unwrap();
         let datagram = Datagram { buffer: &mut [], length: 0, source, destination, truncated };
-        assert_eq!(unanswerable(&datagram), reason, "{source}");
+        assert_eq!(askable(&datagram).err(), reason, "{source}");
     }
 }

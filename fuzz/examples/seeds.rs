@@ -1,0 +1,71 @@
+//! Writes the seeds of the fuzz targets: every row of the conformance table as a message and as frames,
+//! and every frame of the verdict table. `cargo xtask corpus` runs it.
+#![allow(clippy::unwrap_used, reason = "it ends where a file cannot be written")]
+
+#[path = "../../userspace/tests/conformance/table/rows.rs"]
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use xstun_fuzz::frames::{Tag, cases, ipv4_header, ipv6_header, udp};
+use xstun_fuzz::{MEND_ALL, SOURCE, messages};
+
+/// What the targets switch classic requests off by.
+const NO_CLASSIC: u8 = 128;
+
+fn main() {
+    let directory = PathBuf::from(std::env::args_os().nth(1).expect("the directory to write to"));
+    let frames = frames();
+    write(&directory, "classify", &frames);
+    write(&directory, "answer", &flagged(&frames, &[0, MEND_ALL, NO_CLASSIC]));
+    // Its second byte is the length of the reply.
+    write(&directory, "frame", &flagged(&flagged(&frames, &[0, 32, 255]), &[0, MEND_ALL]));
+    let sources = [0, 1, 2].map(|kind| {
+        let mut source = [0x11; SOURCE];
+        source[0] = kind;
+        source
+    });
+    let from = |message: &Vec<u8>| sources.map(|source| [&source[..], message].concat());
+    let messages: Vec<_> = messages().iter().flat_map(from).collect();
+    write(&directory, "respond", &flagged(&messages, &[0, MEND_ALL, NO_CLASSIC]));
+    write(&directory, "rings", &rings());
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    table::rows().into_iter().map(|row| row.request).collect()
+}
+
+/// The messages in frames of either version, one of them behind a tag, and the frames of the verdict table.
+fn frames() -> Vec<Vec<u8>> {
+    let framed = |message: &Vec<u8>| {
+        [udp(ipv4_header(), Tag::None, message), udp(ipv6_header(), Tag::One(7), message)]
+    };
+    messages().iter().flat_map(framed).chain(cases().into_iter().map(|case| case.frame)).collect()
+}
+
+fn flagged(inputs: &[Vec<u8>], flags: &[u8]) -> Vec<Vec<u8>> {
+    let with = |input: &Vec<u8>| {
+        let input = input.clone();
+        flags.iter().map(move |flag| [&[*flag][..], &input].concat())
+    };
+    inputs.iter().flat_map(with).collect()
+}
+
+/// Turns of a worker: receive, take, answer or drop, complete.
+fn rings() -> Vec<Vec<u8>> {
+    let step = |what: u8, count: u8| count << 2 | what;
+    let turn = |received, answered, completed| {
+        vec![step(2, 0), step(0, received), step(2, 0), step(3, answered), step(1, completed)]
+    };
+    let sizes = [[0, 0], [7, 7], [63, 255], [255, 63]];
+    let lives = [turn(8, 8, 8), turn(63, 20, 0), [turn(4, 2, 1), turn(4, 4, 0), turn(63, 63, 63)].concat()];
+    sizes.iter().flat_map(|size| lives.iter().map(|life| [&size[..], life].concat())).collect()
+}
+
+fn write(directory: &Path, target: &str, inputs: &[Vec<u8>]) {
+    let directory = directory.join(target);
+    fs::create_dir_all(&directory).unwrap();
+    for (number, input) in inputs.iter().enumerate() {
+        fs::write(directory.join(format!("seed-{number:04}")), input).unwrap();
+    }
+}

@@ -1,0 +1,69 @@
+//! Checks and lengths put right, where an input asks for it.
+
+use crate::messages::crc32;
+use etherparse::checksum::Sum16BitWords;
+
+/// Flag: the message's length field, and IP and UDP lengths around it, are its true ones.
+pub const MEND_LENGTHS: u8 = 1;
+/// Flag: the IPv4 header checksum is right.
+pub const MEND_IP: u8 = 2;
+/// Flag: the UDP checksum is right.
+pub const MEND_UDP: u8 = 4;
+/// Flag: a FINGERPRINT at the end has the right value.
+pub const MEND_FINGERPRINT: u8 = 8;
+/// All flags that mend.
+pub const MEND_ALL: u8 = MEND_LENGTHS | MEND_IP | MEND_UDP | MEND_FINGERPRINT;
+
+/// Mends a STUN message in place.
+pub fn message(message: &mut [u8], flags: u8) {
+    let Some(length) = message.len().checked_sub(20) else { return };
+    if flags & MEND_LENGTHS != 0 {
+        message[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+    }
+    if flags & MEND_FINGERPRINT != 0
+        && let Some((covered, [0x80, 0x28, 0, 4, value @ ..])) = message.split_last_chunk_mut::<8>()
+    {
+        value.copy_from_slice(&(crc32(covered) ^ 0x5354_554e).to_be_bytes());
+    }
+}
+
+/// Mends an Ethernet frame in place, from the message outwards; what is no plain UDP in IP stays as it is.
+pub fn frame(frame: &mut [u8], flags: u8) {
+    let tag = if matches!(frame.get(12..14), Some([0x81, 0x00] | [0x88, 0xa8])) { 4 } else { 0 };
+    let ip = 14 + tag;
+    let v6 = match frame.get(ip) {
+        Some(first) if first >> 4 == 6 => true,
+        Some(0x45) => false,
+        _ => return,
+    };
+    let udp = ip + if v6 { 40 } else { 20 };
+    if frame.len() < udp + 8 {
+        return;
+    }
+    message(&mut frame[udp + 8..], flags);
+    let length = (frame.len() - udp) as u16;
+    if flags & MEND_LENGTHS != 0 {
+        let (at, total) = if v6 { (ip + 4, length) } else { (ip + 2, length + 20) };
+        frame[at..at + 2].copy_from_slice(&total.to_be_bytes());
+        frame[udp + 4..udp + 6].copy_from_slice(&length.to_be_bytes());
+    }
+    if flags & MEND_IP != 0 && !v6 {
+        frame[ip + 10..ip + 12].fill(0);
+        let sum = Sum16BitWords::new().add_slice(&frame[ip..udp]).ones_complement();
+        frame[ip + 10..ip + 12].copy_from_slice(&sum.to_ne_bytes());
+    }
+    if flags & MEND_UDP != 0 {
+        frame[udp + 6..udp + 8].fill(0);
+        let addresses = if v6 { ip + 8..ip + 40 } else { ip + 12..ip + 20 };
+        // Behind the datagram there may be padding.
+        let stated = usize::from(u16::from_be_bytes([frame[udp + 4], frame[udp + 5]]));
+        let datagram = &frame[udp..frame.len().min(udp + stated.max(8))];
+        let sum = Sum16BitWords::new()
+            .add_slice(&frame[addresses])
+            .add_2bytes([0, 17])
+            .add_2bytes([frame[udp + 4], frame[udp + 5]])
+            .add_slice(datagram)
+            .to_ones_complement_with_no_zero();
+        frame[udp + 6..udp + 8].copy_from_slice(&sum.to_ne_bytes());
+    }
+}

@@ -1,0 +1,156 @@
+//! As whom TLS is answered: certificate and key from their files, and again on demand.
+
+use crate::config::Tls;
+use crate::error::{Failure, Result};
+use arc_swap::ArcSwap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::NoServerSessionStorage;
+use tokio_rustls::rustls::{self, ServerConfig};
+use webpki::{EndEntityCert, KeyUsage};
+
+/// STUN for NAT discovery in ALPN (RFC 7443 §3).
+const ALPN: &[u8] = b"stun.nat-discovery";
+
+/// The certificate in force. Connections that are open keep the one they began with.
+pub(super) struct Identity {
+    files: Tls,
+    current: ArcSwap<ServerConfig>,
+}
+
+impl Identity {
+    /// Reads the files. Warns of a certificate that clients will refuse for its dates.
+    ///
+    /// # Errors
+    /// A sentence that names the flag and the file.
+    pub(super) fn load(files: &Tls) -> Result<Self> {
+        Ok(Identity { files: files.clone(), current: ArcSwap::from_pointee(read(files)?) })
+    }
+
+    /// Reads the files again, for the connections to come.
+    ///
+    /// # Errors
+    /// As [`Identity::load`]; the certificate in force stays so.
+    pub(super) fn reload(&self) -> Result<()> {
+        self.current.store(Arc::new(read(&self.files)?));
+        Ok(())
+    }
+
+    /// What shakes hands for one connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current.load_full())
+    }
+}
+
+fn read(files: &Tls) -> Result<ServerConfig> {
+    let chain = chain(&files.certificate)?;
+    let key = key(&files.key)?;
+    if let Some(dates) = chain.first().and_then(wrong_dates) {
+        tracing::warn!("the certificate in {} (--tls-certificate) {dates}", files.certificate.display());
+    }
+    let unusable = |error: rustls::Error| match error {
+        rustls::Error::InconsistentKeys(_) => Failure::usage(format!(
+            "the key in {} (--tls-key) is not that of the certificate in {} (--tls-certificate)",
+            files.key.display(),
+            files.certificate.display()
+        ))
+        .remedy("name the two files that belong together; the server's own certificate stands first"),
+        other => Failure::usage(format!(
+            "cannot serve with {} (--tls-certificate) and {} (--tls-key)",
+            files.certificate.display(),
+            files.key.display()
+        ))
+        .because(other),
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // No sessions to resume: nothing is kept for a peer that is gone, and a new certificate is
+    // everybody's from the next connection on.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let bytes = contents("--tls-certificate", file)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unreadable("--tls-certificate", file, error))?;
+    if chain.is_empty() {
+        return Err(Failure::usage(format!("--tls-certificate {} holds no certificate", file.display()))
+            .remedy("a PEM file with BEGIN CERTIFICATE is wanted"));
+    }
+    Ok(chain)
+}
+
+fn key(file: &Path) -> Result<PrivateKeyDer<'static>> {
+    let bytes = contents("--tls-key", file)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound if is_encrypted(&bytes) => {
+            Failure::usage(format!("the key in {} (--tls-key) is encrypted", file.display()))
+                .remedy("`openssl pkey -in FILE -out NEWFILE` takes the passphrase off")
+        }
+        pem::Error::NoItemsFound => {
+            Failure::usage(format!("--tls-key {} holds no private key", file.display()))
+                .remedy("a PEM file with BEGIN PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY is wanted")
+        }
+        other => unreadable("--tls-key", file, other),
+    })
+}
+
+fn contents(flag: &str, file: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(file)
+        .map_err(|error| Failure::system(format!("cannot read {flag} {}", file.display())).because(error))?;
+    if bytes.is_empty() {
+        return Err(Failure::usage(format!("{flag} {} is empty", file.display())));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(flag: &str, file: &Path, error: pem::Error) -> Failure {
+    Failure::usage(format!("{flag} {} is no good PEM file", file.display())).because(error)
+}
+
+fn is_encrypted(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes).contains("BEGIN ENCRYPTED PRIVATE KEY")
+}
+
+/// What is wrong with a certificate's dates at this moment.
+fn wrong_dates(certificate: &CertificateDer<'_>) -> Option<String> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    let usage = KeyUsage::server_auth();
+    // Without anchors no certificate is trusted; its dates are looked at before its issuer.
+    match certificate.verify_for_usage(&[], &[], &[], UnixTime::now(), usage, None, None).err()? {
+        webpki::Error::CertExpired { time, not_after } => Some(format!(
+            "expired {} ago: clients will refuse it",
+            span(time.as_secs().saturating_sub(not_after.as_secs()))
+        )),
+        webpki::Error::CertNotValidYet { time, not_before } => Some(format!(
+            "becomes valid in {} only: clients refuse it until then",
+            span(not_before.as_secs().saturating_sub(time.as_secs()))
+        )),
+        _ => None,
+    }
+}
+
+/// Seconds as a person says them.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

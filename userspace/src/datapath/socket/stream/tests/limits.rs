@@ -1,0 +1,143 @@
+//! What slow, silent, greedy and many peers can do: nothing to the others.
+
+use super::{
+    Ending, ask_over, config, connect, expect_end, read_message, request, start, stats, success, wait_for,
+    wait_until,
+};
+use crate::outcome::Outcome;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Whether the server has refused this connection, or takes it on.
+fn is_refused(stream: &TcpStream) -> bool {
+    let written = (&*stream).write_all(&request(1));
+    let read = (&*stream).read_exact(&mut [0; 32]);
+    // The one that comes first tells of the reset.
+    let Some(error) = written.and(read).err() else { return false };
+    assert!(
+        matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        "refused by a reset, not by {error}"
+    );
+    true
+}
+
+#[test]
+fn silent_peers_keep_nobody_waiting() {
+    let service = start(&config());
+    let silent: Vec<_> = (0..300).map(|_| connect(&service)).collect();
+    let dripping: Vec<_> = (0..100)
+        .map(|_| {
+            let stream = connect(&service);
+            (&stream).write_all(&request(1)[..7]).unwrap();
+            stream
+        })
+        .collect();
+    let stream = connect(&service);
+    for number in 0..20 {
+        ask_over(&stream, number);
+    }
+    // And they are served still when they speak.
+    ask_over(&silent[0], 1);
+    (&dripping[0]).write_all(&request(1)[7..]).unwrap();
+    assert_eq!(read_message(&mut &dripping[0]), success(1, dripping[0].local_addr().unwrap()));
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_one_that_drips_too() {
+    let service = start(&config::Stream { idle: SHORT, ..config() });
+    let stats = stats(&service);
+    let silent = connect(&service);
+    let asked = connect(&service);
+    ask_over(&asked, 1);
+    let dripping = connect(&service);
+    std::thread::scope(|scope| {
+        // A byte at a time, far more often than the idle time, of a message that never ends.
+        scope.spawn(|| {
+            let head = [&[0, 1, 7, 0][..], &[0; 2000]].concat();
+            head.iter().all(|byte| {
+                std::thread::sleep(SHORT / 30);
+                (&dripping).write_all(&[*byte]).is_ok()
+            });
+        });
+        expect_end(&silent);
+        expect_end(&asked);
+        let mut nothing = [0; 1];
+        // Ended in good order, or by a reset for the bytes that came after.
+        assert!(!matches!((&dripping).read(&mut nothing), Ok(1..)));
+        wait_for(&stats, Ending::Idle, 3);
+        dripping.shutdown(std::net::Shutdown::Both).ok();
+    });
+    assert_eq!(stats.messages.received.get(), 1);
+}
+
+#[test]
+fn a_peer_that_never_reads_is_closed_and_costs_one_reply() {
+    let service = start(&config::Stream { idle: SHORT, ..config() });
+    let stats = stats(&service);
+    let greedy = connect(&service);
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let many: Vec<u8> = request(1).repeat(1000);
+            let mut written = 0u64;
+            loop {
+                match (&greedy).write(&many) {
+                    Ok(count) => written += count as u64,
+                    Err(error) => break (error.kind(), written),
+                }
+            }
+        });
+        wait_for(&stats, Ending::Stalled, 1);
+        let (error, written) = flood.join().unwrap();
+        assert!(matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error:?}");
+        assert!(written > 0);
+    });
+    assert_eq!(stats.messages.outcome(Outcome::TransmitFull), 1);
+    ask_over(&connect(&service), 1);
+}
+
+#[test]
+fn a_greedy_peer_does_not_starve_the_others() {
+    let service = start(&config());
+    let greedy = connect(&service);
+    let stream = connect(&service);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let many: Vec<u8> = request(1).repeat(1000);
+            while (&greedy).write_all(&many).is_ok() {}
+        });
+        scope.spawn(|| {
+            let mut replies = vec![0; 1 << 16];
+            while matches!((&greedy).read(&mut replies), Ok(1..)) {}
+        });
+        for number in 0..100 {
+            ask_over(&stream, number);
+        }
+        greedy.shutdown(std::net::Shutdown::Both).unwrap();
+    });
+}
+
+#[test]
+fn the_limit_in_all_refuses_and_a_closed_connection_makes_room() {
+    let service = start(&config::Stream { connections: 3, ..config() });
+    let stats = stats(&service);
+    let mut open: Vec<_> = (0..3).map(|_| connect(&service)).collect();
+    open.iter().for_each(|stream| ask_over(stream, 1));
+    assert!(is_refused(&connect(&service)));
+    assert_eq!((stats.accepted.get(), stats.refused_limit.get()), (3, 1));
+    open.pop();
+    wait_for(&stats, Ending::ByPeer, 1);
+    wait_until("there is room again", || !is_refused(&connect(&service)));
+}
+
+#[test]
+fn a_source_has_a_limit_of_its_own() {
+    let service = start(&config::Stream { per_source: 2, ..config() });
+    let stats = stats(&service);
+    let open: Vec<_> = (0..2).map(|_| connect(&service)).collect();
+    open.iter().for_each(|stream| ask_over(stream, 1));
+    assert!(is_refused(&connect(&service)));
+    assert_eq!((stats.accepted.get(), stats.refused_source_limit.get()), (2, 1));
+}

@@ -1,0 +1,78 @@
+//! What a request says of its sender.
+
+use crate::stun::{integrity::Integrity, request::HEADER};
+
+const USERNAME: u16 = 0x0006;
+const REALM: u16 = 0x0014;
+const NONCE: u16 = 0x0015;
+const PASSWORD_ALGORITHM: u16 = 0x001d;
+const USERHASH: u16 = 0x001e;
+const PASSWORD_ALGORITHMS: u16 = 0x8002;
+const SHA1: u16 = Integrity::Sha1.kind();
+const SHA256: u16 = Integrity::Sha256.kind();
+
+/// Values of the attributes that credentials look at, of each the first (RFC 8489 §14).
+#[derive(Default)]
+pub(super) struct Fields<'a> {
+    pub(super) username: Option<&'a [u8]>,
+    pub(super) userhash: Option<&'a [u8]>,
+    pub(super) realm: Option<&'a [u8]>,
+    pub(super) nonce: Option<&'a [u8]>,
+    pub(super) password_algorithms: Option<&'a [u8]>,
+    pub(super) password_algorithm: Option<&'a [u8]>,
+    /// Where MESSAGE-INTEGRITY begins.
+    sha1: Option<usize>,
+    /// Where MESSAGE-INTEGRITY-SHA256 begins.
+    sha256: Option<usize>,
+}
+
+impl<'a> Fields<'a> {
+    /// Those of a message that was found free of faults. What stands behind MESSAGE-INTEGRITY is not
+    /// covered by it and counts for nothing, but for MESSAGE-INTEGRITY-SHA256; behind that, nothing
+    /// does (RFC 8489 §9).
+    pub(super) fn of(message: &'a [u8]) -> Self {
+        let mut fields = Fields::default();
+        let mut start = HEADER;
+        while let Some((&[t0, t1, l0, l1], behind)) =
+            message.get(start..).and_then(<[u8]>::split_first_chunk::<4>)
+        {
+            let kind = u16::from_be_bytes([t0, t1]);
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
+            let Some(value) = behind.get(..length) else { break };
+            match kind {
+                SHA256 => {
+                    fields.sha256 = Some(start);
+                    break;
+                }
+                _ if fields.sha1.is_some() => {}
+                SHA1 => fields.sha1 = Some(start),
+                _ => {
+                    if let Some(field) = fields.of_kind(kind) {
+                        field.get_or_insert(value);
+                    }
+                }
+            }
+            start += 4 + length.next_multiple_of(4);
+        }
+        fields
+    }
+
+    /// The attribute that proves the rest, and where it begins: of both the stronger (RFC 8489 §9.1.3,
+    /// §9.2.4).
+    pub(super) fn integrity(&self) -> Option<(Integrity, usize)> {
+        let sha256 = self.sha256.map(|start| (Integrity::Sha256, start));
+        sha256.or(self.sha1.map(|start| (Integrity::Sha1, start)))
+    }
+
+    fn of_kind(&mut self, kind: u16) -> Option<&mut Option<&'a [u8]>> {
+        match kind {
+            USERNAME => Some(&mut self.username),
+            USERHASH => Some(&mut self.userhash),
+            REALM => Some(&mut self.realm),
+            NONCE => Some(&mut self.nonce),
+            PASSWORD_ALGORITHMS => Some(&mut self.password_algorithms),
+            PASSWORD_ALGORITHM => Some(&mut self.password_algorithm),
+            _ => None,
+        }
+    }
+}

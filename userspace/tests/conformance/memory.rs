@@ -1,0 +1,109 @@
+//! The table against the core function, and the table against itself.
+
+use crate::policy;
+use crate::reference;
+use crate::table::{Row, Setting, rows};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use xstun::outcome::Outcome;
+use xstun::stun::{Exchange, Extras, Policy, REPLY_ROOM, respond};
+
+fn sources() -> [SocketAddr; 4] {
+    ["198.51.100.7:40000", "[2001:db8:1::7]:40000", "[::ffff:198.51.100.7]:40000", "203.0.113.255:1"]
+        .map(|source| source.parse().unwrap())
+}
+
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
+}
+
+#[test]
+fn the_core_keeps_every_rule() {
+    keeps_every_rule(|policy| policy);
+}
+
+/// Where something is switched on that no row asks for, every request takes the longer way.
+#[test]
+fn the_longer_way_keeps_every_rule() {
+    keeps_every_rule(|policy| Policy { extras: Some(policy.extras.unwrap_or(Extras::default())), ..policy });
+}
+
+fn keeps_every_rule(switched: impl Fn(Policy) -> Policy) {
+    for row in rows() {
+        let policy = switched(policy(row.setting));
+        for source in sources() {
+            // The least room that the core asks for, full of another message's leavings.
+            let mut buffer = vec![0xff; row.request.len().max(REPLY_ROOM)];
+            buffer[..row.request.len()].copy_from_slice(&row.request);
+            let before = buffer.clone();
+            let exchange = Exchange::datagram(&source, server);
+            let answer = respond(&mut buffer, row.request.len(), exchange, &policy);
+            let reply = buffer[..answer.length].to_vec();
+            assert_eq!((answer.outcome, reply), (row.outcome, row.reply(source)), "{}", row.name());
+            if answer.length == 0 {
+                assert_eq!(buffer, before, "silence leaves the buffer as it was: {}", row.name());
+            }
+        }
+    }
+}
+
+/// Other tests and the fuzzers trust the plain reference; it has to keep the rules too.
+#[test]
+fn the_reference_keeps_every_rule() {
+    for row in rows() {
+        for source in sources() {
+            let classic = policy(row.setting).classic;
+            let owed = (row.outcome, row.reply(source));
+            assert_eq!(reference::respond(&row.request, source, classic), owed, "{}", row.name());
+        }
+    }
+}
+
+/// An attacker who asks in somebody's name gets no more than the least that a success response needs.
+#[test]
+fn no_row_owes_more_than_its_request_but_for_the_least_reply() {
+    for row in rows() {
+        for source in sources() {
+            let reply = row.reply(source).len();
+            assert!(reply <= row.request.len().max(52), "{}: {reply} bytes", row.name());
+        }
+    }
+    let bare = rows().into_iter().find(|row| row.request.len() == 20 && row.outcome == Outcome::Answered);
+    let bare = bare.expect("somebody asks plainly");
+    let lengths = sources().map(|source| bare.reply(source).len());
+    assert_eq!(lengths, [32, 44, 32, 32]);
+}
+
+/// RFC 5769 §2.2 and §2.3: what the table itself computes is what the vectors hold.
+#[test]
+fn the_table_writes_addresses_as_the_vectors_do() {
+    let ipv4 = "0001a147e112a643";
+    let ipv6 = "0002a1470113a9faa5d3f179bc25f4b5bed2b9d9";
+    let sources = [("192.0.2.1:32853", ipv4), ("[2001:db8:1234:5678:11:2233:4455:6677]:32853", ipv6)];
+    let row = rows().into_iter().find(|row| row.outcome == Outcome::Answered).expect("a plain row");
+    for (source, value) in sources {
+        let reply = row.reply(source.parse().unwrap());
+        let written: String = reply[24..].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(written, value);
+    }
+}
+
+#[test]
+fn the_table_meets_every_end_that_a_message_can_have() {
+    let met: HashSet<Outcome> = rows().iter().map(|row| row.outcome).collect();
+    // Those of frames and of transmission follow.
+    let of_the_core = Outcome::ALL.into_iter().take(Outcome::BadFrame.index());
+    assert_eq!(met, of_the_core.collect());
+    assert!(Setting::ALL.iter().all(|setting| rows().iter().any(|row| row.setting == *setting)));
+}
+
+/// A row that sends what another sends proves nothing more.
+#[test]
+fn each_row_is_a_rule_of_its_own() {
+    let rows = rows();
+    for (index, row) in rows.iter().enumerate() {
+        let same = |other: &&Row| other.request == row.request && other.setting == row.setting;
+        let other = rows[index + 1..].iter().find(same).map(Row::name);
+        assert_eq!(other, None, "{}", row.name());
+    }
+}

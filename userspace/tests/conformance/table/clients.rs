@@ -1,0 +1,85 @@
+//! What real clients send to a STUN server, with the bytes that they send.
+
+use super::*;
+
+const ASKS: &str = "RFC 8489 §6.3.1.1";
+const ASKS_CLASSIC: &str = "RFC 8489 §11";
+
+pub(super) fn rows() -> Vec<Row> {
+    let fingerprinted =
+        |client, bytes: &str| row(ASKS, client, hex(bytes), Outcome::Answered, Owed::AddressAndFingerprint);
+    let tr111 = classic(
+        BINDING_REQUEST,
+        &[
+            (0xc001, b"dslforum.org/TR-111 "),
+            (0xc002, &[]),
+            (USERNAME, b"00D09E-0123456789\0\0\0"),
+            (CHANGE_REQUEST, &[0; 4]),
+            (RESPONSE_ADDRESS, &[0, 1, 0x0d, 0x96, 203, 0, 113, 9]),
+        ],
+    );
+    let ice = [
+        (USERNAME, &b"peer:me"[..]),
+        (0x0024, &[0x6e, 0, 1, 0xff]),
+        (0x8029, &[0x93, 0x2f, 0xf9, 0xb1, 0x51, 0x26, 0x3b, 0x36]),
+        (MESSAGE_INTEGRITY, &[0x5a; 20]),
+    ];
+    vec![
+        answered(ASKS, "libwebrtc, libnice, pion, aioice", hex("00010000 2112a442 b7e7a701bc34d686fa87dfae")),
+        fingerprinted(
+            "Firefox: FINGERPRINT alone",
+            "00010008 2112a442 b7e7a701bc34d686fa87dfae 80280004 fdf6ae02",
+        ),
+        fingerprinted(
+            "Tailscale",
+            "00010014 2112a442 b7e7a701bc34d686fa87dfae 80220008 7461696c6e6f6465 80280004 9e8df0ce",
+        ),
+        fingerprinted(
+            "libjuice",
+            "00010014 2112a442 b7e7a701bc34d686fa87dfae 80220008 6c69626a75696365 80280004 2b6fabbf",
+        ),
+        answered(ASKS, "ice4j", request(&[(SOFTWARE, b"ice4j.org")])),
+        answered(ASKS, "PJSIP", request(&[(SOFTWARE, b"pjnath-2.14.1")])),
+        answered(
+            ASKS,
+            "stuntman's client: CHANGE-REQUEST without flags",
+            hex("00010008 2112a442 b7e7a701bc34d686fa87dfae 00030004 00000000"),
+        ),
+        answered(
+            ASKS,
+            "nmap, Shadowserver: transaction ID 0",
+            hex("00010000 2112a442 000000000000000000000000"),
+        ),
+        row(
+            ASKS,
+            "an ICE connectivity check that went astray",
+            super::fingerprinted(request(&ice)),
+            Outcome::Answered,
+            Owed::AddressAndFingerprint,
+        ),
+        answered_classic(
+            ASKS_CLASSIC,
+            "libnice in its old modes, Debian's stun: bare",
+            hex("00010000 deadbeef b7e7a701bc34d686fa87dfae"),
+        ),
+        answered_classic(
+            ASKS_CLASSIC,
+            "pystun3, node-stun, stunc: CHANGE-REQUEST without flags",
+            hex("00010008 deadbeef b7e7a701bc34d686fa87dfae 00030004 00000000"),
+        ),
+        answered_classic(ASKS_CLASSIC, "a TR-111 device", tr111),
+        // With RFC 5780 off, both of coturn's questions get the news that it is.
+        rejected(
+            "RFC 5780 §7.2, §7.5",
+            "turnutils_stunclient -f, first question",
+            request(&[(RESPONSE_PORT, &[0x9c, 0x41, 0, 0]), (CHANGE_REQUEST, &[0, 0, 0, 6])]),
+            &[RESPONSE_PORT, CHANGE_REQUEST],
+        ),
+        rejected_with_reason(
+            "RFC 5780 §7.2, §7.6",
+            "turnutils_stunclient -f, second question: 1532 bytes",
+            request(&[(CHANGE_REQUEST, &[0, 0, 0, 6]), (PADDING, &[0; 1500])]),
+            &[CHANGE_REQUEST, PADDING],
+        ),
+    ]
+}
