@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use std::time::{Duration, Instant};
 
 /// The flood, in capacities.
-const FLOOD: f64 = 5.0;
+pub(super) const FLOOD: f64 = 5.0;
 /// Time for a server that answers its first request to come to rest.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How closely a setting's capacity is found when only the best is to be told.
