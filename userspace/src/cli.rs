@@ -188,26 +188,86 @@ pub enum LogFormat {
 
 /// Flags of `xstun load`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Shapes of requests, and who sends such:
+  bare                    20 bytes: browsers, libnice, pion
+  fingerprint             28, FINGERPRINT: Firefox
+  software-fingerprint    40, SOFTWARE and FINGERPRINT: libjuice, Tailscale
+  software                36, SOFTWARE: Jitsi, PJSIP
+  change-request          28, CHANGE-REQUEST without a flag: stuntman
+  classic                 20, no magic cookie: RFC 3489 clients
+  classic-change-request  28, the same with CHANGE-REQUEST without a flag
+  ice                     76, USERNAME, PRIORITY, MESSAGE-INTEGRITY (of no known key), FINGERPRINT
+
+Exit codes: 0 replies came and all were right, 1 a reply was wrong or the system refused, 2 bad usage, \
+3 no reply.")]
 pub struct LoadArgs {
     /// Server, by name or address; an IPv6 address with a port stands in brackets
     #[arg(value_name = "HOST[:PORT]")]
     pub server: String,
 
+    /// Send over AF_XDP on this interface (needs root); without it, over sockets
+    #[arg(short, long, value_name = "IF")]
+    pub interface: Option<String>,
+
     /// Seconds to run
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     pub duration: Duration,
 
-    /// Requests a second over all threads [default: as many as leave]
+    /// Seconds to run before anything counts
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub warm_up: Option<Duration>,
+
+    /// Requests a second in all, each due at its time whatever became of the others; with --find-max,
+    /// the rate to begin with [default: over sockets as many as are answered, over AF_XDP as many as
+    /// leave]
     #[arg(short, long, value_name = "N")]
     pub rate: Option<NonZeroU64>,
 
-    /// Sending threads, each with sockets of its own
-    #[arg(short, long, value_name = "N", default_value = "1")]
-    pub threads: NonZeroU32,
+    /// Search for the highest rate that the server bears: doubling, then bisecting
+    #[arg(long, conflicts_with = "duration")]
+    pub find_max: bool,
 
-    /// Source ports, shared out among the threads
+    /// Part of the requests that may be lost in a step of --find-max
+    #[arg(long, value_name = "PART", value_parser = part, default_value = "0.001", requires = "find_max")]
+    pub loss: f64,
+
+    /// Seconds of each step of --find-max
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2", requires = "find_max")]
+    pub step: Duration,
+
+    /// Shapes of the requests, and how many of each in turn; see below
+    #[arg(long, value_name = "NAME[=WEIGHT],...", default_value = "bare")]
+    pub shape: String,
+
+    /// Source ports of each source address
     #[arg(long, value_name = "N", default_value = "16")]
     pub ports: NonZeroU32,
+
+    /// Address of this host to send from (repeatable) [default: the one that the route prefers]
+    #[arg(long = "source", value_name = "ADDR")]
+    pub sources: Vec<IpAddr>,
+
+    /// Sending threads over sockets, each with ports of its own
+    #[arg(short, long, value_name = "N", default_value = "1", conflicts_with = "interface")]
+    pub threads: NonZeroU32,
+
+    /// Queues of the interface to send on, from queue 0; replies are taken from all [default: all]
+    #[arg(long, value_name = "N", requires = "interface")]
+    pub queues: Option<NonZeroU32>,
+
+    /// Cores for the workers, like 0-3,6, one worker each, that share the queues out [default: all that
+    /// this process may use]
+    #[arg(long, value_name = "LIST", requires = "interface")]
+    pub cores: Option<String>,
+
+    /// Where the XDP program that takes the replies runs
+    #[arg(long, value_enum, default_value_t, requires = "interface")]
+    pub xdp_mode: XdpModeArg,
+
+    /// How frames reach the NIC; `auto` asks for zero-copy from drivers known good
+    #[arg(long, value_enum, default_value_t, requires = "interface")]
+    pub bind_mode: BindModeArg,
 
     /// Send to an address that is neither local nor private: name it a second time
     #[arg(long, value_name = "HOST")]
@@ -244,6 +304,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err(format!("{text} seconds is not between 0 and a day"));
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A part of a whole, from 0 to less than 1.
+fn part(text: &str) -> Result<f64, String> {
+    let part: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    if (0.0..1.0).contains(&part) { Ok(part) } else { Err(format!("{text} is not from 0 to less than 1")) }
 }
 
 #[cfg(test)]

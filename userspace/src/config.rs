@@ -181,8 +181,11 @@ fn each_once(flag: &str, given: &[SocketAddr], usual: u16) -> Result<Vec<SocketA
     Ok(addresses)
 }
 
-/// Reads a list like `0-3,6`.
-fn cores(list: &str, available: &[usize]) -> Result<Vec<usize>> {
+/// Reads a list of `--cores` like `0-3,6`. Gives it ascending, each core once.
+///
+/// # Errors
+/// Usage: it is no such list, or names a core that is not among `available`.
+pub fn cores(list: &str, available: &[usize]) -> Result<Vec<usize>> {
     let unreadable =
         || Failure::usage(format!("--cores '{list}' is no list of cores")).remedy("write it like 0-3,6");
     let mut cores = BTreeSet::new();

@@ -10,6 +10,8 @@ mod endpoints;
 pub mod socket;
 
 pub use cores::available as available_cores;
+#[cfg(feature = "af-xdp")]
+pub(crate) use cores::pin;
 
 use crate::config::{self, Config};
 use crate::error::{Failure, Result};

@@ -9,6 +9,7 @@ mod attribute;
 mod ethtool;
 mod genetlink;
 mod napi;
+mod neighbour;
 mod netdev;
 mod netlink;
 #[cfg(all(test, target_endian = "little"))]
@@ -22,6 +23,7 @@ pub use ethtool::{
     Channels, Features, FlowHash, Rings, channels, features, flow_hash, receive_queues, rings,
 };
 pub use napi::NapiSettings;
+pub use neighbour::{Route, neighbour, route};
 pub use netdev::{XdpFeatures, xdp_features};
 pub use route::{Interface, XdpAttachment, XdpMode, all, find};
 pub use sysfs::driver;

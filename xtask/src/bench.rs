@@ -78,7 +78,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut programs = Programs::of(workspace);
     match &options.xstun {
         Some(other) => {
-            programs.xstun = fs::canonicalize(other).with_context(|| other.display().to_string())?
+            programs.served = fs::canonicalize(other).with_context(|| other.display().to_string())?
         }
         None => build_all(workspace)?,
     }
@@ -115,13 +115,11 @@ fn tell(
         command: "cargo xtask bench".to_owned(),
         rounds: effort.rounds,
         step: effort.step.as_secs_f64(),
-        generator: generator::path(&programs.xstun),
     };
     let json = json!({
         "day": setting.day,
         "commit": setting.commit,
         "machine": setting.machine,
-        "generator": setting.generator,
         "rounds": setting.rounds,
         "step_s": setting.step,
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),

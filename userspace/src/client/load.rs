@@ -2,30 +2,42 @@
 //!
 //! With `--rate` the load is an open loop: requests are due at fixed times, whether or not earlier
 //! ones are answered, and a reply's latency counts from when its request was due. A server or a
-//! sender that falls behind therefore shows in the latency instead of slowing the load down. Without
-//! `--rate`, requests leave as fast as replies come back, a bounded number at a time.
+//! generator that falls behind therefore shows in the latency instead of slowing the load down.
+//! Without `--rate`, sockets send as fast as replies come back, a bounded number at a time, and AF_XDP
+//! sends as fast as frames leave.
 
-mod outstanding;
+#[cfg(feature = "af-xdp")]
+mod af_xdp;
+mod board;
+mod checker;
+mod crew;
+mod flows;
+mod id;
+mod plan;
+mod progress;
 mod report;
-mod sender;
+mod run;
+mod search;
+mod shape;
+mod sockets;
+mod tally;
+mod target;
+mod window;
 
-use super::server::Server;
 use super::{Ending, count, print, say};
 use crate::cli::LoadArgs;
 use crate::error::{Failure, Result};
-use crate::stop::Stop;
-use rustix::net::sockopt;
-use sender::{Orders, Port, Tally};
-use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use crew::Crew;
+use flows::open;
+use id::Key;
+use plan::{Flow, Plan};
+use run::Run;
+use shape::Mix;
+use std::io::{self, IsTerminal as _, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// Receive buffer of each port, in bytes, as far as the kernel grants it.
-const RECEIVE_BUFFER: usize = 4 << 20;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Loads the server and prints what came of it. Gives exit code 0 if replies came and all were right,
 /// 1 if one was wrong, 3 if none came. SIGINT and SIGTERM end it early; it prints all the same.
@@ -34,43 +46,52 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Bad usage, which includes a server that is neither local nor private and not named by `--i-own`;
 /// and what the system refused.
 pub fn run(args: &LoadArgs) -> Result<ExitCode> {
-    load(args, &mut io::stdout().lock(), &mut io::stderr()).map(ExitCode::from)
+    let mut err = io::stderr();
+    let mut terminal = io::stderr();
+    let progress = terminal.is_terminal().then_some(&mut terminal as &mut dyn Write);
+    load(args, &mut io::stdout().lock(), &mut err, progress).map(ExitCode::from)
 }
 
-fn load(args: &LoadArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Ending> {
-    let server = target(args)?;
-    let shares = shares(args, server)?;
-    let stop =
-        Stop::new().map_err(|error| Failure::system("cannot get an event descriptor").because(error))?;
-    let signals = Signals::catch()?;
-    let start = Instant::now();
-    let (tally, sending) = thread::scope(|scope| {
-        let senders: Vec<_> =
-            shares.into_iter().map(|orders| scope.spawn(|| sender::run(orders, start, &stop))).collect();
-        signals.wait(args.duration);
-        stop.order();
-        let sending = start.elapsed();
-        let mut tally = Tally::default();
-        for sender in senders {
-            // The threads allocate beforehand and index within bounds; a panic in one is a bug, and
-            // numbers without its share would be lies.
-            let share = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            tally.add(&share);
-        }
-        Ok((tally, sending))
-    })?;
+/// What sends: the plan, its workers, and what they need to stay.
+struct Generator {
+    /// `af-xdp` or `sockets`.
+    path: &'static str,
+    plan: Arc<Plan>,
+    /// Before the crew: frames must go to the kernel again before their sockets are closed.
+    #[cfg(feature = "af-xdp")]
+    #[allow(dead_code, reason = "dropping it is its use")]
+    attachment: Option<af_xdp::Attachment>,
+    crew: Crew,
+}
 
-    let text =
-        if args.json { report::json(server, &tally, sending) } else { report::text(server, &tally, sending) };
-    print(out, &text)?;
-    if tally.wrong > 0 {
-        say(
-            err,
-            &format!(
-                "{} from {server} had another transaction ID or another address",
-                count(tally.wrong, "datagram")
-            ),
-        );
+fn load(
+    args: &LoadArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    progress: Option<&mut dyn Write>,
+) -> Result<Ending> {
+    let server = target::target(args)?;
+    let mix = Mix::parse(&args.shape).map_err(|wrong| Failure::usage(format!("--shape: {wrong}")))?;
+    let generator = match &args.interface {
+        Some(name) => match over_af_xdp(args, name, server, mix)? {
+            Some(generator) => generator,
+            None => {
+                say(err, &format!("no reply from {server} to a request from an ordinary socket"));
+                return Ok(Ending::NoAnswer);
+            }
+        },
+        None => over_sockets(args, server, mix)?,
+    };
+    let mut run = Run::new(&generator.plan, &generator.crew, progress)?;
+    let report =
+        if args.find_max { run.search(args, generator.path)? } else { run.once(args, generator.path)? };
+    drop(generator);
+
+    print(out, &if args.json { report.json() } else { report.text() })?;
+    let tally = &report.tally;
+    if report.wrong > 0 {
+        let what = "had another transaction ID, another address or a wrong checksum";
+        say(err, &format!("{} from {server} {what}", count(report.wrong, "datagram")));
         return Ok(Ending::Wrong);
     }
     if tally.received == 0 {
@@ -84,111 +105,60 @@ fn load(args: &LoadArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<End
     Ok(Ending::Answered)
 }
 
-/// The address to load: the first that the name has, if it may be loaded.
-fn target(args: &LoadArgs) -> Result<SocketAddr> {
-    let named = Server::parse(&args.server)?;
-    let owned = match args.i_own.as_deref() {
-        None => false,
-        Some(again) if again == args.server || again == named.host => true,
-        Some(again) => {
-            return Err(Failure::usage(format!("--i-own is '{again}', and the server is '{}'", args.server))
-                .remedy("name the same server twice, if it is yours"));
-        }
-    };
-    let server = named.resolve(None)?.remove(0);
-    if !owned && !is_near(server.ip()) {
-        return Err(Failure::usage(format!("{server} is neither a local nor a private address")).remedy(
-            format!("load only servers that are yours; if this one is, add --i-own {}", named.host),
-        ));
-    }
-    Ok(server)
-}
-
-/// Whether an address can only be of this host or network, or is set aside for benchmarks (RFC 2544,
-/// RFC 5180).
-fn is_near(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 198 && b & 0xfe == 18)
-        }
-        IpAddr::V6(ip) => {
-            let benchmark = ip.segments()[..3] == [0x2001, 2, 0];
-            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || benchmark
-        }
-    }
-}
-
-/// What each thread is to do: its ports, opened and connected, and its share of the rate.
-fn shares(args: &LoadArgs, server: SocketAddr) -> Result<Vec<Orders>> {
-    let (threads, ports) = (args.threads.get(), args.ports.get());
-    if ports < threads {
-        return Err(Failure::usage(format!("--ports {ports} is less than --threads {threads}"))
+/// Workers with sockets of their own.
+fn over_sockets(args: &LoadArgs, server: SocketAddr, mix: Mix) -> Result<Generator> {
+    let workers = args.threads.get() as usize;
+    let mut flows = open(server, &args.sources, args.ports.get())?;
+    if flows.len() < workers {
+        return Err(Failure::usage(format!("--ports {} is less than --threads {workers}", args.ports))
             .remedy("each thread needs a port of its own"));
     }
-    let trusted = is_near(server.ip());
-    let share = |thread: u32| {
-        let ports = ports / threads + u32::from(thread < ports % threads);
-        Ok(Orders {
-            ports: (0..ports).map(|_| open(server, trusted)).collect::<Result<_>>()?,
-            rate: args.rate.map(|rate| rate.get() as f64 / f64::from(threads)),
-            phase: f64::from(thread) / f64::from(threads),
-        })
-    };
-    (0..threads).map(share).collect()
-}
-
-/// A port of this host towards `server`. Only where no address translator can be in between does its
-/// own address say what the replies must tell.
-fn open(server: SocketAddr, trusted: bool) -> Result<Port> {
-    let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-    let open = || {
-        let socket = UdpSocket::bind(any)?;
-        socket.connect(server)?;
-        socket.set_nonblocking(true)?;
-        // Less only loses more under a burst, which the report shows.
-        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
-            let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
-        }
-        let mapped = if trusted { Some(socket.local_addr()?) } else { None };
-        Ok(Port { socket, mapped })
-    };
-    open().map_err(|error: io::Error| {
-        Failure::system(format!("cannot open a port towards {server}"))
-            .because(error)
-            .remedy("check the route to it, and the limit on open files (`ulimit -n`) against --ports")
+    let plan = plan(server, &flows, mix, workers)?;
+    let mut crew = Crew::new(Arc::clone(&plan));
+    for turn in (0..workers).rev() {
+        // From the last on, so that the rest are always the first.
+        let first = turn * plan.flows.len() / workers;
+        let sockets: Vec<_> = flows.drain(first..).map(|(_, socket)| socket).collect();
+        let (plan, turn) = (Arc::clone(&plan), turn);
+        crew.hire(move || {
+            let range = first..first + sockets.len();
+            let mut worker = sockets::Worker::new(plan, turn, workers, range, sockets);
+            Ok(((), move |step: &crew::Step| worker.step(step)))
+        })?;
+    }
+    Ok(Generator {
+        path: "sockets",
+        plan,
+        #[cfg(feature = "af-xdp")]
+        attachment: None,
+        crew,
     })
 }
 
-/// SIGINT and SIGTERM, caught from the moment this exists.
-struct Signals {
-    runtime: Runtime,
-    interrupt: Signal,
-    terminate: Signal,
+#[cfg(feature = "af-xdp")]
+fn over_af_xdp(args: &LoadArgs, name: &str, server: SocketAddr, mix: Mix) -> Result<Option<Generator>> {
+    let Some((plan, attachment, crew)) = af_xdp::start(args, name, server, mix)? else { return Ok(None) };
+    Ok(Some(Generator { path: "af-xdp", plan, attachment: Some(attachment), crew }))
 }
 
-impl Signals {
-    fn catch() -> Result<Self> {
-        let catch = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let entered = runtime.enter();
-            let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-            drop(entered);
-            Ok(Signals { runtime, interrupt, terminate })
-        };
-        catch().map_err(|error: io::Error| Failure::system("cannot catch signals").because(error))
-    }
+#[cfg(not(feature = "af-xdp"))]
+fn over_af_xdp(_args: &LoadArgs, name: &str, _server: SocketAddr, _mix: Mix) -> Result<Option<Generator>> {
+    Err(Failure::system(format!("--interface {name}: this xstun was built without AF_XDP"))
+        .remedy("build it with the feature `af-xdp`, or leave the flag out to load over sockets"))
+}
 
-    /// Waits for one of them, or until the time is over.
-    fn wait(mut self, duration: Duration) {
-        self.runtime.block_on(async {
-            tokio::select! {
-                () = tokio::time::sleep(duration) => {}
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
-            }
-        });
+fn plan<S>(server: SocketAddr, flows: &[(Flow, S)], mix: Mix, workers: usize) -> Result<Arc<Plan>> {
+    if workers > usize::from(u8::MAX) {
+        return Err(Failure::usage(format!("{workers} workers are more than the {} there can be", u8::MAX)));
     }
+    Ok(Arc::new(Plan {
+        server,
+        flows: flows.iter().map(|(flow, _)| *flow).collect(),
+        mix,
+        key: Key::random()?,
+        board: board::Board::new(workers),
+        origin: Instant::now(),
+    }))
 }
 
 #[cfg(test)]

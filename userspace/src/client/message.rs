@@ -14,7 +14,7 @@ pub(super) const LONGEST_REQUEST: usize = HEADER + 8;
 const BINDING_REQUEST: u16 = 0x0001;
 const SUCCESS: u16 = 0x0101;
 const ERROR: u16 = 0x0111;
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+pub(super) const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const MAPPED_ADDRESS: u16 = 0x0001;
 const CHANGE_REQUEST: u16 = 0x0003;
 const ERROR_CODE: u16 = 0x0009;
@@ -44,6 +44,7 @@ impl Id {
     }
 
     /// With the magic cookie and this transaction ID.
+    #[cfg(test)]
     pub(super) fn new(transaction: [u8; 12]) -> Self {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&COOKIE);
@@ -160,7 +161,7 @@ pub(super) fn read_reply(bytes: &[u8], id: &Id) -> Result<Reply, &'static str> {
     if bytes[4..HEADER] != id.0 {
         return Err("its transaction ID is another");
     }
-    if !fingerprint_is_right(bytes) {
+    if fingerprint(bytes) == Some(false) {
         return Err("its FINGERPRINT is wrong");
     }
     if id.is_classic() { read_classic(bytes, kind) } else { codec::read(bytes) }
@@ -186,12 +187,6 @@ pub(super) fn mapped_address(bytes: &[u8]) -> Option<(SocketAddr, MappedFrom)> {
         }
     }
     Some((plain?, MappedFrom::Plain))
-}
-
-/// The transaction ID of a message that is at least a header long.
-pub(super) fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
-    (bytes.get(4..8)? == COOKIE).then_some(())?;
-    bytes.get(8..HEADER)?.try_into().ok()
 }
 
 /// Class and method of a message whose length field tells its length.
@@ -252,18 +247,17 @@ fn address(value: &[u8], mask: &[u8; 18]) -> Option<SocketAddr> {
     }
 }
 
-/// Whether a message has no FINGERPRINT, or one that is its last attribute and right (RFC 8489 §14.7).
-fn fingerprint_is_right(bytes: &[u8]) -> bool {
+/// Whether a message that is at least a header long has a FINGERPRINT, and if so, whether it is the
+/// last attribute and right (RFC 8489 §14.7).
+pub(super) fn fingerprint(bytes: &[u8]) -> Option<bool> {
     let mut attributes = Attributes(&bytes[HEADER..]).map_while(|attribute| attribute);
-    match attributes.find(|(kind, _)| *kind == FINGERPRINT) {
-        None => true,
-        Some((_, value)) => {
-            let (covered, last) = bytes.split_at(bytes.len() - 8);
-            value == &last[4..]
-                && last[..4] == [0x80, 0x28, 0, 4]
-                && value == fingerprint_of(covered).to_be_bytes()
-        }
-    }
+    let (_, value) = attributes.find(|(kind, _)| *kind == FINGERPRINT)?;
+    let (covered, last) = bytes.split_at(bytes.len() - 8);
+    Some(
+        value == &last[4..]
+            && last[..4] == [0x80, 0x28, 0, 4]
+            && value == fingerprint_of(covered).to_be_bytes(),
+    )
 }
 
 /// FINGERPRINT's value over the message before it, whose length field counts it already.
@@ -271,10 +265,37 @@ pub(super) fn fingerprint_of(covered: &[u8]) -> u32 {
     crc32(covered) ^ 0x5354_554e
 }
 
-/// CRC-32 of ITU V.42, bit by bit: it runs once a probe.
+/// `CRC_TABLES[n][byte]`: what `byte` does to a CRC by the time that `n` more bytes have passed.
+static CRC_TABLES: [[u32; 256]; 8] = {
+    let mut tables = [[0; 256]; 8];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut step = 0;
+        while step < 64 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+            step += 1;
+            if step % 8 == 0 {
+                tables[step / 8 - 1][byte] = crc;
+            }
+        }
+        byte += 1;
+    }
+    tables
+};
+
+/// CRC-32 of ITU V.42, eight bytes at a time: under load it runs for every reply.
 fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let crc = eights.iter().fold(!0u32, |crc, eight| {
+        let mixed = u64::from_le_bytes(*eight) ^ u64::from(crc);
+        let bytes = mixed.to_le_bytes();
+        CRC_TABLES
+            .iter()
+            .zip(bytes.iter().rev())
+            .fold(0, |crc, (table, byte)| crc ^ table[usize::from(*byte)])
+    });
+    !rest.iter().fold(crc, |crc, byte| crc >> 8 ^ CRC_TABLES[0][usize::from(crc as u8 ^ byte)])
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! that loses nothing. Up: attach, bind, fill, into the map. Down: out of the map, detach, close.
 
 pub mod program;
-mod queue;
+pub(crate) mod queue;
 pub mod rings;
 pub mod socket;
 pub mod umem;
@@ -93,7 +93,8 @@ impl AfXdp {
         let mut stepped_down = Vec::new();
         let mut program = Program::load(available, config.xdp_log)
             .map_err(|failure| if is_denied(&failure) { failure.remedy(GRANT) } else { failure })?;
-        let mode = attach(&mut program, &interface, config, &mut stepped_down)?;
+        let mode = attach(&mut program, &interface, config.xdp_mode, &mut stepped_down)
+            .map_err(|failure| explain(failure, &interface))?;
         program.serve(&request.served)?;
         let mut path = AfXdp {
             interface,
@@ -125,7 +126,7 @@ impl AfXdp {
 
     /// Binds a socket and starts a worker on each of the first `queues` queues.
     fn bind(&mut self, queues: u32, request: &Request<'_>) -> Result<()> {
-        let (modes, zero_copy) = self.bind_modes(request.config)?;
+        let (modes, zero_copy) = bind_modes(&self.interface, self.mode, request.config.bind_mode)?;
         self.stepped_down.extend(zero_copy);
         for (number, &core) in (0..queues).zip(request.cores.iter().cycle()) {
             let place = queue::Place {
@@ -150,34 +151,6 @@ impl AfXdp {
                 .because(reasons.join("; ")));
         }
         Ok(())
-    }
-
-    /// The bind modes to try, best first, and why zero-copy is not among them.
-    fn bind_modes(&self, config: &Config) -> Result<(Vec<BindMode>, Option<StepDown>)> {
-        match config.bind_mode {
-            config::BindMode::Copy => return Ok((vec![BindMode::Copy], None)),
-            config::BindMode::ZeroCopy if self.mode == XdpMode::Native => {
-                return Ok((vec![BindMode::ZeroCopy], None));
-            }
-            config::BindMode::ZeroCopy => {
-                return Err(Failure::system(format!(
-                    "--bind-mode zero-copy cannot be had: the driver of {} has no native XDP",
-                    self.interface.name
-                ))
-                .remedy("use --bind-mode auto"));
-            }
-            config::BindMode::Auto => {}
-        }
-        if self.mode == XdpMode::Generic {
-            return Ok((vec![BindMode::Copy], None));
-        }
-        let driver = interface::driver(&self.interface).unwrap_or_default();
-        Ok(match drivers::zero_copy(&driver, kernel::running()) {
-            ZeroCopy::Trusted => (vec![BindMode::ZeroCopy, BindMode::Copy], None),
-            ZeroCopy::Untrusted(why) | ZeroCopy::Unsupported(why) => {
-                (vec![BindMode::Copy], Some(StepDown { from: "zero-copy".into(), reason: why.to_string() }))
-            }
-        })
     }
 
     /// Serves `now` from here on: first the workers, then the program, so that no frame reaches a
@@ -273,23 +246,59 @@ impl Drop for AfXdp {
     }
 }
 
-/// Attaches in the best mode that the flags allow.
-fn attach(
+/// The bind modes to try, best first, and why zero-copy is not among them.
+///
+/// # Errors
+/// Zero-copy is asked for, and the program does not run in the driver.
+pub(crate) fn bind_modes(
+    interface: &Interface,
+    mode: XdpMode,
+    wanted: config::BindMode,
+) -> Result<(Vec<BindMode>, Option<StepDown>)> {
+    match wanted {
+        config::BindMode::Copy => return Ok((vec![BindMode::Copy], None)),
+        config::BindMode::ZeroCopy if mode == XdpMode::Native => {
+            return Ok((vec![BindMode::ZeroCopy], None));
+        }
+        config::BindMode::ZeroCopy => {
+            return Err(Failure::system(format!(
+                "--bind-mode zero-copy cannot be had: the driver of {} has no native XDP",
+                interface.name
+            ))
+            .remedy("use --bind-mode auto"));
+        }
+        config::BindMode::Auto => {}
+    }
+    if mode == XdpMode::Generic {
+        return Ok((vec![BindMode::Copy], None));
+    }
+    let driver = interface::driver(interface).unwrap_or_default();
+    Ok(match drivers::zero_copy(&driver, kernel::running()) {
+        ZeroCopy::Trusted => (vec![BindMode::ZeroCopy, BindMode::Copy], None),
+        ZeroCopy::Untrusted(why) | ZeroCopy::Unsupported(why) => {
+            (vec![BindMode::Copy], Some(StepDown { from: "zero-copy".into(), reason: why.to_string() }))
+        }
+    })
+}
+
+/// Attaches in the best mode that `wanted` allows.
+///
+/// # Errors
+/// The kernel's refusal of the last mode that was tried.
+pub(crate) fn attach(
     program: &mut Program,
     interface: &Interface,
-    config: &Config,
+    wanted: config::XdpMode,
     stepped_down: &mut Vec<StepDown>,
 ) -> Result<XdpMode> {
-    if config.xdp_mode != config::XdpMode::Generic {
+    if wanted != config::XdpMode::Generic {
         match program.attach(interface, XdpMode::Native) {
             Ok(()) => return Ok(XdpMode::Native),
-            Err(failure) if config.xdp_mode == config::XdpMode::Native || is_denied(&failure) => {
-                return Err(explain(failure, interface));
-            }
+            Err(failure) if wanted == config::XdpMode::Native || is_denied(&failure) => return Err(failure),
             Err(failure) => stepped_down.push(StepDown::new("native", &failure)),
         }
     }
-    program.attach(interface, XdpMode::Generic).map_err(|failure| explain(failure, interface))?;
+    program.attach(interface, XdpMode::Generic)?;
     Ok(XdpMode::Generic)
 }
 

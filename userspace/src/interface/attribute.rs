@@ -51,6 +51,11 @@ impl Attributes {
         self.push(DefaultNla::new(kind, value.to_ne_bytes().to_vec()))
     }
 
+    /// Adds bytes as they are.
+    pub(super) fn bytes(self, kind: u16, value: Vec<u8>) -> Self {
+        self.push(DefaultNla::new(kind, value))
+    }
+
     /// Adds text with its closing NUL.
     pub(super) fn text(self, kind: u16, value: &str) -> Self {
         self.push(DefaultNla::new(kind, [value.as_bytes(), &[0]].concat()))

@@ -13,6 +13,7 @@ mod errors;
 mod frames;
 mod laboratory;
 mod lifecycle;
+mod load;
 mod modes;
 mod passing;
 mod streams;

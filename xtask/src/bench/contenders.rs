@@ -119,7 +119,10 @@ pub(super) fn all() -> Vec<Contender> {
 
 /// Where the programs stand.
 pub(super) struct Programs {
+    /// The xstun of these sources, which asks.
     pub(super) xstun: PathBuf,
+    /// The xstun that serves.
+    pub(super) served: PathBuf,
     limit: PathBuf,
     baselines: PathBuf,
     scratch: PathBuf,
@@ -129,6 +132,7 @@ impl Programs {
     pub(super) fn of(workspace: &Workspace) -> Self {
         Programs {
             xstun: workspace.xstun("release"),
+            served: workspace.xstun("release"),
             limit: workspace.target.join("release/limit"),
             baselines: baselines_target(workspace).join("release/xstun-baselines"),
             scratch: workspace.target.join("bench"),
@@ -168,11 +172,11 @@ impl Contender {
                 command.arg(&programs.limit).args([&stage.interface, &address]).args(flags);
             }
             Launch::Xstun(flags) => {
-                command.arg(&programs.xstun).args(["serve", "--datapath", "af-xdp", "--listen", &address]);
+                command.arg(&programs.served).args(["serve", "--datapath", "af-xdp", "--listen", &address]);
                 command.args(["--interface", &stage.interface, "--cores", &server]).args(flags);
             }
             Launch::XstunSockets => {
-                command.arg(&programs.xstun).args(["serve", "--datapath", "socket", "--listen", &address]);
+                command.arg(&programs.served).args(["serve", "--datapath", "socket", "--listen", &address]);
                 command.args(["--cores", &server]);
             }
             Launch::Baseline(kind) => {

@@ -4,11 +4,9 @@ use super::contenders::Contender;
 use super::stage::{Cores, PEER, SERVER, Stage, list};
 use crate::children::capture;
 use crate::interrupt::Interrupt;
-use crate::run::ask;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Time that it may take beyond what it sends for: it waits for the last replies.
@@ -30,24 +28,18 @@ pub(super) struct Sample {
     pub(super) latency: Option<[f64; 3]>,
 }
 
-/// The generator, as this build of xstun has it.
+/// The generator. It sends over AF_XDP, so that it is the server that is measured. Its own search
+/// (`--find-max`) is not used: the limit's frames are no replies, and every row is to be searched alike.
 pub(super) struct Generator<'a> {
     program: &'a Path,
     stage: &'a Stage,
     cores: &'a Cores,
-    over_af_xdp: bool,
     answers: bool,
 }
 
 impl<'a> Generator<'a> {
     pub(super) fn new(program: &'a Path, stage: &'a Stage, cores: &'a Cores, contender: &Contender) -> Self {
-        Generator {
-            program,
-            stage,
-            cores,
-            over_af_xdp: path(program) == AF_XDP,
-            answers: contender.answers(),
-        }
+        Generator { program, stage, cores, answers: contender.answers() }
     }
 
     /// Sends for `duration`, `rate` requests a second or as many as leave.
@@ -59,12 +51,10 @@ impl<'a> Generator<'a> {
         let cores = list(&self.cores.generator);
         let mut command = self.stage.client.command("taskset");
         command.args(["-c", &cores]).arg(self.program).args(["load", &SERVER.to_string(), "--json"]);
+        command.args(["--interface", PEER, "--cores", &cores]);
         command.args(["--ports", PORTS, "--duration", &duration.as_secs_f64().to_string()]);
         if let Some(rate) = rate {
             command.args(["--rate", &format!("{:.0}", rate.max(1.0))]);
-        }
-        if self.over_af_xdp {
-            command.args(["--interface", PEER, "--cores", &cores]);
         }
         let before = self.stage.returned()?;
         let captured = capture(&mut command, duration + GRACE, interrupt)?;
@@ -74,14 +64,6 @@ impl<'a> Generator<'a> {
         })?;
         if self.answers { answered(&json) } else { reflected(&json, returned) }
     }
-}
-
-const AF_XDP: &str = "AF_XDP";
-
-/// How the generator of this build sends.
-pub(super) fn path(program: &Path) -> &'static str {
-    let help = ask(Command::new(program).args(["load", "--help"])).unwrap_or_default();
-    if help.contains("--interface") { AF_XDP } else { "sockets" }
 }
 
 /// What the generator counted.

@@ -13,8 +13,6 @@ pub(super) struct Setting {
     pub(super) command: String,
     pub(super) rounds: usize,
     pub(super) step: f64,
-    /// How the generator sent.
-    pub(super) generator: &'static str,
 }
 
 /// The heads of the table's columns.
@@ -99,12 +97,11 @@ pub(super) fn section(rows: &[Row], setting: &Setting, plot: &str) -> String {
     text.push_str(&table(rows));
     let _ = writeln!(
         text,
-        "\nThe server has the first core and `xstun load`, which sends over {}, the last; a veth pair joins \
+        "\nThe server has the first core and `xstun load`, which sends over AF_XDP, the last; a veth pair joins \
          them. Every number is the median of {} round{}; a load lasts {} s. The flood is 5 times the row's \
          own capacity, or what the generator can send. Latency counts from the intended time of sending. A \
          veth pair does its receive work where its settings say; each row has the setting under which it \
          bore most:\n",
-        setting.generator,
         setting.rounds,
         if setting.rounds == 1 { "" } else { "s" },
         setting.step,
@@ -175,7 +172,6 @@ mod tests {
             command: "cargo xtask bench".into(),
             rounds: 3,
             step: 2.0,
-            generator: "AF_XDP",
         };
         let section = section(&rows(), &setting, "benchmark.svg");
         for part in

@@ -31,7 +31,7 @@ const SERVING: &[&str] = &[
     "stun",
 ];
 
-const RULES: [Rule; 21] = [
+const RULES: [Rule; 22] = [
     rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
@@ -54,7 +54,11 @@ const RULES: [Rule; 21] = [
         &["config", "datapath", "error", "interface", "outcome", "served", "stats", "stop", "stun", "users"],
     ),
     rule("client", &["cli", "error", "outcome", "stop", "stun", "users"]),
-    rule("client::load", &["cli", "client", "datapath::socket", "error", "outcome", "stop", "stun"]),
+    rule("client::load", &["cli", "client", "datapath::socket", "error", "stats", "stop"]),
+    rule(
+        "client::load::af_xdp",
+        &["cli", "client", "config", "datapath", "error", "interface", "served", "stats", "stop"],
+    ),
     rule("doctor", &["cli", "datapath", "error", "interface", "kernel"]),
 ];
 

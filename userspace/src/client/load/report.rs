@@ -1,63 +1,127 @@
 //! What a load found, for a person and for a program.
 
-use super::sender::Tally;
-use serde_json::json;
+use super::search::Found;
+use super::tally::Tally;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
-/// Lines for a person.
-pub(super) fn text(server: SocketAddr, tally: &Tally, sending: Duration) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<10}{value}");
-    };
-    line("server", server.to_string());
-    line("sent", format!("{} in {:.3} s", tally.sent, sending.as_secs_f64()));
-    line("replies", format!("{}, {:.0} a second", tally.received, per_second(tally, sending)));
-    line("lost", format!("{} ({:.4} %)", tally.lost(), 100.0 * loss(tally)));
-    line("wrong", tally.wrong.to_string());
-    if tally.received > 0 {
-        let times = latencies(tally).map(|(name, time)| format!("{name} {time:.1}"));
-        line("latency", format!("{} µs", times.collect::<Vec<_>>().join(", ")));
+/// A finished load.
+pub(super) struct Report {
+    pub(super) server: SocketAddr,
+    /// `af-xdp` or `sockets`.
+    pub(super) path: &'static str,
+    /// Of the whole load, or of the search's best step.
+    pub(super) tally: Tally,
+    /// Wrong datagrams in all steps.
+    pub(super) wrong: u64,
+    /// How long requests were sent.
+    pub(super) sending: Duration,
+    /// What `--find-max` found.
+    pub(super) found: Option<Found>,
+}
+
+impl Report {
+    /// Lines for a person.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<10}{value}");
+        };
+        let Tally { sent, received, wrong, .. } = &self.tally;
+        if let Some(found) = &self.found {
+            line("steps", format!("{:>12}{:>12}{:>12}{:>11}", "asked/s", "sent/s", "replies/s", "loss"));
+            for step in &found.steps {
+                let rates = [step.rate, step.requests_per_second, step.replies_per_second];
+                let rates: String = rates.iter().map(|rate| format!("{rate:>12.0}")).collect();
+                line("", format!("{rates}{:>9.4} %", 100.0 * step.loss));
+            }
+            line("highest", self.highest(found));
+        }
+        line("server", self.server.to_string());
+        line("path", self.path.to_owned());
+        let seconds = self.sending.as_secs_f64();
+        line("sent", format!("{sent} in {seconds:.3} s, {:.0} a second", self.per_second(*sent)));
+        line("replies", format!("{received}, {:.0} a second", self.replies_per_second()));
+        line("lost", format!("{} ({:.4} %)", self.tally.lost(), 100.0 * self.tally.loss()));
+        line("wrong", wrong.to_string());
+        if *received > 0 {
+            let times = self.latencies().map(|(name, time)| format!("{name} {time:.1}"));
+            line("latency", format!("{} µs", times.collect::<Vec<_>>().join(", ")));
+        }
+        text
     }
-    text
+
+    fn highest(&self, found: &Found) -> String {
+        match found.best.map(|best| found.steps[best].rate) {
+            None => "no rate was borne".to_owned(),
+            Some(rate) if found.generator_limited => {
+                format!("{rate:.0} requests a second; the generator, not the server, could do no more")
+            }
+            Some(rate) => format!("{rate:.0} requests a second"),
+        }
+    }
+
+    /// One object on one line.
+    pub(super) fn json(&self) -> String {
+        let latency: serde_json::Map<_, _> = self
+            .latencies()
+            .map(|(name, time)| {
+                (name.to_owned(), if self.tally.received > 0 { json!(time) } else { Value::Null })
+            })
+            .collect();
+        let mut object = json!({
+            "server": self.server.to_string(),
+            "path": self.path,
+            "sent": self.tally.sent,
+            "received": self.tally.received,
+            "wrong": self.tally.wrong,
+            "lost": self.tally.lost(),
+            "loss": self.tally.loss(),
+            "duration_s": self.sending.as_secs_f64(),
+            "requests_per_second": self.per_second(self.tally.sent),
+            "replies_per_second": self.replies_per_second(),
+            "latency_us": latency,
+        });
+        if let Some(found) = &self.found {
+            let steps = found.steps.iter().map(|step| {
+                json!({
+                    "rate": step.rate,
+                    "requests_per_second": step.requests_per_second,
+                    "replies_per_second": step.replies_per_second,
+                    "loss": step.loss,
+                })
+            });
+            object["steps"] = steps.collect();
+            object["max_rate"] = found.best.map_or(Value::Null, |best| json!(found.steps[best].rate));
+            object["generator_limited"] = json!(found.generator_limited);
+        }
+        format!("{object}\n")
+    }
+
+    /// Microseconds by quantile, and the greatest.
+    fn latencies(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let latency = &self.tally.latency;
+        let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1_000.0;
+        QUANTILES
+            .into_iter()
+            .map(move |(name, quantile)| (name, microseconds(latency.value_at_quantile(quantile))))
+            .chain([("max", microseconds(latency.max()))])
+    }
+
+    fn replies_per_second(&self) -> f64 {
+        self.per_second(self.tally.received_while_sending)
+    }
+
+    fn per_second(&self, count: u64) -> f64 {
+        per_second(count, self.sending)
+    }
 }
 
-/// One object on one line.
-pub(super) fn json(server: SocketAddr, tally: &Tally, sending: Duration) -> String {
-    let latency: serde_json::Map<_, _> = latencies(tally)
-        .map(|(name, time)| (name.to_owned(), if tally.received > 0 { json!(time) } else { json!(null) }))
-        .collect();
-    let object = json!({
-        "server": server.to_string(),
-        "sent": tally.sent,
-        "received": tally.received,
-        "wrong": tally.wrong,
-        "lost": tally.lost(),
-        "loss": loss(tally),
-        "duration_s": sending.as_secs_f64(),
-        "replies_per_second": per_second(tally, sending),
-        "latency_us": latency,
-    });
-    format!("{object}\n")
-}
-
-/// Microseconds by quantile, and the greatest.
-fn latencies(tally: &Tally) -> impl Iterator<Item = (&'static str, f64)> {
-    let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1_000.0;
-    QUANTILES
-        .into_iter()
-        .map(move |(name, quantile)| (name, microseconds(tally.latency.value_at_quantile(quantile))))
-        .chain([("max", microseconds(tally.latency.max()))])
-}
-
-fn per_second(tally: &Tally, sending: Duration) -> f64 {
-    tally.received_while_sending as f64 / sending.as_secs_f64().max(f64::MIN_POSITIVE)
-}
-
-fn loss(tally: &Tally) -> f64 {
-    tally.lost() as f64 / tally.sent.max(1) as f64
+/// `count` by time.
+pub(super) fn per_second(count: u64, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)
 }

@@ -1,4 +1,5 @@
-use super::{is_near, load, shares, target};
+use super::target::{is_near, target};
+use super::{load, over_sockets, shape::Mix};
 use crate::cli::{Cli, Command, LoadArgs};
 use crate::client::Ending;
 use crate::datapath::socket::{self, bind_one};
@@ -81,7 +82,7 @@ fn arguments(server: &str, flags: &[&str]) -> LoadArgs {
 fn run(server: SocketAddr, flags: &[&str]) -> (Result<Ending>, Value, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let arguments = arguments(&server.to_string(), &[&["--json", "--duration", "0.1"], flags].concat());
-    let ending = load(&arguments, &mut out, &mut err);
+    let ending = load(&arguments, &mut out, &mut err, None);
     (ending, serde_json::from_slice(&out).unwrap_or_default(), String::from_utf8(err).unwrap())
 }
 
@@ -122,10 +123,10 @@ fn a_person_reads_the_same_numbers() {
     let server = Server::real("127.0.0.1:0");
     let mut out = Vec::new();
     let arguments = arguments(&server.address.to_string(), &["--duration", "0.1", "--rate", "500"]);
-    assert_eq!(load(&arguments, &mut out, &mut Vec::new()).unwrap(), Ending::Answered);
+    assert_eq!(load(&arguments, &mut out, &mut Vec::new(), None).unwrap(), Ending::Answered);
     let out = String::from_utf8(out).unwrap();
     let names: Vec<_> = out.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(names, ["server", "sent", "replies", "lost", "wrong", "latency"], "{out}");
+    assert_eq!(names, ["server", "path", "sent", "replies", "lost", "wrong", "latency"], "{out}");
     assert!(out.contains("lost      0 (0.0000 %)\nwrong     0\nlatency   p50 "), "{out}");
 }
 
@@ -232,13 +233,92 @@ fn a_stranger_s_server_must_be_named_twice() {
 #[test]
 fn ports_are_shared_out_and_each_thread_has_one() {
     let server = "127.0.0.1:9".parse().unwrap();
-    let orders =
-        shares(&arguments("127.0.0.1:9", &["--threads", "3", "--ports", "8", "--rate", "30"]), server)
-            .unwrap();
-    assert_eq!(orders.iter().map(|orders| orders.ports.len()).collect::<Vec<_>>(), [3, 3, 2]);
-    assert!(orders.iter().all(|orders| orders.rate == Some(10.0)));
-    let Err(failure) = shares(&arguments("127.0.0.1:9", &["--threads", "3", "--ports", "2"]), server) else {
+    let mix = || Mix::parse("bare").unwrap();
+    let given = arguments("127.0.0.1:9", &["--threads", "3", "--ports", "8"]);
+    assert_eq!(over_sockets(&given, server, mix()).unwrap().plan.flows.len(), 8);
+    let Err(failure) =
+        over_sockets(&arguments("127.0.0.1:9", &["--threads", "3", "--ports", "2"]), server, mix())
+    else {
         panic!("two ports for three threads")
     };
     assert_eq!((failure.kind(), failure.to_string().starts_with("--ports 2 ")), (Kind::Usage, true));
+}
+
+#[test]
+fn every_shape_is_answered_and_every_reply_right() {
+    let mix = "bare=3,fingerprint,software-fingerprint=2,software,change-request,classic,\
+               classic-change-request,ice";
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let server = Server::real(address);
+        let (ending, json, err) = run(server.address, &["--shape", mix, "--rate", "5000"]);
+        assert_eq!((ending.unwrap(), err.as_str()), (Ending::Answered, ""), "{json}");
+        assert_eq!((&json["received"], &json["wrong"], &json["lost"]), (&json["sent"], &0.into(), &0.into()));
+        assert!(json["sent"].as_u64().unwrap() > 100, "{json}");
+    }
+}
+
+#[test]
+fn a_reply_without_the_fingerprint_that_was_sent_is_wrong() {
+    let server = Server::scripted(|_, _| true);
+    let (ending, json, _) = run(server.address, &["--shape", "fingerprint", "--rate", "100"]);
+    assert_eq!((ending.unwrap(), &json["received"]), (Ending::Wrong, &0.into()));
+    assert_eq!(json["wrong"], json["sent"]);
+}
+
+#[test]
+fn each_source_has_its_ports_and_foreign_ones_are_refused() {
+    let server = Server::real("127.0.0.1:0");
+    let sources = ["--source", "127.0.0.1", "--source", "127.0.0.9", "--ports", "2"];
+    let (ending, json, _) = run(server.address, &sources);
+    assert_eq!((ending.unwrap(), &json["wrong"]), (Ending::Answered, &0.into()));
+    let address = server.address.to_string();
+    let generator = over_sockets(&arguments(&address, &sources), server.address, Mix::parse("bare").unwrap());
+    let ips: Vec<_> = generator.unwrap().plan.flows.iter().map(|flow| flow.source.ip().to_string()).collect();
+    assert_eq!(ips, ["127.0.0.1", "127.0.0.9", "127.0.0.1", "127.0.0.9"]);
+    for (sources, words) in [
+        (&["--source", "::1"][..], "--source ::1 is not of the family"),
+        (&["--source", "192.0.2.77"], "--source 192.0.2.77 is no address of this host"),
+        (&["--source", "127.0.0.1", "--source", "127.0.0.1"], "--source 127.0.0.1 is given twice"),
+    ] {
+        let (ending, _, _) = run(server.address, sources);
+        let failure = ending.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Usage);
+        assert!(failure.to_string().starts_with(words), "{failure}");
+    }
+}
+
+#[test]
+fn the_highest_rate_of_a_slow_server_is_found() {
+    // It answers the first 60 requests of every tenth of a second.
+    let began = std::time::Instant::now();
+    let (mut period, mut answered) = (0, 0);
+    let server = Server::scripted(move |_, _| {
+        let now = began.elapsed().as_millis() / 100;
+        if now != period {
+            (period, answered) = (now, 0);
+        }
+        answered += 1;
+        answered <= 60
+    });
+    let mut out = Vec::new();
+    let flags = ["--json", "--find-max", "--rate", "100", "--step", "0.3", "--loss", "0.02"];
+    let arguments = arguments(&server.address.to_string(), &flags);
+    assert_eq!(load(&arguments, &mut out, &mut Vec::new(), None).unwrap(), Ending::Answered);
+    let json: Value = serde_json::from_slice(&out).unwrap();
+    let steps = json["steps"].as_array().unwrap();
+    let max = json["max_rate"].as_f64().unwrap();
+    // The machine may be slow, but no rate beyond the server's can have been borne.
+    assert!(max < 800.0 && steps.iter().any(|step| step["rate"] == max), "{json}");
+    assert!(steps.iter().any(|step| step["loss"].as_f64().unwrap() > 0.02), "{json}");
+    assert!(json["loss"].as_f64().unwrap() <= 0.02, "{json}");
+}
+
+#[test]
+fn what_is_sent_to_warm_up_does_not_count() {
+    let server = Server::real("127.0.0.1:0");
+    let (ending, json, _) = run(server.address, &["--warm-up", "0.3", "--rate", "1000"]);
+    assert_eq!((ending.unwrap(), &json["lost"], &json["wrong"]), (Ending::Answered, &0.into(), &0.into()));
+    assert!(json["duration_s"].as_f64().unwrap() >= 0.1);
+    let sent = json["sent"].as_f64().unwrap();
+    assert!(sent <= json["duration_s"].as_f64().unwrap() * 1000.0 + 1.0, "{json}");
 }

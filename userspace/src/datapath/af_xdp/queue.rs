@@ -30,12 +30,12 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a worker works, and how it may bind.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) interface: String,
-    pub(super) number: u32,
-    pub(super) core: usize,
-    pub(super) modes: Vec<BindMode>,
-    pub(super) busy_poll: bool,
+pub(crate) struct Place {
+    pub(crate) interface: String,
+    pub(crate) number: u32,
+    pub(crate) core: usize,
+    pub(crate) modes: Vec<BindMode>,
+    pub(crate) busy_poll: bool,
 }
 
 /// A queue that is bound, and the thread that serves it.
@@ -151,10 +151,15 @@ fn serve(place: &Place, shared: Shared, report: &SyncSender<Bound>, begun: &Rece
     worker.run().map_err(|error| Failure::system(format!("the worker of {} ended", served())).because(error))
 }
 
-type Binding = (XdpSocket, Vec<Frame<FrameDesc>>, BindMode, Vec<StepDown>);
+/// A bound socket, all frames of its UMEM, how it was bound, and what was stepped down from.
+pub(crate) type Binding = (XdpSocket, Vec<Frame<FrameDesc>>, BindMode, Vec<StepDown>);
 
-/// Binds in the first mode that can be had.
-fn bind(place: &Place) -> Result<Binding> {
+/// Binds in the first mode that can be had. To be called where the worker is pinned; see
+/// [`Umem::create`].
+///
+/// # Errors
+/// No packet memory, or the kernel's refusal of the last mode.
+pub(crate) fn bind(place: &Place) -> Result<Binding> {
     let name = place.interface.parse().map_err(|error| {
         Failure::usage(format!("--interface {}: no such name can be", place.interface)).because(error)
     })?;

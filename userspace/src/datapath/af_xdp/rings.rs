@@ -120,6 +120,16 @@ impl<Q: Queues> Rings<Q> {
         left
     }
 
+    /// Appends up to `count` free frames to `frames`, to be filled and sent; gives their number.
+    #[inline]
+    pub fn take(&mut self, frames: &mut Vec<Frame<Q::Descriptor>>, count: usize) -> usize {
+        let taken = count.min(self.free.len());
+        frames.extend(self.free.drain(self.free.len() - taken..));
+        self.held += taken;
+        self.check();
+        taken
+    }
+
     /// Takes back a received frame that gets no reply.
     #[inline]
     pub fn recycle(&mut self, frame: Frame<Q::Descriptor>) {

@@ -11,7 +11,11 @@ use std::collections::HashSet;
 enum Step {
     KernelReceives(usize),
     KernelCompletes(usize),
-    Turn { answered: Vec<bool> },
+    Turn {
+        answered: Vec<bool>,
+    },
+    /// User space sends frames of its own accord.
+    Originate(usize),
     Reclaim,
     Refill,
 }
@@ -21,6 +25,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..100usize).prop_map(Step::KernelReceives),
         (0..100usize).prop_map(Step::KernelCompletes),
         prop::collection::vec(any::<bool>(), BATCH).prop_map(|answered| Step::Turn { answered }),
+        (0..2 * BATCH).prop_map(Step::Originate),
         Just(Step::Reclaim),
         Just(Step::Refill),
     ]
@@ -55,6 +60,12 @@ proptest! {
                     let expected = replies.len().saturating_sub(room);
                     prop_assert_eq!(rings.send(&mut replies), expected);
                     prop_assert!(replies.is_empty());
+                }
+                Step::Originate(n) => {
+                    let taken = rings.take(&mut replies, n);
+                    prop_assert_eq!(taken, replies.len());
+                    let room = slots - rings.queues.transmit.len();
+                    prop_assert_eq!(rings.send(&mut replies), taken.saturating_sub(room));
                 }
                 Step::Reclaim => rings.reclaim(),
                 Step::Refill => rings.refill(),

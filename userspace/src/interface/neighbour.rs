@@ -1,0 +1,141 @@
+//! Which way a datagram leaves: the route to an address and the hardware address of the next hop.
+
+use super::attribute::{Attributes, attribute, attributes};
+use super::netlink::{Ask, Netlink};
+use super::route::Interface;
+use crate::error::{Failure, Result};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use std::net::IpAddr;
+
+/// How the kernel would send to an address over one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The neighbour that gets the frame: a gateway, or the destination itself.
+    pub next_hop: IpAddr,
+    /// The source address that the kernel prefers there.
+    pub source: Option<IpAddr>,
+    /// The destination is an address of this host: no frame leaves for it.
+    pub local: bool,
+}
+
+/// Length of `struct rtmsg` and of `struct ndmsg`.
+const HEADER: usize = 12;
+/// Offset of `rtm_type` in `struct rtmsg`.
+const ROUTE_TYPE: usize = 7;
+/// RTA_VIA of linux/rtnetlink.h: a gateway of another address family.
+const RTA_VIA: u16 = 18;
+
+/// The route to `destination` among those over `interface`.
+///
+/// # Errors
+/// There is none, or the kernel refuses to say.
+pub fn route(destination: IpAddr, interface: &Interface) -> Result<Route> {
+    let refused = || {
+        Failure::system(format!("there is no route to {destination} over {} (--interface)", interface.name))
+    };
+    let mut body = header(destination);
+    body[1] = if destination.is_ipv4() { 32 } else { 128 };
+    let wanted = Attributes::default()
+        .bytes(libc::RTA_DST, octets(destination))
+        .number(libc::RTA_OIF, interface.index);
+    body.extend(wanted.into_bytes());
+    let messages = Netlink::open(NETLINK_ROUTE)
+        .and_then(|mut netlink| netlink.ask(libc::RTM_GETROUTE, Ask::One, &body))
+        .map_err(|error| refused().because(error))?;
+    let found = messages.iter().find(|(kind, _)| *kind == libc::RTM_NEWROUTE);
+    found.and_then(|(_, body)| parse_route(body, destination)).ok_or_else(refused)
+}
+
+/// The hardware address of a neighbour on `interface`, if the kernel knows it by now.
+///
+/// # Errors
+/// The kernel refuses to say.
+pub fn neighbour(ip: IpAddr, interface: &Interface) -> Result<Option<[u8; 6]>> {
+    let mut body = header(ip);
+    body[4..8].copy_from_slice(&interface.index.to_ne_bytes());
+    body.extend(Attributes::default().bytes(libc::NDA_DST, octets(ip)).into_bytes());
+    match Netlink::open(NETLINK_ROUTE)
+        .and_then(|mut netlink| netlink.ask(libc::RTM_GETNEIGH, Ask::One, &body))
+    {
+        Ok(messages) => Ok(messages
+            .iter()
+            .filter(|(kind, _)| *kind == libc::RTM_NEWNEIGH)
+            .find_map(|(_, body)| attribute(body.get(HEADER..)?, libc::NDA_LLADDR)?.try_into().ok())),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(Failure::system(format!(
+            "cannot ask the kernel for the neighbour {ip} on {}",
+            interface.name
+        ))
+        .because(error)),
+    }
+}
+
+/// A header with the family alone.
+fn header(ip: IpAddr) -> Vec<u8> {
+    let mut header = vec![0; HEADER];
+    header[0] = if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 } as u8;
+    header
+}
+
+fn parse_route(body: &[u8], destination: IpAddr) -> Option<Route> {
+    let (header, rest) = body.split_first_chunk::<HEADER>()?;
+    let mut route =
+        Route { next_hop: destination, source: None, local: header[ROUTE_TYPE] == libc::RTN_LOCAL };
+    for (kind, value) in attributes(rest) {
+        match kind {
+            libc::RTA_GATEWAY => route.next_hop = ip(value)?,
+            // The family stands in the first two bytes.
+            RTA_VIA => route.next_hop = ip(value.get(2..)?)?,
+            libc::RTA_PREFSRC => route.source = ip(value),
+            _ => {}
+        }
+    }
+    Some(route)
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn ip(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attributes, HEADER, Route, octets, parse_route};
+    use std::net::IpAddr;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn body(kind: u8, attributes: Attributes) -> Vec<u8> {
+        let mut body = vec![0; HEADER];
+        body[7] = kind;
+        body.extend(attributes.into_bytes());
+        body
+    }
+
+    #[test]
+    fn a_route_goes_to_the_gateway_or_to_the_destination_itself() {
+        let to = ip("192.0.2.9");
+        let source = || Attributes::default().bytes(libc::RTA_PREFSRC, octets(ip("10.0.0.2")));
+        let direct = Route { next_hop: to, source: Some(ip("10.0.0.2")), local: false };
+        assert_eq!(parse_route(&body(1, source()), to), Some(direct));
+        let gateway = source().bytes(libc::RTA_GATEWAY, octets(ip("10.0.0.1")));
+        let over_gateway = Route { next_hop: ip("10.0.0.1"), ..direct };
+        assert_eq!(parse_route(&body(1, gateway), to), Some(over_gateway));
+        let via = [&10u16.to_ne_bytes()[..], &octets(ip("fe80::1"))].concat();
+        let via = parse_route(&body(1, source().bytes(18, via)), to);
+        assert_eq!(via, Some(Route { next_hop: ip("fe80::1"), ..direct }));
+        assert!(parse_route(&body(2, Attributes::default()), to).is_some_and(|route| route.local));
+        assert_eq!(parse_route(&[0; 4], to), None);
+    }
+}
