@@ -7,6 +7,8 @@ use anyhow::Result;
 pub(super) const LOSS: f64 = 0.001;
 /// A generator that sends less than this part of what it was asked for is at its own end.
 const KEPT_UP: f64 = 0.97;
+/// Up to this part lost, a load is made again: one hiccup of the machine shall not end the search.
+const NEAR: f64 = 0.05;
 /// Least rate that is tried.
 const FLOOR: f64 = 1_000.0;
 
@@ -40,7 +42,13 @@ pub(super) fn capacity(
     let mut too_much: Option<f64> = None;
     let mut rate = guess.max(FLOOR);
     loop {
-        let sample = load(rate)?;
+        let mut sample = load(rate)?;
+        if (sample.loss > LOSS && sample.loss < NEAR) || sample.sent < rate * KEPT_UP {
+            let again = load(rate)?;
+            if again.loss < sample.loss || (again.loss <= LOSS && again.sent > sample.sent) {
+                sample = again;
+            }
+        }
         if sample.loss <= LOSS {
             // More than was tried before, and not only by the chance of a second.
             if best.is_none_or(|(_, before)| sample.replies >= before.replies) {
@@ -92,8 +100,19 @@ mod tests {
             assert!(!found.bound_by_generator);
             assert!(found.best.loss <= LOSS);
             assert!(found.best.replies > 730_000.0 / 1.06 && found.best.replies <= 731_000.0, "{found:?}");
-            assert!(calls < 20, "{calls} calls");
+            assert!(calls < 30, "{calls} calls");
         }
+    }
+
+    #[test]
+    fn one_hiccup_does_not_end_it() {
+        let calls = Cell::new(0);
+        let found = capacity(100_000.0, Precision { ratio: 1.05 }, |rate| {
+            calls.set(calls.get() + 1);
+            let borne = if calls.get() == 1 { rate * 0.98 } else { rate.min(400_000.0) };
+            Ok(Sample { sent: rate, replies: borne, loss: 1.0 - borne / rate, latency: None })
+        });
+        assert!(found.unwrap().best.replies > 380_000.0);
     }
 
     #[test]
@@ -107,6 +126,6 @@ mod tests {
     fn a_server_that_bears_nothing_ends_the_search() {
         let (found, calls) = search(0.0, f64::INFINITY, 1_000_000.0);
         assert_eq!(found.best, Sample::default());
-        assert!(calls < 15);
+        assert!(calls < 20);
     }
 }
