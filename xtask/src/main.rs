@@ -2,6 +2,7 @@
 //! [`workspace`] and [`netns`].
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod bench;
 mod bpf;
 mod build;
 mod children;
@@ -76,6 +77,8 @@ enum Verb {
         /// Only files with this in their path: answer, frame, stun
         only: Option<String>,
     },
+    /// Measure speed side by side with what else there is; or count instructions
+    Bench(bench::Options),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -84,6 +87,7 @@ enum Purpose {
     Lint,
     Demo,
     Test,
+    Bench,
 }
 
 fn main() -> ExitCode {
@@ -106,6 +110,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
                 Purpose::Lint => setup::Needs::LINT,
                 Purpose::Demo => setup::Needs::DEMO,
                 Purpose::Test => setup::Needs::TEST,
+                Purpose::Bench => setup::Needs::BENCH,
             };
             setup::run(&workspace, needs).map(|_| ())
         }
@@ -118,5 +123,6 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Corpus => fuzz::corpus(&workspace),
         Verb::Miri => miri::run(&workspace),
         Verb::Mutants { only } => mutants::run(&workspace, only.as_deref()),
+        Verb::Bench(options) => bench::run(&workspace, &options),
     }
 }

@@ -1,11 +1,11 @@
 //! One interface over AF_XDP: program, sockets and workers, brought up and down in the one order
 //! that loses nothing. Up: attach, bind, fill, into the map. Down: out of the map, detach, close.
 
-pub(crate) mod program;
+pub mod program;
 pub(crate) mod queue;
-pub(crate) mod rings;
-pub(crate) mod socket;
-pub(crate) mod umem;
+pub mod rings;
+pub mod socket;
+pub mod umem;
 mod worker;
 
 pub use program::{XdpMode, object_present};

@@ -13,10 +13,13 @@ pub(crate) struct Needs {
     pub(crate) demo: bool,
     /// The further clients of the end-to-end tests.
     pub(crate) test: bool,
+    /// The counter of instructions.
+    pub(crate) count: bool,
 }
 
 impl Needs {
-    const NONE: Needs = Needs { host: false, bpf: false, lint: false, demo: false, test: false };
+    const NONE: Needs =
+        Needs { host: false, bpf: false, lint: false, demo: false, test: false, count: false };
     /// `cargo xtask build`.
     pub(crate) const BUILD: Needs = Needs { host: true, bpf: true, ..Needs::NONE };
     /// `cargo xtask lint`.
@@ -28,11 +31,17 @@ impl Needs {
     /// `cargo xtask test`, where the tests that need root are skipped.
     pub(crate) const TEST_WITHOUT_ROOT: Needs = Needs { lint: true, ..Needs::BUILD };
 
+    /// `cargo xtask bench --instructions`.
+    pub(crate) const INSTRUCTIONS: Needs = Needs { count: true, ..Needs::NONE };
+    /// `cargo xtask bench`, both kinds.
+    pub(crate) const BENCH: Needs = Needs { demo: true, count: true, ..Needs::BUILD };
+
     fn want(&self, group: Group) -> bool {
         match group {
             Group::Host => self.host,
             Group::Demo => self.demo,
             Group::Test => self.test,
+            Group::Count => self.count,
         }
     }
 }
@@ -42,6 +51,7 @@ enum Group {
     Host,
     Demo,
     Test,
+    Count,
 }
 
 /// One thing that the distribution packages.
@@ -68,7 +78,7 @@ const fn piece(
     Piece { group, apt, dnf, why, signs }
 }
 
-const PIECES: [Piece; 19] = [
+const PIECES: [Piece; 20] = [
     piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
     piece(
         Group::Host,
@@ -118,6 +128,7 @@ const PIECES: [Piece; 19] = [
     piece(Group::Test, "nodejs", "nodejs", &["node"], "runs the clients of npm, stun and node-stun"),
     piece(Group::Test, "npm", "nodejs-npm", &["npm"], "fetches the clients of npm"),
     piece(Group::Test, "python3-venv", "python3", &[], "holds the clients of PyPI, aioice and pystun3"),
+    piece(Group::Count, "valgrind", "valgrind", &["valgrind"], "counts instructions"),
 ];
 
 /// The pieces of the wanted groups.

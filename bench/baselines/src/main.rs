@@ -1,0 +1,47 @@
+//! Baselines: small STUN servers of the kind that people write, to measure xstun beside. They check
+//! no more than their kind does and are for nothing else.
+//!
+//! Each serves UDP on one address until it is killed.
+
+mod batch;
+mod codec;
+mod one;
+mod sockets;
+mod tasks;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use std::net::SocketAddr;
+
+/// A server to measure beside, not to use.
+#[derive(Parser)]
+struct Arguments {
+    /// The kind of server
+    #[arg(value_enum)]
+    kind: Kind,
+    /// Address and port to serve
+    address: SocketAddr,
+    /// Cores, each with a thread and a socket of its own
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    cores: Vec<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Blocking `recv_from` and `send_to`, with the `stun` crate
+    One,
+    /// `recvmmsg` and `sendmmsg`, 64 at a time, with a reply of fixed form
+    Batch,
+    /// tokio, with the `stun` crate
+    Tokio,
+}
+
+fn main() -> Result<()> {
+    let Arguments { kind, address, cores } = Arguments::parse();
+    let serve = match kind {
+        Kind::One => one::serve,
+        Kind::Batch => batch::serve,
+        Kind::Tokio => tasks::serve,
+    };
+    sockets::on_each_core(address, &cores, serve)
+}

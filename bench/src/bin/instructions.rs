@@ -1,0 +1,97 @@
+//! Calls each piece of the fast path twice for each shape of request, for callgrind to count the
+//! second call. Prints what it calls, a line a call; `cargo xtask bench --instructions` runs it.
+//!
+//! A call that is counted is one of a function whose name begins with `counted_`: callgrind starts
+//! and stops there, and writes out its count at each return.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use xstun::answer::{FrameAnswer, answer};
+use xstun::frame::{Request, check, locate, turn_around};
+use xstun::outcome::Outcome;
+use xstun::served::Served;
+use xstun::stun::{Answer, Exchange, Policy, respond};
+use xstun_bench::shapes::{Shape, all, destination, served};
+use xstun_ebpf::{Datagram, Shape as FrameShape, Verdict, classify};
+
+#[path = "../../../userspace/src/frame/checksum.rs"]
+#[allow(dead_code, reason = "only what sums bytes is counted here")]
+mod checksum;
+
+#[inline(never)]
+fn counted_answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Policy) -> FrameAnswer {
+    answer(buffer, length, served, policy)
+}
+
+#[inline(never)]
+fn counted_classify(frame: &[u8], served: &Served) -> Result<Datagram, Verdict> {
+    classify(frame, served)
+}
+
+#[inline(never)]
+fn counted_parse(frame: &[u8], served: &Served) -> Result<(Datagram, Request), Outcome> {
+    let datagram = locate(frame, served)?;
+    Ok((datagram, check(frame, datagram, served)?))
+}
+
+#[inline(never)]
+fn counted_respond(message: &mut [u8], length: usize, source: &SocketAddr, policy: &Policy) -> Answer {
+    respond(message, length, Exchange::datagram(source, destination), policy)
+}
+
+#[inline(never)]
+fn counted_turn_around(
+    buffer: &mut [u8],
+    shape: FrameShape,
+    request: &Request,
+    length: usize,
+) -> Option<usize> {
+    turn_around(buffer, shape, request, length)
+}
+
+#[inline(never)]
+fn counted_checksum(bytes: &[u8]) -> u16 {
+    checksum::Sum::default().bytes(bytes).checksum()
+}
+
+fn main() {
+    let served = served();
+    let policy = Policy::default();
+    for shape in all() {
+        // Whatever is worked out once and kept, is at the first call.
+        for call in ["first", "second"] {
+            let tell = |piece: &str| println!("{call}\t{piece}\t{}", shape.name);
+            count(&shape, &served, &policy, tell);
+        }
+    }
+}
+
+fn count(shape: &Shape, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
+    let frame = black_box(&shape.frame[..]);
+    let length = frame.len();
+
+    tell("answer");
+    let mut buffer = shape.buffer();
+    let answered = black_box(counted_answer(black_box(&mut buffer), length, served, policy));
+
+    tell("classify");
+    let _ = black_box(counted_classify(frame, served));
+
+    tell("parse (frame::locate, frame::check)");
+    let Ok((datagram, request)) = black_box(counted_parse(frame, served)) else { return };
+
+    tell("stun::respond");
+    let mut message = shape.message_buffer();
+    let source = black_box(&shape.source);
+    black_box(counted_respond(black_box(&mut message), shape.message_length(), source, policy));
+
+    if answered.length > 0 {
+        tell("reply (frame::turn_around)");
+        let mut buffer = shape.buffer();
+        let length = answered.length - shape.message;
+        black_box(counted_turn_around(black_box(&mut buffer), datagram.shape, &request, length));
+    }
+
+    tell("checksum of the message");
+    black_box(counted_checksum(&frame[shape.message..]));
+}

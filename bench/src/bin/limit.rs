@@ -1,0 +1,129 @@
+//! The limit, to measure xstun beside: a bare loop over AF_XDP that swaps addresses and ports and
+//! looks at nothing. The program in the kernel, the rings, the memory and the socket options are
+//! xstun's own; parsing, checksums, STUN, counters and sleep are left away. Not for use: it answers
+//! anything.
+//!
+//! Prints `ready` when it serves, and serves until it is killed.
+
+use clap::Parser;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::{io, process};
+use xstun::datapath::af_xdp::program::{Program, XdpMode};
+use xstun::datapath::af_xdp::rings::{BATCH, Rings};
+use xstun::datapath::af_xdp::socket::{BindMode, XdpSocket, is_passing};
+use xstun::datapath::af_xdp::umem::Umem;
+use xstun::interface::{self, NapiSettings};
+use xstun::served::Served;
+
+/// A bare address-swap loop on queue 0, pinned by whoever starts it.
+#[derive(Parser)]
+struct Arguments {
+    /// Interface whose queue 0 is served
+    interface: String,
+    /// IPv4 address and port whose frames are taken
+    address: SocketAddr,
+    /// Poll the NIC from the loop, as `xstun serve --busy-poll` does
+    #[arg(long)]
+    busy_poll: bool,
+    /// Run the program in the kernel's generic hook
+    #[arg(long)]
+    generic: bool,
+}
+
+fn main() {
+    if let Err(error) = serve(&Arguments::parse()) {
+        eprintln!("error: {error}");
+        process::exit(1);
+    }
+}
+
+fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let interface = interface::find(&arguments.interface)?;
+    let mode = if arguments.generic { XdpMode::Generic } else { XdpMode::Native };
+    let mut program = Program::load(interface::receive_queues(&interface), false)?;
+    program.attach(&interface, mode)?;
+    let endpoint = (arguments.address.ip(), arguments.address.port());
+    program.serve(&Served::new(interface.mac, [endpoint], []))?;
+    if arguments.busy_poll {
+        NapiSettings::read(&interface)?.for_busy_polling().write(&interface)?;
+    }
+    let (umem, frames) = Umem::create()?;
+    let socket = XdpSocket::bind(umem, &arguments.interface.parse()?, 0, BindMode::Copy)
+        .map_err(|(_, error)| error)?;
+    if arguments.busy_poll {
+        socket.prefer_busy_poll(BATCH as i32)?;
+    }
+    // Before Linux 6.18 there is no such option.
+    let _ = socket.set_transmit_budget(BATCH as u32);
+    let descriptor = socket.as_raw_fd();
+    let mut rings = Rings::new(socket, frames);
+    rings.refill();
+    program.enter_socket(0, descriptor)?;
+    println!("ready");
+    turn_for_ever(&mut rings, arguments.busy_poll)
+}
+
+fn turn_for_ever(rings: &mut Rings<XdpSocket>, busy_poll: bool) -> Result<(), Box<dyn Error>> {
+    let mut frames = Vec::with_capacity(BATCH);
+    loop {
+        rings.reclaim();
+        rings.refill();
+        if rings.receive(&mut frames) == 0 {
+            if busy_poll || rings.queues().fill_needs_wakeup() {
+                judge(rings.queues().wake_receive())?;
+            }
+            continue;
+        }
+        for frame in &mut frames {
+            rings.queues().umem().edit(frame, |bytes, length| {
+                swap(bytes);
+                (length, ())
+            });
+        }
+        rings.send(&mut frames);
+        // Twice where the kernel transmits 32 frames a call.
+        for _ in 0..=BATCH / 32 {
+            if !(busy_poll || rings.queues().transmit_needs_wakeup()) {
+                break;
+            }
+            match rings.queues().wake_transmit() {
+                Err(error) if error.raw_os_error() == Some(EAGAIN) => {}
+                other => {
+                    judge(other)?;
+                    break;
+                }
+            }
+        }
+        if rings.queues().fill_needs_wakeup() {
+            judge(rings.queues().wake_receive())?;
+        }
+    }
+}
+
+/// "Try again", on Linux.
+const EAGAIN: i32 = 11;
+
+fn judge(woken: io::Result<()>) -> io::Result<()> {
+    match woken {
+        Err(error) if !is_passing(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Swaps MAC addresses, IPv4 addresses and ports where they stand in an untagged frame. Checksums
+/// stay right: their sums do not depend on the order.
+fn swap(frame: &mut [u8]) {
+    let Some(headers) = frame.first_chunk_mut::<38>() else { return };
+    let (macs, rest) = headers.split_at_mut(14);
+    swap_halves(&mut macs[..12]);
+    swap_halves(&mut rest[12..20]);
+    swap_halves(&mut rest[20..24]);
+}
+
+#[inline(always)]
+fn swap_halves(bytes: &mut [u8]) {
+    let (first, second) = bytes.split_at_mut(bytes.len() / 2);
+    first.swap_with_slice(second);
+}

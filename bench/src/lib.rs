@@ -1,0 +1,3 @@
+//! What the benches share: the requests that they measure with.
+
+pub mod shapes;

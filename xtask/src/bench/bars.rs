@@ -1,0 +1,255 @@
+//! The bars that the measured ratios must reach, judged.
+
+use super::contenders::Kind;
+use super::metrics::{Metric, Row};
+use std::fmt;
+
+/// One bar, and what was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bar {
+    pub(super) what: &'static str,
+    pub(super) bound: Bound,
+    /// Nothing where a row that it needs was not measured.
+    pub(super) measured: Option<f64>,
+    /// What the generator could not send leaves open on which side of `measured` the truth is.
+    pub(super) doubt: Doubt,
+}
+
+/// How a measured value may be off because the generator was at its end before the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// It may be more.
+    more: bool,
+    /// It may be less.
+    less: bool,
+}
+
+/// Which side is good.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Bar {
+    pub(super) fn verdict(&self) -> &'static str {
+        let Some(value) = self.measured else { return "not measured" };
+        let (met, may_turn) = match self.bound {
+            Bound::AtLeast(bound) if value >= bound => (true, self.doubt.less),
+            Bound::AtLeast(_) => (false, self.doubt.more),
+            Bound::AtMost(bound) if value <= bound => (true, self.doubt.more),
+            Bound::AtMost(_) => (false, self.doubt.less),
+        };
+        match (met, may_turn) {
+            (_, true) => "open: the generator was at its end",
+            (true, false) => "met",
+            (false, false) => "missed",
+        }
+    }
+
+    pub(super) fn value(&self) -> String {
+        self.measured.map_or("-".to_owned(), |value| format!("{value:.2}"))
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::AtLeast(bound) => write!(f, "at least {bound}"),
+            Bound::AtMost(bound) => write!(f, "at most {bound}"),
+        }
+    }
+}
+
+/// Every bar, for these rows.
+pub(super) fn judge(rows: &[Row]) -> Vec<Bar> {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let find = |id: &str| rows.iter().find(|row| row.id == id);
+    let get = |id: &str, metric| find(id).and_then(|row| row.get(metric));
+    let ours = || rows.iter().filter(|row| row.kind == Kind::Ours);
+    let most = |values: Vec<f64>| values.into_iter().max_by(f64::total_cmp);
+    let queue = || Some((get("af-xdp-2", Metric::Memory)? - get("af-xdp", Metric::Memory)?) / MIB);
+    let growth = ours().filter_map(|row| row.get(Metric::MemoryGrowth)).map(|bytes| bytes / MIB).collect();
+    let idle = ours()
+        .filter(|row| row.id != "af-xdp-busy-poll")
+        .filter_map(|row| row.get(Metric::Idle))
+        .map(|cores| cores * 100.0)
+        .collect();
+    let steady = AF_XDP
+        .iter()
+        .filter_map(|id| ratio(value(find(id)?, Metric::Flood)?, value(find(id)?, Metric::Capacity)?))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    let of = |metric, these: &[&str], those: &[&str]| {
+        ratio(best(rows, these, metric)?, best(rows, those, metric)?)
+    };
+    let sure = |measured: Option<f64>| measured.map(|value| (value, Doubt::default()));
+    let p99 = ratio_of(get("af-xdp", Metric::P99), get("socket", Metric::P99));
+    let bar = |what, bound, measured: Option<Value>| {
+        let (measured, doubt) = measured.unzip();
+        Bar { what, bound, measured, doubt: doubt.unwrap_or_default() }
+    };
+    use Bound::{AtLeast, AtMost};
+    use Metric::{Capacity, Flood};
+    vec![
+        bar(
+            "AF_XDP path / bare AF_XDP swap loop, each at its best",
+            AtLeast(1.0),
+            of(Capacity, &AF_XDP, &["limit", "limit-busy-poll"]),
+        ),
+        bar("AF_XDP path / coturn", AtLeast(15.0), of(Capacity, &AF_XDP, &["coturn"])),
+        bar(
+            "AF_XDP path / recvmmsg and sendmmsg, each at its best",
+            AtLeast(3.5),
+            of(Capacity, &AF_XDP, &["batch"]),
+        ),
+        bar("the same under the flood", AtLeast(10.0), of(Flood, &AF_XDP, &["batch"])),
+        bar("socket path / recvmmsg and sendmmsg", AtLeast(1.0), of(Capacity, &["socket"], &["batch"])),
+        bar("AF_XDP path under the flood / at capacity, the lesser of both modes", AtLeast(0.95), steady),
+        bar("p99 at half capacity: AF_XDP with interrupts / socket path", AtMost(0.5), sure(p99)),
+        bar("memory of one more queue, in MiB", AtMost(12.0), sure(queue())),
+        bar("growth of memory under load, in MiB, the most of all our rows", AtMost(1.0), sure(most(growth))),
+        bar("idle cost without busy polling, in hundredths of a core", AtMost(1.0), sure(most(idle))),
+    ]
+}
+
+/// A value and its doubt.
+type Value = (f64, Doubt);
+
+/// The rows of the AF_XDP path on one core in native mode.
+const AF_XDP: [&str; 2] = ["af-xdp", "af-xdp-busy-poll"];
+/// The part of five capacities that a flood must send to be one.
+const FLOODED: f64 = 0.8;
+
+/// A row's number, and whether a stronger generator would have got another.
+fn value(row: &Row, metric: Metric) -> Option<Value> {
+    let value = row.get(metric)?;
+    let doubt = match metric {
+        Metric::Capacity => Doubt { more: row.bound_by_generator, less: false },
+        // Under a greater flood there may be fewer replies, and more where the server was not full.
+        Metric::Flood => {
+            let full = super::measure::FLOOD * row.get(Metric::Capacity)? * FLOODED;
+            let short = row.get(Metric::FloodSent).is_none_or(|sent| sent < full);
+            Doubt { more: short, less: short }
+        }
+        _ => Doubt::default(),
+    };
+    Some((value, doubt))
+}
+
+/// The best of several rows.
+fn best(rows: &[Row], ids: &[&str], metric: Metric) -> Option<Value> {
+    let values: Vec<Value> =
+        rows.iter().filter(|row| ids.contains(&row.id)).filter_map(|row| value(row, metric)).collect();
+    let best = values.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    // Another one that may be more than was seen may be the best.
+    let more = values.iter().any(|(_, doubt)| doubt.more);
+    Some((best.0, Doubt { more, ..best.1 }))
+}
+
+fn ratio(a: Value, b: Value) -> Option<Value> {
+    let doubt = Doubt { more: a.1.more || b.1.less, less: a.1.less || b.1.more };
+    ratio_of(Some(a.0), Some(b.0)).map(|value| (value, doubt))
+}
+
+fn ratio_of(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    Some(a? / b?).filter(|ratio| ratio.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bar, Bound, Doubt, judge};
+    use crate::bench::metrics::{Metric, Row};
+    use crate::bench::sample::{numbers, row};
+
+    fn verdicts(rows: &[Row]) -> Vec<(String, &'static str)> {
+        judge(rows).iter().map(|bar| (bar.value(), bar.verdict())).collect()
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_judged() {
+        assert!(verdicts(&[]).iter().all(|(value, verdict)| value == "-" && *verdict == "not measured"));
+    }
+
+    #[test]
+    fn ratios_come_from_each_ones_best() {
+        let rows = [
+            row("limit", &numbers(&[(Metric::Capacity, 900.0)])),
+            row("limit-busy-poll", &numbers(&[(Metric::Capacity, 1000.0)])),
+            row(
+                "af-xdp",
+                &numbers(&[(Metric::Capacity, 800.0), (Metric::Flood, 800.0), (Metric::P99, 40.0)]),
+            ),
+            row("af-xdp-busy-poll", &numbers(&[(Metric::Capacity, 990.0), (Metric::Flood, 900.0)])),
+            row("socket", &numbers(&[(Metric::Capacity, 300.0), (Metric::P99, 80.0)])),
+            row("batch", &numbers(&[(Metric::Capacity, 250.0), (Metric::Flood, 60.0)])),
+        ]
+        .map(|mut row| {
+            row.medians.set(Metric::FloodSent, 5_000.0);
+            row
+        });
+        let verdicts = verdicts(&rows);
+        let expected = [
+            ("0.99", "missed"),
+            ("-", "not measured"),
+            ("3.96", "met"),
+            ("15.00", "met"),
+            ("1.20", "met"),
+            ("0.91", "missed"),
+            ("0.50", "met"),
+        ];
+        assert_eq!(&verdicts[..7], expected.map(|(value, verdict)| (value.to_owned(), verdict)));
+    }
+
+    #[test]
+    fn what_a_stronger_generator_could_turn_is_left_open() {
+        let bounded = |id, bounded: bool, capacity| {
+            let mut row = row(id, &numbers(&[(Metric::Capacity, capacity)]));
+            row.bound_by_generator = bounded;
+            row
+        };
+        let verdict = |ours: bool, theirs: bool, capacity| {
+            judge(&[bounded("af-xdp", ours, capacity), bounded("batch", theirs, 100.0)])[2].verdict()
+        };
+        assert_eq!(verdict(true, false, 400.0), "met");
+        assert_eq!(verdict(false, true, 300.0), "missed");
+        assert!(verdict(false, true, 400.0).starts_with("open"));
+        assert!(verdict(true, false, 300.0).starts_with("open"));
+    }
+
+    #[test]
+    fn a_flood_that_was_none_judges_nothing() {
+        let mut row = row(
+            "af-xdp",
+            &numbers(&[(Metric::Capacity, 100.0), (Metric::Flood, 99.0), (Metric::FloodSent, 399.0)]),
+        );
+        assert!(judge(std::slice::from_ref(&row))[5].verdict().starts_with("open"));
+        row.medians.set(Metric::FloodSent, 400.0);
+        assert_eq!(judge(&[row])[5].verdict(), "met");
+    }
+
+    #[test]
+    fn a_queue_costs_what_a_second_one_adds() {
+        const MIB: f64 = 1024.0 * 1024.0;
+        let rows = [
+            row("af-xdp", &numbers(&[(Metric::Memory, 20.0 * MIB), (Metric::Idle, 0.004)])),
+            row("af-xdp-2", &numbers(&[(Metric::Memory, 29.5 * MIB), (Metric::MemoryGrowth, 2.0 * MIB)])),
+            row("af-xdp-busy-poll", &numbers(&[(Metric::Idle, 1.0)])),
+        ];
+        let bars = judge(&rows);
+        let last: Vec<_> = bars[7..].iter().map(|bar| (bar.value(), bar.verdict())).collect();
+        assert_eq!(
+            last,
+            [("9.50".to_owned(), "met"), ("2.00".to_owned(), "missed"), ("0.40".to_owned(), "met")]
+        );
+    }
+
+    #[test]
+    fn a_bar_holds_at_its_very_edge() {
+        let bar = |bound, measured| {
+            Bar { what: "", bound, measured: Some(measured), doubt: Doubt::default() }.verdict()
+        };
+        assert_eq!(bar(Bound::AtLeast(1.0), 1.0), "met");
+        assert_eq!(bar(Bound::AtMost(12.0), 12.01), "missed");
+        assert_eq!(Bound::AtMost(0.5).to_string(), "at most 0.5");
+    }
+}

@@ -1,0 +1,125 @@
+//! `xstun load` on the other end of the pair.
+
+use super::contenders::Contender;
+use super::stage::{Cores, PEER, SERVER, Stage, list};
+use crate::children::capture;
+use crate::interrupt::Interrupt;
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+/// Time that it may take beyond what it sends for: it waits for the last replies.
+const GRACE: Duration = Duration::from_secs(30);
+/// Source ports: enough that the flows spread over the queues.
+const PORTS: &str = "64";
+
+/// One load and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sample {
+    /// Requests a second that left.
+    pub(super) sent: f64,
+    /// Right replies a second.
+    pub(super) replies: f64,
+    /// Requests without a right reply, of all.
+    pub(super) loss: f64,
+    /// Microseconds from the intended time of sending: p50, p99, p99.9. Nothing for the limit, whose
+    /// replies are none.
+    pub(super) latency: Option<[f64; 3]>,
+}
+
+/// The generator. It sends over AF_XDP, so that it is the server that is measured. Its own search
+/// (`--find-max`) is not used: the limit's frames are no replies, and every row is to be searched alike.
+pub(super) struct Generator<'a> {
+    program: &'a Path,
+    stage: &'a Stage,
+    cores: &'a Cores,
+    answers: bool,
+}
+
+impl<'a> Generator<'a> {
+    pub(super) fn new(program: &'a Path, stage: &'a Stage, cores: &'a Cores, contender: &Contender) -> Self {
+        Generator { program, stage, cores, answers: contender.answers() }
+    }
+
+    /// Sends for `duration`, `rate` requests a second or as many as leave.
+    ///
+    /// # Errors
+    /// It failed, or got replies that were wrong.
+    pub(super) fn run(&self, rate: Option<f64>, duration: Duration, interrupt: &Interrupt) -> Result<Sample> {
+        interrupt.check()?;
+        let cores = list(&self.cores.generator);
+        let mut command = self.stage.client.command("taskset");
+        command.args(["-c", &cores]).arg(self.program).args(["load", &SERVER.to_string(), "--json"]);
+        command.args(["--interface", PEER, "--cores", &cores]);
+        command.args(["--ports", PORTS, "--duration", &duration.as_secs_f64().to_string()]);
+        if let Some(rate) = rate {
+            command.args(["--rate", &format!("{:.0}", rate.max(1.0))]);
+        }
+        let before = self.stage.returned()?;
+        let captured = capture(&mut command, duration + GRACE, interrupt)?;
+        let returned = self.stage.returned()?.saturating_sub(before);
+        let json: Value = serde_json::from_str(&captured.stdout).with_context(|| {
+            format!("`xstun load` ended with {} and printed: {}", captured.status, captured.told())
+        })?;
+        if self.answers { answered(&json) } else { reflected(&json, returned) }
+    }
+}
+
+/// What the generator counted.
+fn answered(json: &Value) -> Result<Sample> {
+    let number = |key: &str| json[key].as_f64().with_context(|| format!("no number '{key}' in {json}"));
+    if number("wrong")? > 0.0 {
+        bail!("{} wrong replies", number("wrong")?);
+    }
+    let quantile = |key: &str| json["latency_us"][key].as_f64();
+    let latency = (|| Some([quantile("p50")?, quantile("p99")?, quantile("p999")?]))();
+    Ok(Sample {
+        sent: number("sent")? / number("duration_s")?,
+        replies: number("replies_per_second")?,
+        loss: number("loss")?,
+        latency,
+    })
+}
+
+/// For the limit: what came back is no reply, so the interface's own count of frames is taken.
+fn reflected(json: &Value, returned: u64) -> Result<Sample> {
+    let number = |key: &str| json[key].as_f64().with_context(|| format!("no number '{key}' in {json}"));
+    let (sent, seconds) = (number("sent")?, number("duration_s")?);
+    let returned = (returned as f64).min(sent);
+    Ok(Sample {
+        sent: sent / seconds,
+        replies: returned / seconds,
+        loss: 1.0 - returned / sent.max(1.0),
+        latency: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sample, answered, reflected};
+    use serde_json::json;
+
+    #[test]
+    fn a_load_is_read() {
+        let told = json!({
+            "sent": 1000, "received": 990, "wrong": 0, "lost": 10, "loss": 0.01, "duration_s": 2.0,
+            "replies_per_second": 480.0, "latency_us": {"p50": 10.0, "p99": 20.0, "p999": 30.0}
+        });
+        let sample = Sample { sent: 500.0, replies: 480.0, loss: 0.01, latency: Some([10.0, 20.0, 30.0]) };
+        assert_eq!(answered(&told).unwrap(), sample);
+        let mut wrong = told;
+        wrong["wrong"] = json!(1);
+        assert_eq!(answered(&wrong).unwrap_err().to_string(), "1 wrong replies");
+        answered(&json!({})).unwrap_err();
+    }
+
+    #[test]
+    fn what_the_limit_sends_back_is_counted_at_the_interface() {
+        let told = json!({"sent": 1000, "wrong": 900, "duration_s": 2.0});
+        let sample = reflected(&told, 900).unwrap();
+        assert_eq!((sample.sent, sample.replies, sample.latency), (500.0, 450.0, None));
+        assert!((sample.loss - 0.1).abs() < 1e-9);
+        assert_eq!(reflected(&told, 1003).unwrap().loss, 0.0);
+    }
+}

@@ -1,0 +1,195 @@
+//! Rounds over the rows: each row alone on a stage of its own, all rows once before any twice, so
+//! that what drifts on the machine drifts under all of them.
+
+use super::contenders::{Contender, Programs};
+use super::generator::{Generator, Sample};
+use super::metrics::{Metric, Numbers, Row};
+use super::search::{Capacity, Precision, capacity};
+use super::server::Server;
+use super::stage::{Cores, Napi, Stage};
+use crate::interrupt::Interrupt;
+use anyhow::{Context as _, Result};
+use std::time::{Duration, Instant};
+
+/// The flood, in capacities.
+pub(super) const FLOOD: f64 = 5.0;
+/// Time for a server that answers its first request to come to rest.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How closely a setting's capacity is found when only the best is to be told.
+const ROUGH: Precision = Precision { ratio: 1.25 };
+const FINE: Precision = Precision { ratio: 1.03 };
+
+/// How long and how often.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort {
+    pub(super) rounds: usize,
+    /// Length of one load.
+    pub(super) step: Duration,
+    /// Whether every setting of a row is tried.
+    pub(super) tune: bool,
+}
+
+/// What the rounds share.
+pub(super) struct Bench<'a> {
+    pub(super) programs: &'a Programs,
+    pub(super) available: &'a [usize],
+    pub(super) effort: Effort,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+/// A row between rounds.
+struct Running {
+    contender: Contender,
+    napi: Napi,
+    guess: f64,
+    bound_by_generator: bool,
+    rounds: Vec<Numbers>,
+}
+
+impl Bench<'_> {
+    /// Measures every contender; a row that cannot be had is told and left out.
+    ///
+    /// # Errors
+    /// Somebody interrupted.
+    pub(super) fn run(&self, contenders: Vec<Contender>) -> Result<Vec<Row>> {
+        let mut running = Vec::new();
+        for contender in contenders {
+            match self.tune(&contender) {
+                Ok((napi, guess)) => running.push(Running {
+                    contender,
+                    napi,
+                    guess,
+                    bound_by_generator: false,
+                    rounds: Vec::new(),
+                }),
+                Err(error) => {
+                    self.interrupt.check()?;
+                    println!("{}: left out: {error:#}", contender.label);
+                }
+            }
+        }
+        for round in 1..=self.effort.rounds {
+            for row in &mut running {
+                let begun = Instant::now();
+                let label = row.contender.label;
+                match self.round(row) {
+                    Ok(numbers) => {
+                        println!(
+                            "round {round}: {label}: {:.0} replies/s, {:.0} under the flood of {:.0} ({:.0} s)",
+                            numbers.get(Metric::Capacity).unwrap_or_default(),
+                            numbers.get(Metric::Flood).unwrap_or_default(),
+                            numbers.get(Metric::FloodSent).unwrap_or_default(),
+                            begun.elapsed().as_secs_f64()
+                        );
+                        row.rounds.push(numbers);
+                    }
+                    Err(error) => {
+                        self.interrupt.check()?;
+                        println!("round {round}: {label}: failed: {error:#}");
+                    }
+                }
+            }
+        }
+        Ok(running.into_iter().filter(|row| !row.rounds.is_empty()).map(|row| self.row(row)).collect())
+    }
+
+    fn row(&self, running: Running) -> Row {
+        Row {
+            id: running.contender.id,
+            label: running.contender.label,
+            kind: running.contender.kind,
+            setting: running.napi.name(),
+            shared_core: self.cores(&running.contender).shared(),
+            bound_by_generator: running.bound_by_generator,
+            medians: Numbers::medians(&running.rounds),
+            rounds: running.rounds,
+        }
+    }
+
+    fn cores(&self, contender: &Contender) -> Cores {
+        Cores::of(self.available, contender.width)
+    }
+
+    /// The setting under which the contender bears most, and about how much. With one setting, or
+    /// without tuning, the first.
+    fn tune(&self, contender: &Contender) -> Result<(Napi, f64)> {
+        let tries = if self.effort.tune { contender.settings.len() } else { 1 };
+        let mut best: Option<(Napi, f64)> = None;
+        for &napi in &contender.settings[..tries] {
+            let cores = self.cores(contender);
+            let stage = Stage::build(contender.width, napi, &cores)?;
+            let server = Server::start(contender, &stage, self.programs, &cores, self.interrupt)?;
+            let found = self.search(contender, &stage, &cores, None, ROUGH)?;
+            drop(server);
+            println!("{}: {}: about {:.0} replies/s", contender.label, napi.name(), found.best.replies);
+            if best.is_none_or(|(_, replies)| found.best.replies > replies) {
+                best = Some((napi, found.best.replies));
+            }
+        }
+        best.context("it has no setting")
+    }
+
+    /// Searches from a guess or, without one, from what comes back of a load without bounds.
+    fn search(
+        &self,
+        contender: &Contender,
+        stage: &Stage,
+        cores: &Cores,
+        guess: Option<f64>,
+        precision: Precision,
+    ) -> Result<Capacity> {
+        let generator = Generator::new(&self.programs.xstun, stage, cores, contender);
+        let load = |rate| generator.run(rate, self.effort.step, self.interrupt);
+        let guess = match guess {
+            Some(guess) => guess,
+            None => load(None)?.replies,
+        };
+        capacity(guess, precision, |rate| load(Some(rate)))
+    }
+
+    fn round(&self, row: &mut Running) -> Result<Numbers> {
+        let cores = self.cores(&row.contender);
+        let stage = Stage::build(row.contender.width, row.napi, &cores)?;
+        let mut server = Server::start(&row.contender, &stage, self.programs, &cores, self.interrupt)?;
+        let generator = Generator::new(&self.programs.xstun, &stage, &cores, &row.contender);
+        let mut numbers = Numbers::default();
+
+        std::thread::sleep(SETTLE);
+        let before = (Instant::now(), server.used()?);
+        std::thread::sleep(self.effort.step);
+        let idle = server.used()?.process - before.1.process;
+        numbers.set(Metric::Idle, idle as f64 / before.0.elapsed().as_nanos() as f64);
+        let memory = server.memory()?;
+        numbers.set(Metric::Memory, memory as f64);
+
+        let found = self.search(&row.contender, &stage, &cores, Some(row.guess), FINE)?;
+        row.bound_by_generator |= found.bound_by_generator;
+        row.guess = found.best.replies;
+        numbers.set(Metric::Capacity, found.best.replies);
+
+        let before = server.used()?;
+        let half = generator.run(Some(found.best.replies / 2.0), self.effort.step, self.interrupt)?;
+        let used = server.used()?.process - before.process;
+        numbers.set(Metric::ProcessTime, used as f64 / self.replies(&half));
+        if let Some([p50, p99, p999]) = half.latency {
+            numbers.set(Metric::P50, p50);
+            numbers.set(Metric::P99, p99);
+            numbers.set(Metric::P999, p999);
+        }
+
+        let before = server.used()?;
+        let flood = generator.run(Some(FLOOD * found.best.replies), self.effort.step, self.interrupt)?;
+        let used = server.used()?.cores - before.cores;
+        numbers.set(Metric::CoreTime, used as f64 / self.replies(&flood));
+        numbers.set(Metric::Flood, flood.replies);
+        numbers.set(Metric::FloodSent, flood.sent);
+        server.check()?;
+        numbers.set(Metric::MemoryGrowth, server.memory()? as f64 - memory as f64);
+        Ok(numbers)
+    }
+
+    /// Replies of a whole load.
+    fn replies(&self, sample: &Sample) -> f64 {
+        sample.replies * self.effort.step.as_secs_f64()
+    }
+}

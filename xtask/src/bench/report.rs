@@ -1,0 +1,194 @@
+//! The results as text: a table for the terminal and the page, and the page's section.
+
+use super::bars::judge;
+use super::metrics::{Metric, Row};
+use std::fmt::Write as _;
+
+/// Where and how it was measured.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    pub(super) day: String,
+    pub(super) commit: Option<String>,
+    pub(super) machine: String,
+    pub(super) command: String,
+    pub(super) rounds: usize,
+    pub(super) step: f64,
+}
+
+/// The heads of the table's columns.
+const HEADS: [&str; 8] = [
+    "server",
+    "replies/s at no more than 0.1 % loss",
+    "of the limit",
+    "replies/s under the flood (requests/s)",
+    "p50, p99, p99.9 at half that, µs",
+    "its threads' time a reply, ns",
+    "memory, MiB",
+    "idle, % of a core",
+];
+
+/// The table in Markdown, which a terminal shows as well.
+pub(super) fn table(rows: &[Row]) -> String {
+    let lines: Vec<[String; HEADS.len()]> =
+        std::iter::once(HEADS.map(str::to_owned)).chain(rows.iter().map(|row| cells(row, rows))).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        for (cell, width) in line.iter().zip(&widths) {
+            let _ = write!(text, "| {cell:<width$} ");
+        }
+        text.push_str("|\n");
+        if index == 0 {
+            for width in &widths {
+                let _ = write!(text, "|{}", "-".repeat(width + 2));
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+fn cells(row: &Row, rows: &[Row]) -> [String; HEADS.len()] {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let limit = rows
+        .iter()
+        .filter(|row| row.id.starts_with("limit"))
+        .filter_map(|row| row.get(Metric::Capacity))
+        .max_by(f64::total_cmp);
+    let number = |metric| row.get(metric).map_or("-".to_owned(), grouped);
+    let capacity = row.get(Metric::Capacity);
+    let bound = if row.bound_by_generator { " or more" } else { "" };
+    let latency = [Metric::P50, Metric::P99, Metric::P999]
+        .map(|metric| row.get(metric).map_or("-".to_owned(), |micros| format!("{micros:.0}")));
+    [
+        row.label.to_owned(),
+        format!("{}{bound}", number(Metric::Capacity)),
+        capacity.zip(limit).map_or("-".to_owned(), |(capacity, limit)| format!("{:.2}", capacity / limit)),
+        format!("{} ({})", number(Metric::Flood), number(Metric::FloodSent)),
+        latency.join(", "),
+        number(Metric::ProcessTime),
+        row.get(Metric::Memory).map_or("-".to_owned(), |bytes| format!("{:.1}", bytes / MIB)),
+        row.get(Metric::Idle).map_or("-".to_owned(), |cores| format!("{:.2}", cores * 100.0)),
+    ]
+}
+
+/// The bars, in Markdown.
+pub(super) fn bars(rows: &[Row]) -> String {
+    let mut text = String::from("| what | bar | measured | |\n|---|---|---|---|\n");
+    for bar in judge(rows) {
+        let _ = writeln!(text, "| {} | {} | {} | {} |", bar.what, bar.bound, bar.value(), bar.verdict());
+    }
+    text
+}
+
+/// The page's section: ratios first, then the numbers that they come from.
+pub(super) fn section(rows: &[Row], setting: &Setting, plot: &str) -> String {
+    let mut text = String::from("## Speed, side by side\n\n");
+    let commit = setting.commit.as_ref().map_or(String::new(), |commit| format!(" (commit {commit})"));
+    let _ = writeln!(
+        text,
+        "Measured on {} by `{}`{commit} on {}. Only ratios within one run mean anything: the machine \
+         decides the rest.\n",
+        setting.day, setting.command, setting.machine
+    );
+    text.push_str(&bars(rows));
+    let _ = writeln!(text, "\n![replies a second, at capacity and under the flood]({plot})\n");
+    text.push_str(&table(rows));
+    let _ = writeln!(
+        text,
+        "\nThe server has the first core and `xstun load`, which sends over AF_XDP, the last; a veth pair joins \
+         them. Every number is the median of {} round{}; a load lasts {} s. The flood is 5 times the row's \
+         own capacity, or what the generator can send. Latency counts from the intended time of sending. A \
+         veth pair does its receive work where its settings say; each row has the setting under which it \
+         bore most:\n",
+        setting.rounds,
+        if setting.rounds == 1 { "" } else { "s" },
+        setting.step,
+    );
+    for row in rows {
+        let shared = if row.shared_core { "; the generator shares a core with the server" } else { "" };
+        let _ = writeln!(text, "- {}: {}{shared}", row.label, row.setting);
+    }
+    text
+}
+
+/// A whole number with its thousands apart.
+pub(super) fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Setting, bars, section, table};
+    use crate::bench::metrics::{Metric, Row};
+    use crate::bench::sample::{numbers, row};
+
+    fn rows() -> Vec<Row> {
+        let mut batch = row("batch", &numbers(&[(Metric::Capacity, 250_000.4), (Metric::Flood, 70_000.0)]));
+        batch.bound_by_generator = true;
+        batch.shared_core = true;
+        let ours = numbers(&[
+            (Metric::Capacity, 1_000_000.0),
+            (Metric::Flood, 990_000.0),
+            (Metric::FloodSent, 5_000_000.0),
+            (Metric::P50, 10.4),
+            (Metric::P99, 20.6),
+            (Metric::Memory, 10.5 * 1024.0 * 1024.0),
+            (Metric::Idle, 0.0012),
+        ]);
+        vec![row("limit", &numbers(&[(Metric::Capacity, 950_000.0)])), row("af-xdp", &ours), batch]
+    }
+
+    #[test]
+    fn the_table_has_a_line_a_row_and_every_line_as_many_cells() {
+        let table = table(&rows());
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 5);
+        assert!(lines.iter().all(|line| line.matches('|').count() == 9));
+        assert!(lines.iter().all(|line| line.chars().count() == lines[0].chars().count()));
+        let cells: Vec<&str> = lines[3].split('|').map(str::trim).collect();
+        assert_eq!(
+            cells[1..9],
+            ["af-xdp", "1,000,000", "1.05", "990,000 (5,000,000)", "10, 21, -", "-", "10.5", "0.12"]
+        );
+        assert!(lines[4].contains("250,000 or more"));
+    }
+
+    #[test]
+    fn the_section_tells_where_and_how_and_judges() {
+        let setting = Setting {
+            day: "2026-01-02".into(),
+            commit: Some("abc1234".into()),
+            machine: "Linux 6.18, a processor, 2 cores".into(),
+            command: "cargo xtask bench".into(),
+            rounds: 3,
+            step: 2.0,
+        };
+        let section = section(&rows(), &setting, "benchmark.svg");
+        for part in
+            ["2026-01-02", "abc1234", "Linux 6.18", "`cargo xtask bench`", "3 rounds", "benchmark.svg"]
+        {
+            assert!(section.contains(part), "{part}");
+        }
+        assert!(section.contains("- batch: plain; the generator shares"));
+        assert!(section.find("at least 15") < section.find("of the limit"));
+    }
+
+    #[test]
+    fn the_bars_are_a_table() {
+        let bars = bars(&rows());
+        assert!(bars.contains(
+            "| AF_XDP path / recvmmsg and sendmmsg, each at its best | at least 3.5 | 4.00 | open: the generator was at its end |"
+        ));
+        assert!(bars.contains("| AF_XDP path / coturn | at least 15 | - | not measured |"));
+    }
+}

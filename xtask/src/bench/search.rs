@@ -1,0 +1,131 @@
+//! The highest rate that a server bears.
+
+use super::generator::Sample;
+use anyhow::Result;
+
+/// Most of the requests that may get no reply.
+pub(super) const LOSS: f64 = 0.001;
+/// A generator that sends less than this part of what it was asked for is at its own end.
+const KEPT_UP: f64 = 0.97;
+/// Up to this part lost, a load is made again: one hiccup of the machine shall not end the search.
+const NEAR: f64 = 0.05;
+/// Least rate that is tried.
+const FLOOR: f64 = 1_000.0;
+
+/// How closely the rate is closed in on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Precision {
+    /// Ratio of the least rate that was too much and the highest that was not, at which it ends.
+    pub(super) ratio: f64,
+}
+
+/// What the search found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Capacity {
+    /// The best load that lost no more than [`LOSS`].
+    pub(super) best: Sample,
+    /// The generator could not send more: the server may bear more than this.
+    pub(super) bound_by_generator: bool,
+}
+
+/// Searches with `load`, which sends at a rate. Begins at `guess`, doubles or halves until the rate
+/// stands between one that is borne and one that is not, and halves that interval.
+///
+/// # Errors
+/// Those of `load`.
+pub(super) fn capacity(
+    guess: f64,
+    precision: Precision,
+    mut load: impl FnMut(f64) -> Result<Sample>,
+) -> Result<Capacity> {
+    let mut best: Option<(f64, Sample)> = None;
+    let mut too_much: Option<f64> = None;
+    let mut rate = guess.max(FLOOR);
+    loop {
+        let mut sample = load(rate)?;
+        if (sample.loss > LOSS && sample.loss < NEAR) || sample.sent < rate * KEPT_UP {
+            let again = load(rate)?;
+            if again.loss < sample.loss || (again.loss <= LOSS && again.sent > sample.sent) {
+                sample = again;
+            }
+        }
+        if sample.loss <= LOSS {
+            // More than was tried before, and not only by the chance of a second.
+            if best.is_none_or(|(_, before)| sample.replies >= before.replies) {
+                best = Some((rate, sample));
+            }
+            if sample.sent < rate * KEPT_UP {
+                return Ok(Capacity { best: sample, bound_by_generator: true });
+            }
+        } else {
+            too_much = Some(too_much.map_or(rate, |known: f64| known.min(rate)));
+        }
+        rate = match (best, too_much) {
+            (Some((low, best)), Some(high)) if high / low <= precision.ratio || high <= low => {
+                return Ok(Capacity { best, bound_by_generator: false });
+            }
+            (Some((low, _)), Some(high)) => (low * high).sqrt(),
+            (Some((low, _)), None) => low * 2.0,
+            (None, Some(high)) if high / 2.0 < FLOOR => {
+                return Ok(Capacity { best: Sample::default(), bound_by_generator: false });
+            }
+            (None, Some(high)) => high / 2.0,
+            (None, None) => rate,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Capacity, LOSS, Precision, capacity};
+    use crate::bench::generator::Sample;
+    use std::cell::Cell;
+
+    /// A server that bears `bears` requests a second, asked by a generator that can send `sends`.
+    fn search(bears: f64, sends: f64, guess: f64) -> (Capacity, u32) {
+        let calls = Cell::new(0);
+        let found = capacity(guess, Precision { ratio: 1.05 }, |rate| {
+            calls.set(calls.get() + 1);
+            let sent = rate.min(sends);
+            let replies = sent.min(bears);
+            Ok(Sample { sent, replies, loss: 1.0 - replies / sent, latency: None })
+        });
+        (found.unwrap(), calls.get())
+    }
+
+    #[test]
+    fn it_closes_in_from_below_and_from_above() {
+        for guess in [10_000.0, 800_000.0, 5_000_000.0] {
+            let (found, calls) = search(730_000.0, f64::INFINITY, guess);
+            assert!(!found.bound_by_generator);
+            assert!(found.best.loss <= LOSS);
+            assert!(found.best.replies > 730_000.0 / 1.06 && found.best.replies <= 731_000.0, "{found:?}");
+            assert!(calls < 30, "{calls} calls");
+        }
+    }
+
+    #[test]
+    fn one_hiccup_does_not_end_it() {
+        let calls = Cell::new(0);
+        let found = capacity(100_000.0, Precision { ratio: 1.05 }, |rate| {
+            calls.set(calls.get() + 1);
+            let borne = if calls.get() == 1 { rate * 0.98 } else { rate.min(400_000.0) };
+            Ok(Sample { sent: rate, replies: borne, loss: 1.0 - borne / rate, latency: None })
+        });
+        assert!(found.unwrap().best.replies > 380_000.0);
+    }
+
+    #[test]
+    fn a_generator_at_its_end_is_told() {
+        let (found, _) = search(900_000.0, 400_000.0, 100_000.0);
+        assert!(found.bound_by_generator);
+        assert_eq!(found.best.replies, 400_000.0);
+    }
+
+    #[test]
+    fn a_server_that_bears_nothing_ends_the_search() {
+        let (found, calls) = search(0.0, f64::INFINITY, 1_000_000.0);
+        assert_eq!(found.best, Sample::default());
+        assert!(calls < 20);
+    }
+}
