@@ -53,12 +53,17 @@ fn flagged(inputs: &[Vec<u8>], flags: &[u8]) -> Vec<Vec<u8>> {
 
 /// Turns of a worker: receive, take, answer or drop, complete.
 fn rings() -> Vec<Vec<u8>> {
-    let step = |what: u8, count: u8| count << 2 | what;
+    let step = |what: u8, count: u8| count * 5 + what;
     let turn = |received, answered, completed| {
-        vec![step(2, 0), step(0, received), step(2, 0), step(3, answered), step(1, completed)]
+        vec![step(2, 0), step(0, received), step(2, 0), step(4, answered), step(1, completed)]
     };
     let sizes = [[0, 0], [7, 7], [63, 255], [255, 63]];
-    let lives = [turn(8, 8, 8), turn(63, 20, 0), [turn(4, 2, 1), turn(4, 4, 0), turn(63, 63, 63)].concat()];
+    let lives = [
+        turn(8, 8, 8),
+        turn(51, 20, 0),
+        vec![step(3, 9), step(4, 9), step(1, 5), step(2, 0), step(3, 51)],
+        [turn(4, 2, 1), turn(4, 4, 0), turn(51, 51, 51)].concat(),
+    ];
     sizes.iter().flat_map(|size| lives.iter().map(|life| [&size[..], life].concat())).collect()
 }
 

@@ -20,16 +20,16 @@ fuzz_target!(|input: &[u8]| {
     let mut rings = Rings::new(Model::new(slots), (0..total).map(Frame::admit).collect());
     let mut held = Vec::new();
     for step in steps {
-        take(&mut rings, &mut held, *step);
+        act(&mut rings, &mut held, *step);
         check(&mut rings, held.len(), total as usize);
     }
     come_home(&mut rings, held, total);
 });
 
-/// Two bits say what is done, six how often.
-fn take(rings: &mut Rings<Model>, held: &mut Vec<Frame<u32>>, step: u8) {
-    let count = usize::from(step >> 2);
-    match step & 3 {
+/// One of five things is done, up to 51 times.
+fn act(rings: &mut Rings<Model>, held: &mut Vec<Frame<u32>>, step: u8) {
+    let count = usize::from(step / 5);
+    match step % 5 {
         0 => rings.queues().kernel_receives(count),
         1 => rings.queues().kernel_completes(count),
         2 => {
@@ -38,6 +38,12 @@ fn take(rings: &mut Rings<Model>, held: &mut Vec<Frame<u32>>, step: u8) {
             let before = held.len();
             assert_eq!(rings.receive(held), held.len() - before);
             assert!(held.len() - before <= BATCH);
+        }
+        3 => {
+            // As one who asks does: frames to be filled and sent.
+            let (before, free) = (held.len(), rings.places().free);
+            assert_eq!(rings.take(held, count), count.min(free));
+            assert_eq!(held.len(), before + count.min(free));
         }
         _ => {
             // So many are answered, in the order in which they came; the rest gets no reply.

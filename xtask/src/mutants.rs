@@ -1,22 +1,27 @@
 //! `cargo xtask mutants`: changes the core and the frames in every way that cargo-mutants knows, and
 //! names the changes that no test notices.
+//!
+//! A change is compiled and tested hundreds of times, so it is made in a copy of what works over memory
+//! alone, with the tests of that: it builds in a fraction of the whole crate's time.
 
-use crate::run::output;
 use crate::tool::{Tool, with_tools};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
+use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 const CARGO_MUTANTS: Tool =
     Tool { name: "cargo-mutants", version: "27.1.0", why: "it makes and tests the mutants" };
-/// What is mutated.
-const FILES: [&str; 5] = [
-    "userspace/src/answer.rs",
-    "userspace/src/frame.rs",
-    "userspace/src/frame/**",
-    "userspace/src/stun.rs",
-    "userspace/src/stun/**",
-];
+/// Modules of the copy.
+const MODULES: [&str; 5] = ["answer", "frame", "outcome", "served", "stun"];
+/// What of it is mutated.
+const MUTATED: [&str; 5] = ["src/answer.rs", "src/frame.rs", "src/frame/**", "src/stun.rs", "src/stun/**"];
+/// Tests of the copy, and what they share.
+const TESTS: [&str; 5] = ["answer.rs", "common", "conformance", "differential.rs", "respond.rs"];
+/// Crates that modules and tests use, in the versions of the true manifest.
+const CRATES: [&str; 9] =
+    ["bytecodec", "etherparse", "hmac", "md-5", "proptest", "sha1", "sha2", "stun_codec", "subtle"];
 /// Tests, from the quickest on: each pass is asked only about what the one before it let live.
 const PASSES: [&[&str]; 2] = [
     &["--test", "conformance"],
@@ -31,36 +36,85 @@ const CASES: &str = "64";
 /// A mutant lives, or the tests fail without any.
 pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<()> {
     CARGO_MUTANTS.get(workspace)?;
-    let results = workspace.target.join("mutants");
-    fs::create_dir_all(&results).with_context(|| format!("cannot make {}", results.display()))?;
-    let mut lives = false;
+    let home = workspace.target.join("mutants");
+    let package = home.join("xstun");
+    copy(workspace, &package)?;
     for (pass, tests) in PASSES.into_iter().enumerate() {
         let mut mutants = with_tools(workspace, workspace.cargo())?;
-        mutants.env("PROPTEST_CASES", CASES).env_remove("CARGO_TARGET_DIR");
-        mutants.args(["mutants", "--package", "xstun", "--no-default-features", "--no-shuffle"]);
-        mutants.args(["--jobs", "1", "--timeout", "60", "--output"]).arg(&results);
-        for file in FILES.into_iter().filter(|file| only.is_none_or(|only| file.contains(only))) {
+        mutants.current_dir(&package).env("PROPTEST_CASES", CASES).env_remove("CARGO_TARGET_DIR");
+        mutants.args(["mutants", "--no-shuffle", "--jobs", "1", "--timeout", "60", "--output"]).arg(&home);
+        for file in MUTATED {
             mutants.args(["--file", file]);
+        }
+        if let Some(only) = only {
+            mutants.args(["--re", only]);
         }
         if pass > 0 {
             mutants.arg("--iterate");
         }
         let status = mutants.arg("--").args(tests).status().context("cannot run cargo-mutants")?;
         // It says by its exit code whether mutants live (2) or run into the time limit (3).
-        lives = match status.code() {
-            Some(0) => false,
-            Some(2 | 3) => true,
-            _ => bail!("cargo-mutants ended with {status}; its log is in {}", results.display()),
+        match status.code() {
+            Some(0) => return Ok(()),
+            Some(2 | 3) => {}
+            _ => bail!(
+                "cargo-mutants ended with {status}; its log is in {}",
+                home.join("mutants.out").display()
+            ),
         };
-        if !lives {
-            break;
+    }
+    bail!("mutants live; they stand in {}", home.join("mutants.out/missed.txt").display())
+}
+
+/// Makes the copy.
+fn copy(workspace: &Workspace, package: &Path) -> Result<()> {
+    let userspace = workspace.root.join("userspace");
+    if package.exists() {
+        fs::remove_dir_all(package).with_context(|| format!("cannot empty {}", package.display()))?;
+    }
+    let mut library = String::new();
+    for module in MODULES {
+        writeln!(library, "pub mod {module};")?;
+        for name in [format!("{module}.rs"), module.to_owned()] {
+            copy_tree(&userspace.join("src").join(&name), &package.join("src").join(&name))?;
         }
     }
-    if lives {
-        let missed = results.join("mutants.out/missed.txt");
-        bail!("mutants live; they stand in {}", missed.display());
+    for test in TESTS {
+        copy_tree(&userspace.join("tests").join(test), &package.join("tests").join(test))?;
     }
-    let version = output(with_tools(workspace, workspace.cargo())?.args(["mutants", "--version"]))?;
-    println!("{}: every mutant was caught", version.trim());
+    fs::write(package.join("src/lib.rs"), library)?;
+    fs::write(package.join("Cargo.toml"), manifest(workspace, &userspace)?)?;
+    fs::copy(workspace.root.join("Cargo.lock"), package.join("Cargo.lock"))?;
+    Ok(())
+}
+
+fn manifest(workspace: &Workspace, userspace: &Path) -> Result<String> {
+    let original = fs::read_to_string(userspace.join("Cargo.toml")).context("cannot read the manifest")?;
+    let named =
+        |line: &&str| CRATES.iter().any(|name| line.split_once(" = ").is_some_and(|(key, _)| key == *name));
+    let crates: Vec<_> = original.lines().filter(named).collect();
+    if crates.len() != CRATES.len() {
+        bail!("userspace/Cargo.toml names {crates:?} of {CRATES:?}");
+    }
+    let classifier = workspace.root.join("xdp-ebpf");
+    Ok(format!(
+        "[package]\nname = \"xstun\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[features]\naf-xdp = []\n\n\
+         [dependencies]\nxstun-ebpf = {{ path = {classifier:?} }}\n{}\n\n[profile.dev]\ndebug = false\n\n[workspace]\n",
+        crates.join("\n")
+    ))
+}
+
+/// Copies a file or a directory with all that is in it; what is not there is left out.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    if from.is_dir() {
+        for entry in fs::read_dir(from)? {
+            let name = entry?.file_name();
+            copy_tree(&from.join(&name), &to.join(&name))?;
+        }
+    } else if from.exists() {
+        let parent = to.parent().context("a file stands in a directory")?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
     Ok(())
 }
