@@ -1,10 +1,12 @@
 //! The command line: a mirror of the flags, nothing decided here.
 
 mod access;
+mod life;
 mod probe;
 mod stream;
 
 pub use access::{AccessArgs, LoginArgs, Mechanism};
+pub use life::LifeArgs;
 pub use probe::ProbeArgs;
 pub use stream::StreamArgs;
 
@@ -114,9 +116,13 @@ pub struct ServeArgs {
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
 
-    /// TCP and TLS. Last, since its heading is for all that follows.
+    /// TCP and TLS. Behind all that has no heading, since its own is for all that follows.
     #[command(flatten)]
     pub stream: StreamArgs,
+
+    /// Begin and end.
+    #[command(flatten)]
+    pub life: LifeArgs,
 }
 
 /// `--advertise`.

@@ -14,6 +14,7 @@ use crate::error::{Failure, Result};
 use crate::stun::Policy;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// IANA's port for STUN over UDP and TCP (RFC 8489 §18.6).
 pub const STUN_PORT: u16 = 3478;
@@ -45,6 +46,8 @@ pub struct Config {
     pub stream: Stream,
     /// Who alone may ask. What `policy` says of it comes from the file that this names.
     pub access: Option<Access>,
+    /// How long health checks fail before the server ends, where it is asked to drain.
+    pub drain: Duration,
 }
 
 /// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
@@ -117,6 +120,7 @@ impl Config {
             xdp_log: args.xdp_log,
             policy,
             access: Access::from_args(&args.access)?,
+            drain: args.life.drain_seconds,
         })
     }
 }

@@ -6,6 +6,7 @@ mod care;
 #[cfg(feature = "af-xdp")]
 mod delivery;
 pub mod log;
+pub mod ready;
 mod report;
 
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::error::{Failure, Result};
 use crate::interface::Watch;
 use access::Access;
 use care::Care;
+use ready::{Drain, Ready, State};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -25,7 +27,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Changes of addresses come in bursts; this long is waited for the rest of one.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// Serves until SIGINT or SIGTERM, then takes everything down and tells the counters.
+/// Serves until SIGINT, SIGTERM or the end of draining, then takes everything down and tells the counters.
 ///
 /// # Errors
 /// Something could not be started, or a thread that serves sockets ended; a sentence for the operator.
@@ -43,11 +45,15 @@ async fn run(mut config: Config) -> Result<()> {
     let mut interrupt = catch(SignalKind::interrupt())?;
     let mut terminate = catch(SignalKind::terminate())?;
     let mut hangup = catch(SignalKind::hangup())?;
+    let mut user = catch(SignalKind::user_defined1())?;
     let watch = readable(Watch::new()?)?;
 
+    let ready = Ready::new();
+    let mut drain = Drain::default();
     let access = Access::open(&mut config)?;
     let mut datapath = Datapath::start(config)?;
     report::serving(&datapath);
+    ready.set(State::Serving);
 
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,6 +62,8 @@ async fn run(mut config: Config) -> Result<()> {
         tokio::select! {
             _ = interrupt.recv() => break stopping("SIGINT"),
             _ = terminate.recv() => break stopping("SIGTERM"),
+            _ = user.recv() => drain.begin(&ready, datapath.config().drain),
+            () = drain.over() => break stopping("SIGUSR1"),
             _ = hangup.recv() => reload(&datapath, access.as_ref()),
             ready = watch.readable() => {
                 tokio::time::sleep(SETTLE).await;
