@@ -1,11 +1,13 @@
 //! The command line: a mirror of the flags, nothing decided here.
 
 mod access;
+mod configure;
 mod life;
 mod probe;
 mod stream;
 
 pub use access::{AccessArgs, LoginArgs, Mechanism};
+pub use configure::{CheckArgs, ConfigCommand, command};
 pub use life::LifeArgs;
 pub use probe::ProbeArgs;
 pub use stream::StreamArgs;
@@ -13,6 +15,7 @@ pub use stream::StreamArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A STUN server that answers over AF_XDP, and over sockets where XDP is not to be had.
@@ -33,6 +36,9 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Ask a server as fast as it can bear, and check every reply
     Load(LoadArgs),
+    /// Look at the configuration of `serve`: check a file, show what is in force, print an example
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Tell what this machine and its interfaces can do, and what to mend before going live
     Doctor(DoctorArgs),
 }
@@ -40,6 +46,11 @@ pub enum Command {
 /// Flags of `xstun serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
+    /// Read options from this TOML file too; flags and environment variables go before it, and SIGHUP
+    /// has it read again
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Serve frames of this interface over AF_XDP (repeatable)
     #[arg(short, long = "interface", value_name = "IF")]
     pub interfaces: Vec<String>,
@@ -320,11 +331,10 @@ fn part(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Cli;
-    use clap::CommandFactory as _;
+    use super::command;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -39,6 +39,15 @@ pub fn serve(config: Config) -> Result<()> {
     runtime.block_on(run(config))
 }
 
+/// Reads the files that a configuration names, as [`serve`] would, and changes nothing.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check(config: &Config) -> Result<()> {
+    Access::open(&mut config.clone())?;
+    crate::datapath::socket::stream::check(&config.stream)
+}
+
 async fn run(mut config: Config) -> Result<()> {
     // Before anything is attached, so that no signal from here on ends the process halfway, and no
     // change of addresses goes unseen.

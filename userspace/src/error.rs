@@ -47,6 +47,12 @@ impl Failure {
         self
     }
 
+    /// Adds before all else where what is wrong stands.
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -15,6 +15,7 @@ pub mod interface;
 pub mod kernel;
 pub mod outcome;
 pub mod served;
+pub mod settings;
 pub mod stats;
 pub mod stop;
 pub mod stun;

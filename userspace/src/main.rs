@@ -2,21 +2,33 @@
 //! code.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
-use clap::Parser as _;
+use clap::{ArgMatches, FromArgMatches as _};
+use std::path::Path;
 use std::process::ExitCode;
-use xstun::cli::{Cli, Command, ServeArgs};
+use xstun::cli::{self, Cli, Command, ConfigCommand};
 use xstun::config::Config;
 use xstun::control;
 use xstun::datapath;
 use xstun::error::Result;
+use xstun::settings::{Settings, Sources, example};
 use xstun::{client, doctor};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Serve(args) => serve(&args).map(|()| ExitCode::SUCCESS),
+    let matches = cli::command().get_matches();
+    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
+    let result = match command {
+        Command::Serve(_) => serve(below(&matches, &["serve"])).map(|()| ExitCode::SUCCESS),
         Command::Probe(args) => client::probe::run(&args),
         Command::Load(args) => client::load::run(&args),
         Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
+        Command::Config(ConfigCommand::Check(args)) => check(&args.file).map(|()| ExitCode::SUCCESS),
+        Command::Config(ConfigCommand::Show(_)) => {
+            show(below(&matches, &["config", "show"])).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Config(ConfigCommand::Example) => {
+            print!("{}", example::example(&serve_command()));
+            Ok(ExitCode::SUCCESS)
+        }
     };
     result.unwrap_or_else(|failure| {
         eprintln!("xstun: {failure}");
@@ -24,8 +36,48 @@ fn main() -> ExitCode {
     })
 }
 
-fn serve(args: &ServeArgs) -> Result<()> {
-    let config = Config::from_args(args, &datapath::available_cores()?)?;
+fn serve(flags: &ArgMatches) -> Result<()> {
+    let settings = settings(flags)?;
+    let config = checked(&settings)?;
+    let args = &settings.args;
     control::log::start(args.log_level, args.log_format, args.xdp_log);
-    control::serve(config)
+    control::serve(config).map_err(|failure| settings.locate(failure))
+}
+
+/// `xstun config check`.
+fn check(file: &Path) -> Result<()> {
+    let settings = Settings::of_file(&serve_command(), file)?;
+    let config = checked(&settings)?;
+    control::check(&config).map_err(|failure| settings.locate(failure))?;
+    println!("{}: nothing is wrong", file.display());
+    Ok(())
+}
+
+/// `xstun config show`.
+fn show(flags: &ArgMatches) -> Result<()> {
+    let settings = settings(flags)?;
+    checked(&settings)?;
+    print!("{settings}");
+    Ok(())
+}
+
+fn settings(flags: &ArgMatches) -> Result<Settings> {
+    let environment = |name: &str| std::env::var_os(name);
+    Settings::resolve(&Sources { serve: &serve_command(), flags, environment: &environment })
+}
+
+fn checked(settings: &Settings) -> Result<Config> {
+    let cores = datapath::available_cores()?;
+    Config::from_args(&settings.args, &cores).map_err(|failure| settings.locate(failure))
+}
+
+/// The command line of `serve`, as the library's own functions take it.
+fn serve_command() -> clap::Command {
+    let command = cli::command();
+    command.find_subcommand("serve").cloned().unwrap_or_default()
+}
+
+/// What was given to a verb that was found in the command line.
+fn below<'a>(matches: &'a ArgMatches, verbs: &[&str]) -> &'a ArgMatches {
+    verbs.iter().fold(matches, |matches, verb| matches.subcommand_matches(verb).unwrap_or(matches))
 }

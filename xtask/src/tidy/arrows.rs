@@ -31,7 +31,7 @@ const SERVING: &[&str] = &[
     "stun",
 ];
 
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 23] = [
     rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
@@ -45,6 +45,7 @@ const RULES: [Rule; 22] = [
     rule("answer", &["frame", "outcome", "served", "stun"]),
     rule("interface", &["error", "served"]),
     rule("config", &["cli", "error", "interface", "stun"]),
+    rule("settings", &["cli", "config", "error"]),
     rule("datapath", SERVING),
     Rule { module: "datapath::af_xdp", may: SERVING, never: &["datapath::socket"] },
     Rule { module: "datapath::socket", may: SERVING, never: &["datapath::af_xdp"] },

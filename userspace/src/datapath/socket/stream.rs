@@ -68,6 +68,14 @@ struct Door {
     idle: Duration,
 }
 
+/// Reads certificate and key, as [`Service::start`] would.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check(config: &config::Stream) -> Result<()> {
+    config.tls.as_ref().map_or(Ok(()), |tls| Identity::load(tls).map(drop))
+}
+
 impl Service {
     /// Binds TCP on `listen` and TLS where `config` says, as far as they are switched on, and serves
     /// them. A change of `policy` holds from the next message.

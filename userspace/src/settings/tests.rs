@@ -1,0 +1,214 @@
+use super::document::Document;
+use super::key::{Key, Kind};
+use super::{Origin, Settings, Sources, example};
+use crate::cli;
+use crate::config::Config;
+use crate::error::{Kind as Fault, Result};
+use clap::Command;
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+fn serve() -> Command {
+    cli::command().find_subcommand("serve").unwrap().clone()
+}
+
+/// Settings from these flags, these variables, and a file of this text; a failure without the
+/// directory's name.
+fn settings(flags: &str, environment: &[(&str, &str)], file: &str) -> Result<Settings, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.toml");
+    fs::write(&path, file).unwrap();
+    let serve = serve();
+    let mut words = vec!["serve", "--config", path.to_str().unwrap()];
+    words.extend(flags.split_whitespace());
+    let flags = serve.clone().try_get_matches_from(words).unwrap();
+    let environment: HashMap<_, _> = environment.iter().copied().collect();
+    let environment = |name: &str| environment.get(name).map(Into::into);
+    let sources = Sources { serve: &serve, flags: &flags, environment: &environment };
+    Settings::resolve(&sources)
+        .and_then(|settings| {
+            Config::from_args(&settings.args, &[0, 1]).map_err(|failure| settings.locate(failure))?;
+            Ok(settings)
+        })
+        .map_err(|failure| {
+            assert_eq!(failure.kind(), Fault::Usage, "{failure}");
+            failure.to_string().replace(&format!("{}/", directory.path().display()), "")
+        })
+}
+
+fn origin(settings: &Settings, name: &str) -> String {
+    let setting = settings.iter().find(|setting| setting.name() == name).unwrap();
+    match setting.origin() {
+        Origin::File(place) => format!("line {}", place.line),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_a_variable_before_the_file_the_file_before_the_default() {
+    let file =
+        "log-level = 'warn'\nqueues = 3\ninterface = ['eth0', 'eth1']\n\ntcp-idle = 2.5\nno-classic = true";
+    let environment = [("XSTUN_QUEUES", "4"), ("XSTUN_TCP_IDLE", "7"), ("XSTUN_REALM", "")];
+    let settings = settings("--queues 5", &environment, file).unwrap();
+    let args = &settings.args;
+    assert_eq!(args.queues.unwrap().get(), 5);
+    assert_eq!(args.stream.tcp_idle.as_secs(), 7);
+    assert_eq!(args.log_level, cli::LogLevel::Warn);
+    assert_eq!(args.interfaces, ["eth0", "eth1"]);
+    assert!(args.no_classic);
+    assert_eq!(args.stream.max_connections.get(), 4096);
+    assert_eq!(origin(&settings, "queues"), "command line");
+    assert_eq!(origin(&settings, "tcp-idle"), "environment variable XSTUN_TCP_IDLE");
+    assert_eq!(origin(&settings, "interface"), "line 3");
+    assert_eq!(origin(&settings, "no-classic"), "line 6");
+    assert_eq!(origin(&settings, "max-connections"), "default");
+    assert_eq!(origin(&settings, "realm"), "default", "an empty variable says nothing");
+}
+
+#[test]
+fn what_a_file_switches_on_a_flag_or_a_variable_switches_off() {
+    let file = "no-classic = true\nno-tcp = true\nsoftware = true\nlisten = '127.0.0.1:1'";
+    let environment = [("XSTUN_NO_TCP", "off"), ("XSTUN_LISTEN", "127.0.0.1:2, 127.0.0.1:3")];
+    let settings = settings("--no-classic=false", &environment, file).unwrap();
+    assert!(!settings.args.no_classic);
+    assert!(!settings.args.stream.no_tcp);
+    assert_eq!(settings.args.software.as_deref(), Some("xstun"));
+    let listen: Vec<String> = settings.args.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:2", "127.0.0.1:3"]);
+}
+
+#[test]
+fn a_relative_name_is_looked_for_beside_the_file() {
+    let file = "credentials = 'users'\nrealm = 'example.org'";
+    let credentials = settings("", &[], file).unwrap().args.access.credentials.unwrap();
+    assert!(credentials.is_absolute() && credentials.ends_with("users"), "{credentials:?}");
+}
+
+#[test]
+fn every_mistake_in_a_file_is_told_with_its_line_and_column() {
+    let table = [
+        ("listen = [\n", "x.toml:1:11: no TOML: unclosed array, expected `]`"),
+        ("queues = 1\nqueues = 2", "x.toml:2:1: no TOML: duplicate key"),
+        ("xdp_mode = 'native'", "x.toml:1:1: there is no key 'xdp_mode'; is 'xdp-mode' meant?"),
+        (
+            "\nfrobnicate = 1",
+            "x.toml:2:1: there is no key 'frobnicate'; `xstun config example` shows all that there are",
+        ),
+        ("config = 'y.toml'", "x.toml:1:1: there is no key 'config'"),
+        ("[serve]\nqueues = 1", "x.toml:1:2: 'serve' is a table: all keys stand at the top of the file"),
+        ("queues = '4'", "x.toml:1:10: queues must be a number, and here is a string"),
+        ("queues = 0", "x.toml:1:10: queues: '0': number would be zero for non-zero type"),
+        ("queues = 0x10", "x.toml:1:10: queues must be a number, and here is an integer"),
+        ("no-tcp = 'yes'", "x.toml:1:10: no-tcp must be true or false, and here is a string"),
+        ("log-level = 3", "x.toml:1:13: log-level must be a string, and here is an integer"),
+        ("log-level = 'loud'", "x.toml:1:13: log-level: 'loud' is none of error, warn, info, debug, trace"),
+        ("realm = ['a', 'b']", "x.toml:1:9: realm must be a string, and here is an array"),
+        ("software = 1", "x.toml:1:12: software must be a string, or true or false, and here is an integer"),
+        ("listen = 3478", "x.toml:1:10: listen must be a string or an array of such, and here is an integer"),
+        (
+            "listen = [\n  '0.0.0.0:3478',\n  'localhost',\n]",
+            "x.toml:3:3: listen: 'localhost': invalid socket address syntax",
+        ),
+        ("advertise = '1.2.3.4'", "x.toml:1:13: advertise: '1.2.3.4': write it as LOCAL=PUBLIC"),
+        ("tcp-idle = -1", "x.toml:1:12: tcp-idle: '-1': -1 seconds is not between 0 and a day"),
+        (
+            "queues = 'x'\nlog-level = 1",
+            "x.toml has 2 mistakes:\nx.toml:1:10: queues must be a number, and here is a string\n\
+             x.toml:2:13: log-level must be a string",
+        ),
+        // Sound one by one, and impossible together.
+        ("queues = 2", "x.toml:1:1: --queues is of no use without an interface; name one with --interface"),
+        (
+            "listen = ['127.0.0.1:1',\n '127.0.0.1:0']",
+            "x.toml:2:2: --listen 127.0.0.1:0 has port 0: name the port that clients ask, usually 3478",
+        ),
+        (
+            "interface = 'a'\nxdp-mode = 'generic'\nbind-mode = 'zero-copy'",
+            "x.toml:3:13: --bind-mode zero-copy cannot be had with --xdp-mode generic",
+        ),
+        ("cores = '0-9'", "x.toml:1:1: --cores names core 2, which this process cannot use"),
+        ("tls-key = '/k'", "x.toml:1:11: --tls-key /k is of no use without its certificate"),
+        ("auth = 'short-term'", "x.toml:1:1: --auth is of no use without credentials"),
+        (
+            "\ncredentials = '/u'",
+            "x.toml:2:1: --credentials of the long-term mechanism need a --realm; take the domain name",
+        ),
+        (
+            "alternate-address = '192.0.2.2:3479'",
+            "x.toml:1:21: --alternate-address 192.0.2.2:3479 needs exactly one --listen",
+        ),
+        ("software = 'a text that is longer than it can be'", "x.toml:1:12: --software 'a text"),
+    ];
+    let other: Vec<String> = table
+        .iter()
+        .map(|(file, message)| (file, message, settings("", &[], file).err().unwrap_or_default()))
+        .filter(|(_, message, told)| !told.starts_with(*message))
+        .map(|(file, message, told)| format!("{file}\n  told:     {told}\n  expected: {message}"))
+        .collect();
+    assert!(other.is_empty(), "{}", other.join("\n"));
+}
+
+#[test]
+fn a_wrong_variable_or_combination_names_the_variable() {
+    let wrong = |environment| settings("", &[environment], "").unwrap_err();
+    assert_eq!(
+        wrong(("XSTUN_LISTEN", "127.0.0.1:1,x")),
+        "environment variable XSTUN_LISTEN: 'x': invalid socket address syntax"
+    );
+    assert!(
+        wrong(("XSTUN_QUEUES", "2")).starts_with("environment variable XSTUN_QUEUES: --queues is of no use"),
+    );
+    // What a flag says is not blamed on the file.
+    let told = settings("--queues 2", &[], "no-classic = true").unwrap_err();
+    assert!(told.starts_with("--queues is of no use"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_the_systems_doing() {
+    let failure = Settings::of_file(&serve(), Path::new("/nowhere/x.toml")).unwrap_err();
+    assert_eq!(failure.kind(), Fault::System);
+    let told = failure.to_string();
+    assert!(told.starts_with("cannot read /nowhere/x.toml (--config): No such file"), "{told}");
+}
+
+#[test]
+fn what_is_shown_is_itself_a_file_that_says_the_same() {
+    let file = "listen = ['127.0.0.1:1', '[::1]:1']\nsoftware = 'a \"b\"'\ntcp-idle = 2.5\nno-tcp = true";
+    let first = settings("--log-level debug", &[], file).unwrap();
+    let shown = first.to_string();
+    assert!(shown.contains("log-level = \"debug\"") && shown.contains("# command line"), "{shown}");
+    assert!(shown.contains("# queues is not set"), "{shown}");
+    let second = settings("", &[], &shown).unwrap();
+    assert_eq!(second.changed(&first).collect::<Vec<_>>(), [""; 0], "{shown}");
+    let third = settings("--queues 1 --interface a --no-tcp=false", &[], &shown).unwrap();
+    assert_eq!(third.changed(&first).collect::<Vec<_>>(), ["interface", "queues", "no-tcp"]);
+}
+
+/// `deploy/xstun.toml` is what `xstun config example` prints, to the letter.
+#[test]
+fn the_example_file_is_that_of_these_flags() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/xstun.toml");
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(
+        kept == example::example(&serve()),
+        "deploy/xstun.toml is stale: `cargo run -q -p xstun -- config example > deploy/xstun.toml` mends it"
+    );
+}
+
+/// Each line with a key, made one of the file, is taken.
+#[test]
+fn every_key_of_the_example_is_taken() {
+    let (serve, text) = (serve(), example::example(&serve()));
+    for key in Key::all(&serve) {
+        let begins = format!("#{} = ", key.name);
+        let line = text.lines().find_map(|line| line.strip_prefix('#').filter(|_| line.starts_with(&begins)));
+        let line = line.unwrap_or_else(|| panic!("the example has no line for {}", key.name));
+        let document = Document::parse(Path::new("x.toml"), line, &serve);
+        let entry = document.unwrap_or_else(|failure| panic!("{line}: {failure}"));
+        assert_eq!(entry.get(&key.name).unwrap().values.len(), 1, "{line}");
+    }
+    let is = |name: &str, kind| Key::all(&serve).iter().any(|key| key.name == name && key.kind == kind);
+    assert!(is("no-tcp", Kind::Switch) && is("tcp-idle", Kind::Number) && is("realm", Kind::Text));
+    assert!(is("software", Kind::OptionalText));
+}
