@@ -123,7 +123,7 @@ pub struct ServeArgs {
     #[arg(long, value_enum, default_value_t)]
     pub log_level: LogLevel,
 
-    /// Form of the log on standard error
+    /// Form of the log: lines on standard error, or entries of the systemd journal
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
 
@@ -201,6 +201,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// Entries of the systemd journal, each field of an event a field of the entry.
+    Journald,
 }
 
 /// Flags of `xstun load`.

@@ -6,6 +6,8 @@ mod care;
 #[cfg(feature = "af-xdp")]
 mod delivery;
 pub mod log;
+mod manager;
+mod pulse;
 pub mod ready;
 mod report;
 
@@ -13,8 +15,11 @@ use crate::config::Config;
 use crate::datapath::Datapath;
 use crate::error::{Failure, Result};
 use crate::interface::Watch;
+use crate::privileges::{self, Duties};
 use access::Access;
 use care::Care;
+use manager::Manager;
+use pulse::Pulse;
 use ready::{Drain, Ready, State};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -56,24 +61,32 @@ async fn run(mut config: Config) -> Result<()> {
     let mut hangup = catch(SignalKind::hangup())?;
     let mut user = catch(SignalKind::user_defined1())?;
     let watch = readable(Watch::new()?)?;
+    let mut manager = Manager::find()?;
 
     let ready = Ready::new();
     let mut drain = Drain::default();
     let access = Access::open(&mut config)?;
     let mut datapath = Datapath::start(config)?;
+    privileges::serve(duties(&datapath))?;
     report::serving(&datapath);
     ready.set(State::Serving);
+    manager.ready(report::status(&datapath));
 
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut care = Care::default();
+    let mut pulse = Pulse::default();
     let result = loop {
         tokio::select! {
             _ = interrupt.recv() => break stopping("SIGINT"),
             _ = terminate.recv() => break stopping("SIGTERM"),
             _ = user.recv() => drain.begin(&ready, datapath.config().drain),
             () = drain.over() => break stopping("SIGUSR1"),
-            _ = hangup.recv() => reload(&datapath, access.as_ref()),
+            _ = hangup.recv() => {
+                manager.reloading();
+                reload(&datapath, access.as_ref());
+                manager.ready(report::status(&datapath));
+            }
             ready = watch.readable() => {
                 tokio::time::sleep(SETTLE).await;
                 if let Ok(mut ready) = ready {
@@ -89,9 +102,15 @@ async fn run(mut config: Config) -> Result<()> {
                     access.tick();
                 }
                 care.look_after(&mut datapath);
+                manager.status(report::status(&datapath));
+                if pulse.beats(&datapath) {
+                    manager.alive();
+                }
+                log::tell_repeats();
             }
         }
     };
+    manager.stopping();
     let counters = report::Counters::handles(&datapath);
     let streams = report::streams(&datapath);
     let verdicts = report::verdicts(&datapath);
@@ -111,6 +130,15 @@ fn readable(watch: Watch) -> Result<AsyncFd<Watch>> {
 
 fn catch(kind: SignalKind) -> Result<Signal> {
     signal(kind).map_err(|error| Failure::system("cannot catch signals").because(error))
+}
+
+/// What the control thread does from here on that needs capabilities.
+fn duties(datapath: &Datapath) -> Duties {
+    #[cfg(feature = "af-xdp")]
+    let maps = datapath.interfaces.iter().any(|path| path.af_xdp.is_some());
+    #[cfg(not(feature = "af-xdp"))]
+    let maps = false;
+    Duties { maps, napi: maps && datapath.config().busy_poll }
 }
 
 fn stopping(signal: &str) -> Result<()> {

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod interface;
 pub mod kernel;
 pub mod outcome;
+pub mod privileges;
 pub mod served;
 pub mod settings;
 pub mod stats;

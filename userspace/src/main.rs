@@ -10,6 +10,7 @@ use xstun::config::Config;
 use xstun::control;
 use xstun::datapath;
 use xstun::error::Result;
+use xstun::privileges;
 use xstun::settings::{Settings, Sources, example};
 use xstun::{client, doctor};
 
@@ -37,10 +38,12 @@ fn main() -> ExitCode {
 }
 
 fn serve(flags: &ArgMatches) -> Result<()> {
+    // Before any file is read: what cannot be read without rights could not be read again either.
+    privileges::begin()?;
     let settings = settings(flags)?;
     let config = checked(&settings)?;
     let args = &settings.args;
-    control::log::start(args.log_level, args.log_format, args.xdp_log);
+    control::log::start(args.log_level, args.log_format, args.xdp_log)?;
     control::serve(config).map_err(|failure| settings.locate(failure))
 }
 

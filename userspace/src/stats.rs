@@ -41,6 +41,8 @@ pub struct WorkerStats {
     /// Datagrams whose UDP checksum was only begun, as a local sender with transmit offload leaves
     /// it. They are answered.
     pub unfinished_checksums: Counter,
+    /// Turns of the worker's loop that found nothing to do; see [`WorkerStats::beats`].
+    pub idle: Counter,
     /// The kernel's own counts of an AF_XDP socket, as it last told them.
     pub kernel: KernelStats,
 }
@@ -74,6 +76,11 @@ impl KernelStats {
 }
 
 impl WorkerStats {
+    /// A number that grows at least once a second as long as the worker turns.
+    pub fn beats(&self) -> u64 {
+        self.batches.get().wrapping_add(self.idle.get())
+    }
+
     /// Counts one datagram's end.
     #[inline(always)]
     pub fn count(&self, outcome: Outcome) {

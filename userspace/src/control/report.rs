@@ -59,6 +59,22 @@ fn on_sockets(path: &InterfacePath) {
     }
 }
 
+/// What serves, in one line for the service manager.
+pub(super) fn status(datapath: &Datapath) -> String {
+    #[cfg(feature = "af-xdp")]
+    let over_af_xdp = |path: &InterfacePath| {
+        let af_xdp = path.af_xdp.as_ref()?;
+        Some(format!("{} queues over AF_XDP ({})", af_xdp.queues().count(), af_xdp.mode().name()))
+    };
+    #[cfg(not(feature = "af-xdp"))]
+    let over_af_xdp = |_: &InterfacePath| None::<String>;
+    let interfaces = datapath.interfaces.iter().map(|path| {
+        let by = over_af_xdp(path).unwrap_or_else(|| "sockets".to_owned());
+        format!("{}: {by}; ", path.name)
+    });
+    format!("serving {}sockets on {}", interfaces.collect::<String>(), join(datapath.sockets.addresses()))
+}
+
 /// A worker's counters and where it works.
 pub(super) struct Counters {
     path: &'static str,
@@ -69,6 +85,19 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// Where the worker works, in words.
+    pub(super) fn place(&self) -> String {
+        match &self.interface {
+            Some(interface) => format!("queue {} of {interface}", self.number),
+            None => format!("sockets of core {}", self.number),
+        }
+    }
+
+    /// The counters.
+    pub(super) fn stats(&self) -> &WorkerStats {
+        &self.stats
+    }
+
     /// The counters of every worker; they outlive the workers.
     pub(super) fn handles(datapath: &Datapath) -> Vec<Counters> {
         let mut all = Vec::new();

@@ -17,4 +17,5 @@ mod lifecycle;
 mod load;
 mod modes;
 mod passing;
+mod service;
 mod streams;

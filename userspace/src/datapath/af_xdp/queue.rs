@@ -6,6 +6,7 @@ use super::umem::Umem;
 use super::worker::{Shared, Worker};
 use crate::datapath::{StepDown, cores};
 use crate::error::{Failure, Result};
+use crate::privileges;
 use crate::served::Served;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
@@ -144,6 +145,7 @@ fn serve(place: &Place, shared: Shared, report: &SyncSender<Bound>, begun: &Rece
     let worker = Worker::new(socket, frames, shared, place.busy_poll).map_err(|error| {
         Failure::system(format!("the driver bound {} and then would not serve it", served())).because(error)
     })?;
+    privileges::give_up()?;
     // The other side waits for exactly this.
     let _ = report.send(Bound { socket: fd, mode, stepped_down });
     // Ends when `Queue::go` or the end of the program drops the sender.

@@ -19,7 +19,7 @@ use xsk_rs::umem::frame::FrameDesc;
 /// Empty rounds before the worker sleeps. The next batch of a busy queue arrives within them, and
 /// they cost an idle one nothing.
 const SPINS: u32 = 256;
-/// Longest sleep. Nothing depends on it but the age of the kernel's counts.
+/// Longest sleep: the age of the kernel's counts, and how often an idle worker shows that it turns.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Batches between two readings of the kernel's counts on a queue that never sleeps.
 const STATISTICS_PERIOD: u64 = 4096;
@@ -93,6 +93,7 @@ impl Worker {
             if self.turn(served.load(), policy.load())? {
                 idle_rounds = 0;
             } else if self.busy_poll {
+                self.shared.stats.idle.add(1);
                 self.wake_receive()?;
             } else if idle_rounds < SPINS {
                 idle_rounds += 1;
@@ -177,6 +178,7 @@ impl Worker {
 
     /// Waits for a frame, the order to stop, or [`SLEEP`].
     fn sleep(&mut self) -> io::Result<()> {
+        self.shared.stats.idle.add(1);
         let stop = Arc::clone(&self.shared.stop);
         let mut waiting =
             [PollFd::new(self.rings.queues(), PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];

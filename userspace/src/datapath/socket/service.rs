@@ -4,6 +4,7 @@ use super::{BoundSocket, bind_named, is_missing_family, run};
 use crate::config::Listen;
 use crate::datapath::cores;
 use crate::error::{Failure, Result};
+use crate::privileges;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
 use crate::stun::Policy;
@@ -66,6 +67,7 @@ impl Service {
         let stats = Arc::new(WorkerStats::default());
         let (counted, stop) = (Arc::clone(&stats), Arc::clone(&self.stop));
         let serve = move || {
+            privileges::give_up()?;
             cores::pin(core)?;
             run(&sockets, &policy, &counted, &stop)
                 .map_err(|error| Failure::system("a socket worker ended").because(error))

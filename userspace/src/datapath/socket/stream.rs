@@ -20,6 +20,7 @@ pub use stats::{Ending, StreamStats};
 use super::is_missing_family;
 use crate::config::{self, Listen};
 use crate::error::{Failure, Result};
+use crate::privileges;
 use crate::stun::Policy;
 use admission::Admission;
 use arc_swap::ArcSwap;
@@ -37,6 +38,9 @@ use tokio::sync::mpsc;
 
 /// Niceness of the thread: handshakes cost much, and datagrams go before them.
 const NICENESS: i32 = 5;
+
+/// How often the thread shows that it turns.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Listeners for TCP and TLS and the thread that serves their connections. Dropping it stops taking
 /// connections, answers what has been received, and closes all, within two seconds or so.
@@ -169,6 +173,9 @@ fn bind(listen: &Listen) -> Result<Vec<Bound>> {
 /// The thread: tells how it began, and returns when every connection has ended after the order to
 /// stop.
 fn run(doors: Vec<(Bound, Arc<Door>)>, stopping: Stopping, begun: &SyncSender<io::Result<()>>) {
+    if let Err(failure) = privileges::give_up() {
+        return tell(begun, Err(io::Error::other(failure)));
+    }
     // On Linux this is the calling thread's own. One that must not be nicer serves as well.
     let _ = rustix::process::setpriority_process(None, NICENESS);
     // Made here, since a runtime must not be dropped on the control loop's thread.
@@ -179,6 +186,8 @@ fn run(doors: Vec<(Bound, Arc<Door>)>, stopping: Stopping, begun: &SyncSender<io
     runtime.block_on(async {
         // Closed when the last task that holds a sender has ended.
         let (alive, mut ended) = mpsc::channel::<()>(1);
+        let stats = doors.iter().map(|(_, door)| Arc::clone(&door.stats)).collect();
+        tokio::spawn(beat(stats));
         for (socket, door) in doors {
             match TcpListener::from_std(socket) {
                 Ok(listener) => {
@@ -191,6 +200,17 @@ fn run(doors: Vec<(Bound, Arc<Door>)>, stopping: Stopping, begun: &SyncSender<io
         tell(begun, Ok(()));
         let _ = ended.recv().await;
     });
+}
+
+/// Shows once a second that the thread turns.
+async fn beat(stats: Vec<Arc<StreamStats>>) {
+    let mut interval = tokio::time::interval(BEAT);
+    loop {
+        interval.tick().await;
+        for stats in &stats {
+            stats.messages.idle.add(1);
+        }
+    }
 }
 
 /// Tells the one who started the thread, who waits for it.

@@ -24,6 +24,9 @@ const LAST_ROUNDS: usize = 192;
 // The kernel doubles the size asked for, and books at least 768 bytes for the smallest datagram.
 const _: () = assert!(LAST_ROUNDS * batch::SIZE * 768 > 2 * super::RECEIVE_BUFFER);
 
+/// Longest sleep: how often an idle worker shows that it turns.
+const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// Pause after an error that is no stranger's doing (no memory, say), so that it cannot make the
 /// worker spin.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -44,7 +47,8 @@ pub fn run(
     let mut watched: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
     watched.push(PollFd::new(stop, PollFlags::IN));
     while !stop.is_ordered() {
-        match poll(&mut watched, None) {
+        stats.idle.add(1);
+        match poll(&mut watched, Some(&SLEEP)) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(Errno::NOMEM | Errno::AGAIN) => pause(stop),

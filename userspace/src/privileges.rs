@@ -1,0 +1,116 @@
+//! Linux capabilities, each held only as long as something needs it.
+//!
+//! They belong to threads, and a thread begins with those of the one that made it. So the program cuts
+//! them down to what a start needs before it makes any thread; each worker gives up the rest once its
+//! socket is bound; and the control thread keeps what its own work needs.
+
+use crate::error::{Failure, Result};
+use rustix::io::Errno;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
+    set_no_new_privs,
+};
+
+/// What a start may need: CAP_NET_ADMIN to attach the XDP program and to busy-poll, CAP_BPF to load it,
+/// CAP_NET_RAW for AF_XDP sockets, CAP_IPC_LOCK for their memory where RLIMIT_MEMLOCK is short, and
+/// CAP_NET_BIND_SERVICE for ports below 1024.
+const START: CapabilitySet = CapabilitySet::NET_ADMIN
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::IPC_LOCK)
+    .union(CapabilitySet::NET_BIND_SERVICE);
+
+/// First kernel on which the maps of a loaded program can be read and written without CAP_BPF where
+/// `kernel.unprivileged_bpf_disabled` is set (commit c8644cd0efe7).
+const OPEN_MAPS: (u32, u32) = (5, 19);
+
+/// What the control thread does while the server serves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Duties {
+    /// An interface is served over AF_XDP: its maps follow changes of addresses, its verdicts are read.
+    pub maps: bool,
+    /// NAPI settings of an interface are to be put back at the end (`--busy-poll`).
+    pub napi: bool,
+}
+
+/// Gives up all that a start does not need, for good: also by running another program nothing can be
+/// had back. To be called before the first thread is made.
+///
+/// # Errors
+/// The kernel refused, which it has no reason to.
+pub fn begin() -> Result<()> {
+    // Needs CAP_SETPCAP, so it comes first. Who lacks that has been given a few capabilities and no
+    // more, by a service manager that limited the bounding set itself.
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The kernel knows no capability of this number, or nothing may be removed.
+            Err(Errno::INVAL | Errno::PERM) => break,
+            Err(errno) => return Err(refused(errno)),
+        }
+    }
+    set_no_new_privs(true).map_err(refused)?;
+    keep(START)
+}
+
+/// Keeps for the calling thread what these duties need. To be called once all is started, by the thread
+/// that has the duties.
+///
+/// # Errors
+/// The kernel refused, which it has no reason to.
+pub fn serve(duties: Duties) -> Result<()> {
+    keep(needed(duties, crate::kernel::running()))
+}
+
+/// Gives up everything, for the calling thread: a worker whose sockets are bound.
+///
+/// # Errors
+/// The kernel refused, which it has no reason to.
+pub fn give_up() -> Result<()> {
+    keep(CapabilitySet::empty())
+}
+
+fn needed(duties: Duties, kernel: (u32, u32)) -> CapabilitySet {
+    let mut needed = CapabilitySet::empty();
+    if duties.maps && kernel < OPEN_MAPS {
+        needed |= CapabilitySet::BPF;
+    }
+    if duties.napi {
+        needed |= CapabilitySet::NET_ADMIN;
+    }
+    needed
+}
+
+/// What the thread has of `wanted` becomes all that it has. Without inheritable capabilities there are
+/// no ambient ones either.
+fn keep(wanted: CapabilitySet) -> Result<()> {
+    let permitted = capabilities(None).map_err(refused)?.permitted & wanted;
+    let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(refused)
+}
+
+fn refused(errno: Errno) -> Failure {
+    Failure::system("cannot give up capabilities").because(errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duties, needed};
+    use rustix::thread::CapabilitySet;
+
+    #[test]
+    fn only_the_duties_of_a_running_server_keep_capabilities() {
+        let duties = |maps, napi| Duties { maps, napi };
+        for (duties, kernel, expected) in [
+            (duties(false, false), (5, 15), CapabilitySet::empty()),
+            (duties(true, false), (5, 15), CapabilitySet::BPF),
+            (duties(true, false), (5, 19), CapabilitySet::empty()),
+            (duties(true, false), (6, 1), CapabilitySet::empty()),
+            (duties(true, true), (6, 1), CapabilitySet::NET_ADMIN),
+            (duties(true, true), (5, 15), CapabilitySet::BPF | CapabilitySet::NET_ADMIN),
+        ] {
+            assert_eq!(needed(duties, kernel), expected, "{duties:?} on {kernel:?}");
+        }
+    }
+}

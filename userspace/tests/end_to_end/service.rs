@@ -1,0 +1,135 @@
+//! The server as a service: the rights that it holds, and what it tells its service manager.
+
+use crate::common::ask::Asker;
+use crate::common::lab::{Lab, Link};
+use crate::common::server::Server;
+use crate::modes::{NATIVE, SOCKETS};
+use rustix::process::{Pid, Signal};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+/// What the unit grants: CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; and
+/// CAP_IPC_LOCK in place of its LimitMEMLOCK.
+const GRANTED: &str = "-all,+net_bind_service,+net_admin,+net_raw,+bpf,+ipc_lock";
+const CAP_NET_ADMIN: u64 = 1 << 12;
+/// Any user that is not root.
+const USER: &str = "65534";
+
+fn ask(lab: &Lab, link: &Link) {
+    let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
+    assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 3478)), asker.address());
+}
+
+/// A field of every thread's status, the main thread's first.
+fn of_threads(process: Pid, field: &str) -> Vec<u64> {
+    let process = process.as_raw_nonzero().get();
+    let directory = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let mut threads: Vec<i32> =
+        directory.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    threads.sort_by_key(|&thread| (thread != process, thread));
+    let of_one = |thread| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/task/{thread}/status")).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"));
+        u64::from_str_radix(value.unwrap_or_else(|| panic!("no {field}: {status}")).trim(), 16).unwrap()
+    };
+    threads.into_iter().map(of_one).collect()
+}
+
+/// No thread has capabilities but the main thread those of `kept`, nor can get any.
+#[track_caller]
+fn has_only(kept: u64, server: &Server) {
+    for field in ["CapPrm", "CapEff"] {
+        let threads = of_threads(server.pid(), field);
+        assert!(threads.len() > 2, "workers run");
+        assert_eq!(threads[0], kept, "{field} of the main thread");
+        assert!(threads[1..].iter().all(|&rights| rights == 0), "{field}: {threads:x?}");
+    }
+    for field in ["CapInh", "CapAmb"] {
+        assert!(of_threads(server.pid(), field).iter().all(|&rights| rights == 0), "{field}");
+    }
+    assert!(of_threads(server.pid(), "NoNewPrivs").iter().all(|&set| set == 1));
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_server_that_serves_has_no_rights_left() {
+    let lab = Lab::new(1);
+    for mode in [NATIVE, SOCKETS] {
+        let server = mode.serve(&lab, &[]);
+        has_only(0, &server);
+        assert!(of_threads(server.pid(), "CapBnd").iter().all(|&rights| rights == 0), "{mode:?}");
+        ask(&lab, lab.link());
+        server.stop();
+    }
+    let server = NATIVE.serve(&lab, &["--busy-poll"]);
+    has_only(CAP_NET_ADMIN, &server);
+    server.stop();
+}
+
+/// Its maps are still followed, and its program goes away with it.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_rights_that_the_unit_grants_are_enough_for_another_user() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    let prefix = [
+        "setpriv",
+        "--reuid",
+        USER,
+        "--regid",
+        USER,
+        "--clear-groups",
+        "--bounding-set",
+        GRANTED,
+        "--inh-caps",
+        GRANTED,
+        "--ambient-caps",
+        GRANTED,
+    ];
+    let flags = ["--interface", &link.server_interface, "--datapath", "af-xdp", "--xdp-mode", "native"];
+    let low = format!("{}:53", link.server_v4);
+    let server = Server::start_behind(&lab.server, &prefix, &[&flags[..], &["--listen", &low]].concat());
+    has_only(0, &server);
+    let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
+    assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 53)), asker.address());
+    let counters = server.stop();
+    assert!(counters.get("af-xdp", "answered") > 0, "{}", counters.log);
+    assert!(!lab.server.has_xdp(&link.server_interface), "the program is gone");
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_service_manager_hears_of_every_change() {
+    let lab = Lab::new(1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let heard = || {
+        let mut buffer = [0; 4096];
+        let length = manager.recv(&mut buffer).expect("the server tells of itself");
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    // The next message that is no sign of life.
+    let heard_beside = || loop {
+        let said = heard();
+        if said != "WATCHDOG=1" {
+            break said;
+        }
+    };
+    let socket = format!("NOTIFY_SOCKET={}", path.display());
+    let interface = &lab.link().server_interface;
+    let flags = ["--interface", interface, "--datapath", "af-xdp", "--listen", "10.77.0.1:3478"];
+    let server = Server::start_behind(&lab.server, &["env", &socket, "WATCHDOG_USEC=30000000"], &flags);
+    let status = format!(
+        "READY=1\nSTATUS=serving {interface}: 1 queues over AF_XDP (native); sockets on 10.77.0.1:3478"
+    );
+    assert_eq!(heard(), status);
+    assert_eq!(heard(), "WATCHDOG=1");
+    server.signal(Signal::HUP);
+    assert!(heard_beside().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(heard_beside(), status);
+    server.stop_by(Signal::TERM);
+    assert_eq!(heard_beside(), "STOPPING=1\nSTATUS=stopping");
+}
