@@ -11,11 +11,12 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-/// What a start may need: CAP_NET_ADMIN to attach the XDP program and to busy-poll, CAP_BPF to load it,
-/// CAP_NET_RAW for AF_XDP sockets, CAP_IPC_LOCK for their memory where RLIMIT_MEMLOCK is short, and
-/// CAP_NET_BIND_SERVICE for ports below 1024.
+/// What a start may need: CAP_NET_ADMIN to attach the XDP program and to busy-poll, CAP_BPF and
+/// CAP_PERFMON to load it, CAP_NET_RAW for AF_XDP sockets, CAP_IPC_LOCK for their memory where
+/// RLIMIT_MEMLOCK is short, and CAP_NET_BIND_SERVICE for ports below 1024.
 const START: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::BPF)
+    .union(CapabilitySet::PERFMON)
     .union(CapabilitySet::NET_RAW)
     .union(CapabilitySet::IPC_LOCK)
     .union(CapabilitySet::NET_BIND_SERVICE);

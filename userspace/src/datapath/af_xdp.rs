@@ -308,8 +308,7 @@ pub fn is_denied(failure: &Failure) -> bool {
 }
 
 /// What to do about a lack of rights.
-const GRANT: &str =
-    "run as root, or grant CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW, or serve with --datapath socket";
+const GRANT: &str = "run as root, or grant CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON and CAP_NET_RAW, or serve with --datapath socket";
 
 /// Adds what to do about a refused attachment.
 fn explain(failure: Failure, interface: &Interface) -> Failure {

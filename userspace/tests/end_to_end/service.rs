@@ -9,9 +9,8 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-/// What the unit grants: CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; and
-/// CAP_IPC_LOCK in place of its LimitMEMLOCK.
-const GRANTED: &str = "-all,+net_bind_service,+net_admin,+net_raw,+bpf,+ipc_lock";
+/// What the unit grants, and CAP_IPC_LOCK in place of its LimitMEMLOCK.
+const GRANTED: &str = "-all,+net_bind_service,+net_admin,+net_raw,+bpf,+perfmon,+ipc_lock";
 const CAP_NET_ADMIN: u64 = 1 << 12;
 /// Any user that is not root.
 const USER: &str = "65534";

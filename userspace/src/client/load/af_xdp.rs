@@ -219,7 +219,7 @@ fn answers(flows: &[(Flow, UdpSocket)]) -> Result<bool> {
 fn explain(failure: Failure) -> Failure {
     let remedy = match failure.errno() {
         Some(libc::EPERM | libc::EACCES) => {
-            "run as root, or grant CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW, or leave --interface out to load over \
+            "run as root, or grant CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON and CAP_NET_RAW, or leave --interface out to load over \
              sockets"
         }
         Some(libc::ENOTCONN) => "bring the other end of the veth pair up first",
