@@ -32,7 +32,7 @@ const SERVING: &[&str] = &[
     "stun",
 ];
 
-const RULES: [Rule; 23] = [
+const RULES: &[Rule] = &[
     rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
