@@ -3,12 +3,14 @@
 mod access;
 mod configure;
 mod life;
+mod metrics;
 mod probe;
 mod stream;
 
 pub use access::{AccessArgs, LoginArgs, Mechanism};
 pub use configure::{CheckArgs, ConfigCommand, command};
 pub use life::LifeArgs;
+pub use metrics::MetricsArgs;
 pub use probe::ProbeArgs;
 pub use stream::StreamArgs;
 
@@ -114,6 +116,10 @@ pub struct ServeArgs {
     /// Who may ask.
     #[command(flatten)]
     pub access: AccessArgs,
+
+    /// What is told of the server.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 
     /// Log what the XDP program does with each frame, at debug level: for a test bench, not for load
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! What `serve` runs on: the flags, checked against each other and against the machine's cores.
 
 mod access;
+mod metrics;
 mod policy;
 mod stream;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub access: Option<Access>,
     /// How long health checks fail before the server ends, where it is asked to drain.
     pub drain: Duration,
+    /// Where metrics, health and the status page are told over HTTP; nowhere if `None`.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
@@ -104,8 +107,10 @@ impl Config {
         }
         let mut listen = listen(&args.listen)?;
         let policy = policy::policy(args, &mut listen)?;
+        let stream = Stream::from_args(&args.stream, &listen)?;
         Ok(Config {
-            stream: Stream::from_args(&args.stream, &listen)?,
+            metrics: metrics::listen(&args.metrics, &listen, &stream)?,
+            stream,
             interfaces: interfaces(&args.interfaces)?,
             listen,
             datapath: args.datapath,

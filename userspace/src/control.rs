@@ -2,14 +2,20 @@
 //! and what is told to the operator. Never on a datagram's way.
 
 mod access;
+#[cfg(feature = "af-xdp")]
+mod attachment;
 mod care;
 #[cfg(feature = "af-xdp")]
 mod delivery;
+mod journal;
 pub mod log;
 mod manager;
+mod metrics;
+mod process;
 mod pulse;
 pub mod ready;
 mod report;
+mod status;
 
 use crate::config::Config;
 use crate::datapath::Datapath;
@@ -19,6 +25,7 @@ use crate::privileges::{self, Duties};
 use access::Access;
 use care::Care;
 use manager::Manager;
+use metrics::Metrics;
 use pulse::Pulse;
 use ready::{Drain, Ready, State};
 use std::time::Duration;
@@ -66,15 +73,17 @@ async fn run(mut config: Config) -> Result<()> {
     let ready = Ready::new();
     let mut drain = Drain::default();
     let access = Access::open(&mut config)?;
+    let metrics = Metrics::bind(&config)?;
     let mut datapath = Datapath::start(config)?;
     privileges::serve(duties(&datapath))?;
+    let mut care = Care::begin(&datapath);
+    let mut metrics = metrics.open(&ready)?;
     report::serving(&datapath);
     ready.set(State::Serving);
     manager.ready(report::status(&datapath));
 
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut care = Care::default();
     let mut pulse = Pulse::default();
     let result = loop {
         tokio::select! {
@@ -93,6 +102,10 @@ async fn run(mut config: Config) -> Result<()> {
                     follow(ready.get_inner(), &mut datapath);
                     ready.clear_ready();
                 }
+            }
+            asker = metrics.asked() => {
+                // One who asked and is gone needs no answer.
+                let _ = asker.send(status::of(&datapath, &care, &pulse, &ready));
             }
             _ = tick.tick() => {
                 if let Some(failure) = datapath.failure() {

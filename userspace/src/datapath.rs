@@ -57,6 +57,8 @@ pub fn ebpf_object_present() -> bool {
 pub struct InterfacePath {
     /// Its name, as given.
     pub name: String,
+    /// Receive queues that it had at the start, served over AF_XDP or not.
+    pub receive_queues: u32,
     /// Its AF_XDP path; none if the sockets serve it.
     #[cfg(feature = "af-xdp")]
     pub af_xdp: Option<AfXdp>,
@@ -116,7 +118,10 @@ impl Datapath {
     ) -> Result<InterfacePath> {
         let config = &self.config;
         let name = interface.name.clone();
-        let down = |stepped_down| Ok(InterfacePath { name: name.clone(), af_xdp: None, stepped_down });
+        let receive_queues = interface::receive_queues(&interface);
+        let down = |stepped_down| {
+            Ok(InterfacePath { name: name.clone(), receive_queues, af_xdp: None, stepped_down })
+        };
         if config.datapath == config::Datapath::Socket {
             return down(Vec::new());
         }
@@ -132,7 +137,9 @@ impl Datapath {
         let served = endpoints::served(&interface, &config.listen, host);
         let request = Request { config, served, policy: Arc::clone(policy), cores: &cores };
         match AfXdp::start(interface, &request) {
-            Ok(path) => Ok(InterfacePath { name, af_xdp: Some(path), stepped_down: Vec::new() }),
+            Ok(path) => {
+                Ok(InterfacePath { name, receive_queues, af_xdp: Some(path), stepped_down: Vec::new() })
+            }
             Err(failure) if must_not_step_down(config, &failure) => Err(failure),
             Err(failure) => down(vec![StepDown::new("af-xdp", &failure)]),
         }
@@ -153,7 +160,8 @@ impl Datapath {
             config::Datapath::Auto => vec![StepDown::new("af-xdp", &failure)],
             config::Datapath::Socket => Vec::new(),
         };
-        Ok(InterfacePath { name: interface.name, stepped_down })
+        let receive_queues = interface::receive_queues(&interface);
+        Ok(InterfacePath { name: interface.name, receive_queues, stepped_down })
     }
 
     /// Brings what is served to the host's addresses of this moment.

@@ -45,6 +45,33 @@ pub struct WorkerStats {
     pub idle: Counter,
     /// The kernel's own counts of an AF_XDP socket, as it last told them.
     pub kernel: KernelStats,
+    /// Where the frames of an AF_XDP socket were at the worker's last look.
+    pub frames: FrameLevels,
+}
+
+/// Where the frames of one UMEM are, by number: levels, not counts.
+#[derive(Debug, Default)]
+pub struct FrameLevels {
+    /// With the worker, unused.
+    pub free: Counter,
+    /// In the fill ring, in the NIC, or received and not taken yet.
+    pub fill: Counter,
+    /// Taken from the receive ring and being worked on.
+    pub held: Counter,
+    /// In the transmit ring, in the NIC, or completed and not taken back yet.
+    pub transmit: Counter,
+}
+
+impl FrameLevels {
+    /// Every level with its name.
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        [
+            ("free", self.free.get()),
+            ("fill", self.fill.get()),
+            ("held", self.held.get()),
+            ("transmit", self.transmit.get()),
+        ]
+    }
 }
 
 /// XDP_STATISTICS of one AF_XDP socket: frames that never reached the worker, and refusals.

@@ -37,8 +37,12 @@ impl Seen {
     }
 }
 
-#[cfg(feature = "af-xdp")]
 impl Delivery {
+    /// Whether there is reason to doubt that frames of this interface arrive.
+    pub(super) fn is_doubted(&self, name: &str) -> bool {
+        self.seen.get(name).is_some_and(|seen| seen.broken || seen.doubts >= LOOKS - 1)
+    }
+
     /// Whether delivery on this interface turned out broken just now.
     pub(super) fn is_broken(&mut self, name: &str, path: &crate::datapath::af_xdp::AfXdp) -> bool {
         let Ok(verdicts) = path.verdicts() else { return false };

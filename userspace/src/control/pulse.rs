@@ -9,6 +9,10 @@ use std::collections::HashMap;
 /// every second, whether anything arrives or not; a machine that is short of CPUs may delay one.
 const LOOKS: u32 = 10;
 
+/// Looks in a row without a beat after which a worker is doubted: enough for a load balancer to send its
+/// clients elsewhere, not enough to end the server.
+const DOUBT: u32 = 5;
+
 /// What was seen of each worker's beats.
 #[derive(Default)]
 pub(super) struct Pulse {
@@ -23,6 +27,11 @@ struct Seen {
 }
 
 impl Pulse {
+    /// Whether this worker turned lately, as far as was seen.
+    pub(super) fn turns(&self, stats: &WorkerStats) -> bool {
+        self.seen.get(&std::ptr::from_ref(stats)).is_none_or(|seen| seen.still < DOUBT)
+    }
+
     /// Takes in how far each worker is; whether all of them turn. One that hangs is told once.
     pub(super) fn beats(&mut self, datapath: &Datapath) -> bool {
         let workers = Counters::handles(datapath);

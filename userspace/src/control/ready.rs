@@ -16,6 +16,17 @@ pub enum State {
     Draining,
 }
 
+impl State {
+    /// Name as the status tells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Serving => "serving",
+            State::Draining => "draining",
+        }
+    }
+}
+
 /// The state, shared between the control loop, which alone changes it, and who tells it to others.
 #[derive(Clone, Debug)]
 pub struct Ready(Arc<watch::Sender<State>>);

@@ -24,6 +24,9 @@ pub(super) fn serving(datapath: &Datapath) {
     for transport in datapath.streams.transports() {
         info!(path = transport.name, listen = join(&transport.addresses), "serving");
     }
+    if let Some(address) = datapath.config().metrics {
+        info!(path = "metrics", listen = address.to_string(), "serving");
+    }
     info!("ready");
 }
 

@@ -36,6 +36,8 @@ pub struct AfXdp {
     mode: XdpMode,
     served: Arc<ArcSwap<Served>>,
     queues: Vec<Queue>,
+    /// The queues were left to the kernel's stack for good.
+    released: bool,
     napi: Option<NapiSettings>,
     /// What was stepped down from, and why.
     pub stepped_down: Vec<StepDown>,
@@ -102,6 +104,7 @@ impl AfXdp {
             mode,
             served: Arc::new(ArcSwap::from_pointee(request.served.clone())),
             queues: Vec::new(),
+            released: false,
             napi: None,
             stepped_down,
         };
@@ -187,9 +190,20 @@ impl AfXdp {
 
     /// Leaves every queue to the kernel's stack, workers and sockets as they are.
     pub fn release_queues(&mut self) {
+        self.released = true;
         for queue in &self.queues {
             self.program.remove_socket(queue.number);
         }
+    }
+
+    /// Whether the queues were left to the kernel's stack; see [`AfXdp::release_queues`].
+    pub fn is_released(&self) -> bool {
+        self.released
+    }
+
+    /// The kernel's number of the XDP program, as `ip link` shows it while it is attached.
+    pub fn program_id(&self) -> u32 {
+        self.program.id()
     }
 
     /// The interface, as last seen.

@@ -138,12 +138,20 @@ fn is_missing_family(failure: &Failure) -> bool {
     matches!(failure.errno(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
+/// Binds a TCP socket and listens on it. `flag` is where `address` comes from.
+///
+/// # Errors
+/// A sentence for the operator, as for UDP.
+pub fn listen_tcp(flag: &str, address: SocketAddr) -> Result<std::net::TcpListener> {
+    stream::listen::bind(flag, address)
+}
+
 /// The sentence for a bind that failed. `flag` is where `address` comes from.
 fn refusal(transport: Transport, flag: &str, address: SocketAddr, error: io::Error) -> Failure {
     let remedy = match error.raw_os_error() {
         Some(libc::EADDRINUSE) => {
             let elsewhere = match (transport, flag) {
-                (Transport::Udp, _) | (_, "--tls-listen") => "or listen elsewhere",
+                (Transport::Udp, _) | (_, "--tls-listen" | "--metrics-listen") => "or listen elsewhere",
                 (Transport::Tcp, _) => "listen elsewhere, or leave TCP out with --no-tcp",
             };
             match holder::of(transport, address) {

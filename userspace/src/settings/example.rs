@@ -84,6 +84,9 @@ fn sample(serve: &Command, key: &Key) -> OsString {
     let name = arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
     let sample = if let Some(first) = possible(arg).into_iter().next() {
         first
+    } else if key.name == "metrics-listen" {
+        // The address and port that `xstun top` asks unless told otherwise.
+        "127.0.0.1:9478".to_owned()
     } else if is(TypeId::of::<SocketAddr>()) {
         "192.0.2.1:3478".to_owned()
     } else if is(TypeId::of::<IpAddr>()) {

@@ -71,6 +71,14 @@ fn bad_flags_are_refused_by_name() {
             SYSTEM,
             &["--tls-certificate /nosuch", "No such file"],
         ),
+        (&["--metrics-listen", "nonsense"], USAGE, &["--metrics-listen", "nonsense"]),
+        (&["--metrics-listen", "10.77.0.1:0"], USAGE, &["--metrics-listen", "9478"]),
+        (&["--metrics-listen", "10.77.0.1:3478"], USAGE, &["--metrics-listen", "--listen", "one port"]),
+        (
+            &["--interface", interface, "--metrics-listen", "10.77.0.200:9478"],
+            SYSTEM,
+            &["--metrics-listen", "10.77.0.200:9478", "no interface has this address"],
+        ),
         (&["--interface", interface, "--max-connections", "0"], USAGE, &["--max-connections"]),
         (&["--interface", interface, "--tcp-idle", "never"], USAGE, &["--tcp-idle", "never"]),
         (

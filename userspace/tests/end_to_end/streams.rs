@@ -44,10 +44,10 @@ fn servers(link: &Link, port: u16) -> [SocketAddr; 2] {
 }
 
 /// Certificate and key in files of a directory of their own.
-struct Certificate(TempDir);
+pub(crate) struct Certificate(TempDir);
 
 impl Certificate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let certificate = Certificate(tempfile::tempdir().unwrap());
         certificate.renew();
         certificate
@@ -63,7 +63,7 @@ impl Certificate {
         self.0.path().join(name).to_str().expect("a path in UTF-8").to_owned()
     }
 
-    fn flags(&self) -> [String; 4] {
+    pub(crate) fn flags(&self) -> [String; 4] {
         let flag = |name: &str| name.to_owned();
         [flag("--tls-certificate"), self.file("certificate.pem"), flag("--tls-key"), self.file("key.pem")]
     }

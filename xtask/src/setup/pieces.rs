@@ -78,7 +78,7 @@ const fn piece(
     Piece { group, apt, dnf, why, signs }
 }
 
-const PIECES: [Piece; 20] = [
+const PIECES: [Piece; 22] = [
     piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
     piece(
         Group::Host,
@@ -124,6 +124,20 @@ const PIECES: [Piece; 20] = [
         "nftables",
         &["nft"],
         "makes the NATs that `xstun probe --nat` tells apart",
+    ),
+    piece(
+        Group::Test,
+        "prometheus",
+        "prometheus",
+        &["promtool"],
+        "checks the metrics, and scrapes them (its own service is left switched off)",
+    ),
+    piece(
+        Group::Test,
+        "bpftool",
+        "bpftool",
+        &["bpftool", "/usr/sbin/bpftool"],
+        "takes the XDP program away under a running server",
     ),
     piece(Group::Test, "nodejs", "nodejs", &["node"], "runs the clients of npm, stun and node-stun"),
     piece(Group::Test, "npm", "nodejs-npm", &["npm"], "fetches the clients of npm"),

@@ -6,6 +6,8 @@ use crate::bpf::LINKER_VERSION;
 use crate::run::{exec, forget_cargo, output};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -87,7 +89,7 @@ fn apt_update() -> Result<()> {
 
 fn install(wanted: &[Wanted]) -> Result<()> {
     let packages: Vec<_> = wanted.iter().map(|wanted| wanted.package.as_str()).collect();
-    let _masked = packages.contains(&"coturn").then(MaskedService::coturn).transpose()?;
+    let _kept_from_starting = StartsService::among(&packages)?;
     let command = || {
         let mut apt = apt();
         apt.args(["install", "--no-install-recommends"]).args(&packages);
@@ -102,35 +104,53 @@ fn install(wanted: &[Wanted]) -> Result<()> {
     exec(&mut command())
 }
 
-/// coturn's package starts a TURN server under systemd, and at every boot. Nobody asked for one: the
-/// unit is masked while the package is installed, and left disabled. Without systemd the package's
-/// own switch is off.
-struct MaskedService;
+/// The packages of coturn and Prometheus start a server, and at every boot. Nobody asked for one: under
+/// systemd the units are masked while the packages are installed, and left disabled. Elsewhere Debian's
+/// policy-rc.d forbids every start for that long; one that is there already is somebody's own, and stays.
+struct StartsService {
+    units: Vec<String>,
+    policy: bool,
+}
 
-impl MaskedService {
-    const UNIT: &'static str = "coturn.service";
+impl StartsService {
+    const PACKAGES: [&'static str; 2] = ["coturn", "prometheus"];
+    const POLICY: &'static str = "/usr/sbin/policy-rc.d";
 
-    fn coturn() -> Result<Self> {
-        if Self::systemd() {
-            exec(Command::new("systemctl").args(["--quiet", "mask", Self::UNIT]))?;
+    fn among(packages: &[&str]) -> Result<Option<Self>> {
+        let starting: Vec<_> = Self::PACKAGES.into_iter().filter(|name| packages.contains(name)).collect();
+        if starting.is_empty() {
+            return Ok(None);
         }
-        Ok(MaskedService)
-    }
-
-    fn systemd() -> bool {
-        Path::new("/run/systemd/system").exists()
+        let mut kept = StartsService { units: Vec::new(), policy: false };
+        if Path::new("/run/systemd/system").exists() {
+            for package in starting {
+                let unit = format!("{package}.service");
+                exec(Command::new("systemctl").args(["--quiet", "mask", &unit]))?;
+                kept.units.push(unit);
+            }
+        } else if !Path::new(Self::POLICY).exists() {
+            let cannot = || format!("cannot write {}", Self::POLICY);
+            std::fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").with_context(cannot)?;
+            kept.policy = true;
+            std::fs::set_permissions(Self::POLICY, Permissions::from_mode(0o755)).with_context(cannot)?;
+        }
+        Ok(Some(kept))
     }
 }
 
-impl Drop for MaskedService {
+impl Drop for StartsService {
     fn drop(&mut self) {
-        if !Self::systemd() {
-            return;
-        }
-        for verb in ["unmask", "disable"] {
-            if let Err(error) = output(Command::new("systemctl").args(["--quiet", verb, Self::UNIT])) {
-                eprintln!("set-up: {error:#}");
+        for unit in &self.units {
+            for verb in ["unmask", "disable"] {
+                if let Err(error) = output(Command::new("systemctl").args(["--quiet", verb, unit])) {
+                    eprintln!("set-up: {error:#}");
+                }
             }
+        }
+        if self.policy
+            && let Err(error) = std::fs::remove_file(Self::POLICY)
+        {
+            eprintln!("set-up: cannot remove {}: {error}", Self::POLICY);
         }
     }
 }

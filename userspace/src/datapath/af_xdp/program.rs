@@ -51,6 +51,7 @@ impl XdpMode {
 pub struct Program {
     ebpf: Ebpf,
     name: &'static str,
+    id: u32,
     link: Option<FdLink>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
 }
@@ -87,7 +88,7 @@ impl Program {
                 PROGRAM_LINEAR
             }
         };
-        Ok(Program { ebpf, name, link: None, logger })
+        Ok(Program { ebpf, name, id: 0, link: None, logger })
     }
 
     /// Attaches the program to `interface`. The attachment lives by a file descriptor of this
@@ -124,6 +125,7 @@ impl Program {
             XdpMode::Native => aya::programs::XdpMode::Driver,
             XdpMode::Generic => aya::programs::XdpMode::Skb,
         };
+        let number = program.info().map_err(refused)?.id();
         let id = program.attach_to_if_index(interface.index, flags).map_err(refused)?;
         let link = program.take_link(id).map_err(refused)?;
         // A kernel without bpf_link for XDP (before 5.9) would leave the program attached after a kill.
@@ -133,6 +135,7 @@ impl Program {
                 .because(error)
         })?;
         self.link = Some(link);
+        self.id = number;
         Ok(())
     }
 
@@ -187,6 +190,11 @@ impl Program {
             // An empty slot is what is wanted; that it was empty already is no failure.
             let _ = sockets.unset(queue);
         }
+    }
+
+    /// The kernel's number of the program that was attached last, as `bpftool prog` has it.
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
     /// Takes the program off the interface.

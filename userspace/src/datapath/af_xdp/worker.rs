@@ -18,11 +18,14 @@ use xsk_rs::umem::frame::FrameDesc;
 
 /// Empty rounds before the worker sleeps. The next batch of a busy queue arrives within them, and
 /// they cost an idle one nothing.
-const SPINS: u32 = 256;
-/// Longest sleep: the age of the kernel's counts, and how often an idle worker shows that it turns.
+const SPINS: u64 = 256;
+/// Longest sleep: the age of what is published, and how often an idle worker shows that it turns.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
-/// Batches between two readings of the kernel's counts on a queue that never sleeps.
-const STATISTICS_PERIOD: u64 = 4096;
+/// Batches, or empty rounds of a worker that polls, between two publications on a queue that never
+/// sleeps.
+const PUBLISH_ROUNDS: u64 = 4096;
+/// Time between two publications on a queue that sleeps.
+const PUBLISH_PERIOD: Duration = Duration::from_secs(1);
 /// How long replies may take to leave when the worker stops.
 const DRAIN: Duration = Duration::from_millis(200);
 /// Calls that one wake-up may take while the kernel says that its budget for a call is used up (32
@@ -50,6 +53,8 @@ pub struct Worker {
     replies: Vec<Frame<FrameDesc>>,
     /// How each of `replies` ends if it leaves.
     endings: Vec<Outcome>,
+    /// When the kernel's counts and the levels of the rings were last told.
+    published: Instant,
 }
 
 impl Worker {
@@ -71,12 +76,14 @@ impl Worker {
             received: Vec::with_capacity(BATCH),
             replies: Vec::with_capacity(BATCH),
             endings: Vec::with_capacity(BATCH),
+            published: Instant::now(),
         };
         worker.rings.refill();
         let socket = worker.rings.queues();
         for probe in [socket.wake_transmit(), socket.wake_receive()] {
             judge(probe)?;
         }
+        worker.publish();
         Ok(worker)
     }
 
@@ -88,13 +95,17 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         let mut served = Cache::new(Arc::clone(&self.shared.served));
         let mut policy = Cache::new(Arc::clone(&self.shared.policy));
-        let mut idle_rounds = 0;
+        let mut idle_rounds: u64 = 0;
         while !self.shared.stop.is_ordered() {
             if self.turn(served.load(), policy.load())? {
                 idle_rounds = 0;
             } else if self.busy_poll {
                 self.shared.stats.idle.add(1);
                 self.wake_receive()?;
+                idle_rounds += 1;
+                if idle_rounds.is_multiple_of(PUBLISH_ROUNDS) {
+                    self.publish();
+                }
             } else if idle_rounds < SPINS {
                 idle_rounds += 1;
                 std::hint::spin_loop();
@@ -135,8 +146,8 @@ impl Worker {
             }
         }
         self.transmit()?;
-        if self.shared.stats.batches.get().is_multiple_of(STATISTICS_PERIOD) {
-            self.read_statistics();
+        if self.shared.stats.batches.get().is_multiple_of(PUBLISH_ROUNDS) {
+            self.publish();
         }
         Ok(true)
     }
@@ -179,15 +190,16 @@ impl Worker {
     /// Waits for a frame, the order to stop, or [`SLEEP`].
     fn sleep(&mut self) -> io::Result<()> {
         self.shared.stats.idle.add(1);
+        // Before the sleep, which costs far more than the look at the clock.
+        if self.published.elapsed() >= PUBLISH_PERIOD {
+            self.publish();
+        }
         let stop = Arc::clone(&self.shared.stop);
         let mut waiting =
             [PollFd::new(self.rings.queues(), PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
         match poll(&mut waiting, Some(&SLEEP)) {
-            Ok(0) => {
-                self.read_statistics();
-                // A socket whose interface was removed never turns readable; asked, it says so.
-                self.wake_receive()
-            }
+            // A socket whose interface was removed never turns readable; asked, it says so.
+            Ok(0) => self.wake_receive(),
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -202,11 +214,21 @@ impl Worker {
             self.rings.reclaim();
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.read_statistics();
+        self.publish();
         Ok(())
     }
 
-    fn read_statistics(&mut self) {
+    /// Tells the kernel's counts and where the frames are. Never on a frame's way: between batches, now
+    /// and then.
+    #[cold]
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        let places = self.rings.places();
+        let frames = &self.shared.stats.frames;
+        frames.free.set(places.free as u64);
+        frames.fill.set(places.fill as u64);
+        frames.held.set(places.held as u64);
+        frames.transmit.set(places.transmit as u64);
         // Refused only on a closed socket; counts that stand still are then the truth.
         if let Ok(told) = self.rings.queues().statistics() {
             let kernel = &self.shared.stats.kernel;

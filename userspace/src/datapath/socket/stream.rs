@@ -10,7 +10,7 @@ mod certificate;
 mod conversation;
 mod files;
 mod framing;
-mod listen;
+pub(super) mod listen;
 mod stats;
 mod stopping;
 

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// A sentence for the operator, as for UDP.
-pub(super) fn bind(flag: &str, address: SocketAddr) -> Result<Bound> {
+pub(in crate::datapath::socket) fn bind(flag: &str, address: SocketAddr) -> Result<Bound> {
     open(address).map_err(|error| refusal(Transport::Tcp, flag, address, error))
 }
 

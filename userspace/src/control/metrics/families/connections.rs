@@ -1,0 +1,67 @@
+//! TCP and TLS.
+
+use super::Family;
+use super::Kind::{Counter, Gauge};
+
+pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        name: "xstun_connections",
+        kind: Gauge,
+        labels: &["path"],
+        help: "Connections that are open.",
+        read: |status, samples| {
+            for stream in &status.streams {
+                samples.count(&[&stream.path], stream.open);
+            }
+        },
+    },
+    Family {
+        name: "xstun_connections_accepted_total",
+        kind: Counter,
+        labels: &["path"],
+        help: "Connections taken on.",
+        read: |status, samples| {
+            for stream in &status.streams {
+                samples.count(&[&stream.path], stream.accepted);
+            }
+        },
+    },
+    Family {
+        name: "xstun_connections_refused_total",
+        kind: Counter,
+        labels: &["path", "reason"],
+        help: "Connections reset at once, by the limit that was reached: --max-connections (limit) or \
+               --max-connections-per-source (source_limit).",
+        read: |status, samples| {
+            for stream in &status.streams {
+                for (reason, count) in &stream.refused {
+                    samples.count(&[&stream.path, reason], *count);
+                }
+            }
+        },
+    },
+    Family {
+        name: "xstun_connections_ended_total",
+        kind: Counter,
+        labels: &["path", "ending"],
+        help: "Connections by how they ended, each in exactly one way.",
+        read: |status, samples| {
+            for stream in &status.streams {
+                for (ending, count) in &stream.endings {
+                    samples.count(&[&stream.path, ending], *count);
+                }
+            }
+        },
+    },
+    Family {
+        name: "xstun_accept_failures_total",
+        kind: Counter,
+        labels: &["path"],
+        help: "Times that the kernel could not hand a connection over.",
+        read: |status, samples| {
+            for stream in &status.streams {
+                samples.count(&[&stream.path], stream.accept_failed);
+            }
+        },
+    },
+];

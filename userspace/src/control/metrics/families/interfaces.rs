@@ -1,0 +1,73 @@
+//! Interfaces and the ladder.
+
+use super::Family;
+use super::Kind::{Counter, Gauge};
+
+pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        name: "xstun_xdp_verdicts_total",
+        kind: Counter,
+        labels: &["interface", "verdict"],
+        help: "Frames by what the XDP program made of them: redirect to the worker, or the reason for passing them \
+               to the kernel's stack.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                for (verdict, count) in &interface.verdicts {
+                    samples.count(&[&interface.name, verdict], *count);
+                }
+            }
+        },
+    },
+    Family {
+        name: "xstun_interface_queues",
+        kind: Gauge,
+        labels: &["interface", "rung"],
+        help: "Receive queues by the rung of the ladder that serves them: native-zero-copy, native-copy, generic, \
+               sockets.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                for (rung, count) in &interface.queues {
+                    samples.count(&[&interface.name, rung], (*count).into());
+                }
+            }
+        },
+    },
+    Family {
+        name: "xstun_step_downs_total",
+        kind: Counter,
+        labels: &["interface"],
+        help: "Rungs of the ladder that could not be had at the start, or not be held since; the log and \
+               /status.json say why.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                samples.count(&[&interface.name], interface.step_downs);
+            }
+        },
+    },
+    Family {
+        name: "xstun_xdp_attached",
+        kind: Gauge,
+        labels: &["interface"],
+        help: "1 while the kernel shows xstun's XDP program on the interface, 0 when it does not.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                if let Some(attached) = interface.attached {
+                    samples.count(&[&interface.name], attached.into());
+                }
+            }
+        },
+    },
+    Family {
+        name: "xstun_xdp_delivering",
+        kind: Gauge,
+        labels: &["interface"],
+        help: "1 unless frames that the XDP program hands over are seen not to arrive.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                if let Some(delivering) = interface.delivering {
+                    samples.count(&[&interface.name], delivering.into());
+                }
+            }
+        },
+    },
+];

@@ -1,0 +1,124 @@
+use super::{Family, Kind, all, exposition};
+use crate::datapath::socket::stream::Ending;
+use crate::outcome::Outcome;
+use crate::stats::{FrameLevels, KernelStats};
+use crate::status::{Counts, Interface, RUNGS, Status, Stream, Worker};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn zeros(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String, u64> {
+    names.into_iter().map(|name| (name.into(), 0)).collect()
+}
+
+/// A server with everything that there is a metric for.
+fn status() -> Status {
+    let counts = |answered| {
+        let mut counts =
+            Counts { received: 9, outcomes: zeros(Outcome::ALL.map(Outcome::name)), ..Counts::default() };
+        counts.outcomes.insert("answered".into(), answered);
+        counts
+    };
+    let queue = Worker {
+        path: "af-xdp".into(),
+        interface: Some("eth0".into()),
+        queue: Some(3),
+        core: 1,
+        ticking: true,
+        counts: counts(7),
+        kernel: zeros(KernelStats::default().named().map(|(name, _)| name)),
+        frames: zeros(FrameLevels::default().named().map(|(name, _)| name)),
+    };
+    let socket = Worker {
+        path: "sockets".into(),
+        core: 2,
+        ticking: true,
+        counts: counts(1 << 40),
+        ..Worker::default()
+    };
+    let stream = Stream {
+        path: "tls".into(),
+        counts: counts(1),
+        refused: zeros(["limit", "source_limit"]),
+        endings: zeros(Ending::ALL.map(Ending::name)),
+        ..Stream::default()
+    };
+    let interface = Interface {
+        name: "eth0".into(),
+        queues: RUNGS.map(|rung| (rung.to_owned(), 1)).into(),
+        verdicts: zeros(xstun_ebpf::Verdict::ALL.map(|verdict| verdict.name())),
+        attached: Some(true),
+        delivering: Some(false),
+        ..Interface::default()
+    };
+    Status {
+        version: "1.2.3".into(),
+        interfaces: vec![interface],
+        workers: vec![queue, socket],
+        streams: vec![stream],
+        ..Status::default()
+    }
+}
+
+#[test]
+fn each_family_is_told_with_its_samples() {
+    let text = exposition(&status()).unwrap();
+    for family in all() {
+        assert!(text.contains(&format!("# HELP {} ", family.name)), "{}", family.name);
+        assert!(text.lines().any(|line| line.starts_with(family.name)), "{} has no sample", family.name);
+    }
+    for line in [
+        r#"xstun_outcomes_total{path="af-xdp",interface="eth0",queue="3",outcome="answered"} 7"#,
+        r#"xstun_outcomes_total{path="sockets",core="2",outcome="answered"} 1099511627776"#,
+        r#"xstun_outcomes_total{path="tls",outcome="not_stun"} 0"#,
+        r#"xstun_received_total{path="sockets",core="2"} 9"#,
+        r#"xstun_umem_frames{interface="eth0",queue="3",place="free"} 0"#,
+        r#"xstun_xdp_verdicts_total{interface="eth0",verdict="redirect"} 0"#,
+        r#"xstun_interface_queues{interface="eth0",rung="native-zero-copy"} 1"#,
+        r#"xstun_xdp_delivering{interface="eth0"} 0"#,
+        r#"xstun_build_info{version="1.2.3",af_xdp="false"} 1"#,
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is not in:\n{text}");
+    }
+}
+
+/// Every counter of the kernel that is read has its family: the names meet at run time only.
+#[test]
+fn every_count_of_the_kernel_has_a_family() {
+    let text = exposition(&status()).unwrap();
+    let told = text.lines().filter(|line| line.starts_with("xstun_xdp_") && line.contains("queue=")).count();
+    assert_eq!(told, KernelStats::default().named().len());
+}
+
+#[test]
+fn names_follow_the_conventions_and_are_told_once() {
+    let mut names = BTreeSet::new();
+    for Family { name, kind, help, labels, .. } in all() {
+        assert!(names.insert(name), "{name} is there twice");
+        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        assert!(name.starts_with("xstun_") || name.starts_with("process_"), "{name}");
+        assert!(help.ends_with('.') && !help.contains("  "), "{name}: {help}");
+        assert!(labels.iter().all(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
+    }
+}
+
+#[test]
+fn what_is_not_served_is_not_told() {
+    let text = exposition(&Status::default()).unwrap();
+    assert!(!text.contains("xstun_connections") && !text.contains("xstun_xdp"), "{text}");
+    assert!(text.contains("\nprocess_open_fds 0\n"), "{text}");
+}
+
+/// `docs/metrics.md` holds this table; a change of the code that it does not follow fails here.
+#[test]
+fn the_document_tells_every_metric() {
+    let mut table = String::from("| name | kind | labels | meaning |\n|---|---|---|---|\n");
+    for Family { name, kind, help, labels, .. } in all() {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let kind = if *kind == Kind::Counter { "counter" } else { "gauge" };
+        table.push_str(&format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", ")));
+    }
+    let document = include_str!("../../../../../docs/metrics.md");
+    assert!(
+        document.contains(&table),
+        "docs/metrics.md is not what the code says; its table has to be:\n{table}"
+    );
+}

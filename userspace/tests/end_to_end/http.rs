@@ -1,0 +1,57 @@
+//! HTTP/1.1 as plain as it can be: one request, everything up to the end of the connection.
+
+use crate::common::lab::Namespace;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longest wait for an answer; generous, since nothing is timed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    /// Value of a header, whose name is in small letters.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    /// The body, which has to be JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Connects from within the namespace.
+pub(crate) fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
+    let stream = namespace.enter(|| TcpStream::connect_timeout(&server, LIMIT));
+    let stream = stream.unwrap_or_else(|error| panic!("connecting to {server}: {error}"));
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit that is not zero");
+    stream
+}
+
+/// Asks by this method, and reads to the end.
+pub(crate) fn ask(namespace: &Namespace, server: SocketAddr, method: &str, path: &str) -> Response {
+    let mut stream = connect(namespace, server);
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")
+        .expect("a request leaves");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+    let (head, body) =
+        text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: no head in {text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("{method} {path}: no status in {head:?}"));
+    Response { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Asks with GET.
+pub(crate) fn get(namespace: &Namespace, server: SocketAddr, path: &str) -> Response {
+    ask(namespace, server, "GET", path)
+}

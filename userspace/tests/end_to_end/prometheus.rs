@@ -1,0 +1,113 @@
+//! A real Prometheus scrapes the server.
+
+use crate::clients::is_there;
+use crate::common::lab::{Lab, Namespace};
+use crate::http::get;
+use crate::metrics::{FLAGS, ask};
+use crate::modes::NATIVE;
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a scrape; generous, since nothing is timed.
+const LIMIT: Duration = Duration::from_secs(60);
+const CONFIGURATION: &str = "\
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+scrape_configs:
+  - job_name: xstun
+    static_configs:
+      - targets: ['127.0.0.1:9478']
+";
+
+/// A running Prometheus, ended on drop.
+struct Prometheus<'a> {
+    namespace: &'a Namespace,
+    child: Child,
+    _home: tempfile::TempDir,
+}
+
+impl<'a> Prometheus<'a> {
+    const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+    fn start(namespace: &'a Namespace) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let configuration = home.path().join("prometheus.yml");
+        std::fs::write(&configuration, CONFIGURATION).unwrap();
+        let mut command = namespace.command("prometheus");
+        command.arg(format!("--config.file={}", configuration.display()));
+        command.arg(format!("--storage.tsdb.path={}", home.path().join("data").display()));
+        command.args(["--web.listen-address=127.0.0.1:9090", "--log.level=warn"]);
+        command.current_dir(home.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let prometheus = Prometheus { namespace, child, _home: home };
+        prometheus.wait("it to listen", || {
+            let connected = namespace.enter(|| std::net::TcpStream::connect(Self::LISTEN));
+            connected.is_ok().then_some(())
+        });
+        prometheus
+    }
+
+    fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "waiting for {what}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The answer to a query, which has to be one that Prometheus understands.
+    fn query(&self, expression: &str) -> Vec<Value> {
+        let quoted: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let answer = get(self.namespace, Self::LISTEN, &format!("/api/v1/query?query={quoted}"));
+        // Not ready to answer yet, as it says.
+        if answer.status == 503 {
+            return Vec::new();
+        }
+        let told = answer.json();
+        assert_eq!(told["status"], "success", "{expression}: {told}");
+        told["data"]["result"].as_array().expect("a vector").clone()
+    }
+
+    /// The value of an expression that has one, or nothing while it has none.
+    fn value(&self, expression: &str) -> Option<f64> {
+        self.query(expression).first()?["value"][1].as_str()?.parse().ok()
+    }
+}
+
+impl Drop for Prometheus<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn prometheus_scrapes_what_was_counted() {
+    if !is_there("prometheus", "apt-get install prometheus") {
+        return;
+    }
+    let lab = Lab::new(1);
+    let server = NATIVE.serve(&lab, &FLAGS);
+    ask(&lab, 25);
+    let prometheus = Prometheus::start(&lab.server);
+    let answered = r#"sum(xstun_outcomes_total{path="af-xdp",outcome="answered"})"#;
+    prometheus.wait("25 answers", || prometheus.value(answered).filter(|answered| *answered >= 25.0));
+    assert_eq!(prometheus.value("up"), Some(1.0));
+    // It took every sample: none came twice, none was not in the form.
+    let scraped = prometheus.value("scrape_samples_scraped").unwrap();
+    assert!(scraped > 100.0, "{scraped} samples");
+    assert_eq!(prometheus.value("scrape_samples_post_metric_relabeling"), Some(scraped));
+    let metadata =
+        get(&lab.server, Prometheus::LISTEN, "/api/v1/metadata?metric=xstun_outcomes_total").json();
+    assert_eq!(metadata["data"]["xstun_outcomes_total"][0]["type"], "counter", "{metadata}");
+    drop(prometheus);
+    let counters = server.stop();
+    assert!(counters.get("af-xdp", "answered") >= 25, "{}", counters.log);
+}
