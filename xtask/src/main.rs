@@ -15,6 +15,7 @@ mod miri;
 mod mutants;
 mod netns;
 mod run;
+mod sanitize;
 mod setup;
 mod test;
 mod tidy;
@@ -72,6 +73,8 @@ enum Verb {
     Corpus,
     /// Run the tests of core and frames in Rust's interpreter; needs a nightly compiler
     Miri,
+    /// Run the tests against a server with AddressSanitizer in it; needs a nightly compiler
+    Sanitize,
     /// Change core and frames in hundreds of ways, and name the changes that no test notices (hours)
     Mutants {
         /// Only files with this in their path: answer, frame, stun
@@ -122,6 +125,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Fuzz { target, seconds, jobs, .. } => fuzz::run(&workspace, &target, seconds, jobs),
         Verb::Corpus => fuzz::corpus(&workspace),
         Verb::Miri => miri::run(&workspace),
+        Verb::Sanitize => sanitize::run(&workspace),
         Verb::Mutants { only } => mutants::run(&workspace, only.as_deref()),
         Verb::Bench(options) => bench::run(&workspace, &options),
     }

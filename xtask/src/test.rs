@@ -64,7 +64,7 @@ fn cargo_test(workspace: &Workspace) -> Command {
 
 /// The tests that are ignored elsewhere, each of which says that it needs root. Every one has servers
 /// and clients of its own running, so few run at a time.
-fn root_tests(workspace: &Workspace) -> Command {
+pub(crate) fn root_tests(workspace: &Workspace) -> Command {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut cargo = cargo_test(workspace);
     cargo.args(["--workspace", "--tests", "--no-fail-fast", "--", "--ignored"]);
