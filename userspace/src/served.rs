@@ -1,6 +1,6 @@
 //! What a worker serves: the host's side of the XDP program's maps.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use xstun_ebpf::{Endpoint, PORT_WORDS, Verdict};
 
 /// The endpoints served on one interface and the sources that can be nobody's there. Built anew at
@@ -9,9 +9,10 @@ use xstun_ebpf::{Endpoint, PORT_WORDS, Verdict};
 pub struct Served {
     mac: [u8; 6],
     ports: Vec<u16>,
-    /// Sorted like `v4` and `v6`, which hold the same as numbers that compare in one instruction.
+    /// Sorted like `v4` and `v6`, which hold the same as numbers that compare in an instruction or two.
     endpoints: Vec<Endpoint>,
-    v4: Vec<(u32, u16)>,
+    /// The address before the port.
+    v4: Vec<u64>,
     v6: Vec<(u128, u16)>,
     refused_v4: Vec<u32>,
     refused_v6: Vec<u128>,
@@ -29,7 +30,7 @@ impl Served {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (ip, port) in endpoints {
             match ip {
-                IpAddr::V4(ip) => v4.push((ip.to_bits(), port)),
+                IpAddr::V4(ip) => v4.push(key(ip, port)),
                 IpAddr::V6(ip) => v6.push((ip.to_bits(), port)),
             }
         }
@@ -41,9 +42,9 @@ impl Served {
             }
         }
         let (v4, v6) = (each_once(v4), each_once(v6));
-        let ports =
-            each_once(v4.iter().map(|(_, port)| *port).chain(v6.iter().map(|(_, port)| *port)).collect());
-        let endpoints = v4.iter().map(|(ip, port)| Endpoint::v4(ip.to_be_bytes(), *port));
+        let v4_ports = v4.iter().map(|key| *key as u16);
+        let ports = each_once(v4_ports.chain(v6.iter().map(|(_, port)| *port)).collect());
+        let endpoints = v4.iter().map(|key| Endpoint::v4(((key >> 16) as u32).to_be_bytes(), *key as u16));
         let endpoints = endpoints.chain(v6.iter().map(|(ip, port)| Endpoint::v6(ip.to_be_bytes(), *port)));
         let endpoints = each_once(endpoints.collect());
         let (refused_v4, refused_v6) = (each_once(refused_v4), each_once(refused_v6));
@@ -94,7 +95,7 @@ impl xstun_ebpf::Served for Served {
     #[inline(always)]
     fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict> {
         let served = match address(*endpoint) {
-            (IpAddr::V4(ip), port) => contains(&self.v4, &(ip.to_bits(), port)),
+            (IpAddr::V4(ip), port) => contains(&self.v4, &key(ip, port)),
             (IpAddr::V6(ip), port) => contains(&self.v6, &(ip.to_bits(), port)),
         };
         if served { Ok(()) } else { Err(self.why_not(port)) }
@@ -134,6 +135,12 @@ fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
 #[inline(never)]
 fn search<T: Ord>(sorted: &[T], item: &T) -> bool {
     sorted.binary_search(item).is_ok()
+}
+
+/// An endpoint as one number: its lower half word is the port.
+#[inline(always)]
+fn key(ip: Ipv4Addr, port: u16) -> u64 {
+    u64::from(ip.to_bits()) << 16 | u64::from(port)
 }
 
 fn each_once<T: Ord>(mut items: Vec<T>) -> Vec<T> {

@@ -335,17 +335,8 @@ fn ipv4<F: Frame + ?Sized, S: Served + ?Sized, const IP: usize>(
 ) -> Result<Datagram, Verdict> {
     for_this_host(frame, served)?;
     let header: &[u8; IPV4_HEADER] = frame.bytes(IP).ok_or(Verdict::Truncated)?;
-    if header[0] >> 4 != 4 {
-        return Err(Verdict::NotIp);
-    }
-    if header[9] != PROTOCOL_UDP {
-        return Err(Verdict::NotUdp);
-    }
-    if u16::from_be_bytes([header[6], header[7]]) & IPV4_FRAGMENT != 0 {
-        return Err(Verdict::Fragment);
-    }
-    if header[0] != IPV4_VERSION_AND_LENGTH {
-        return Err(Verdict::IpOptions);
+    if header[0] != IPV4_VERSION_AND_LENGTH || header[9] != PROTOCOL_UDP || is_fragment(header) {
+        return Err(why_not_plain(header));
     }
     let total = u16::from_be_bytes([header[2], header[3]]);
     let address = [header[16], header[17], header[18], header[19]];
@@ -353,6 +344,25 @@ fn ipv4<F: Frame + ?Sized, S: Served + ?Sized, const IP: usize>(
     let (port, udp_length) = udp_header(frame, shape.udp())?;
     served.endpoint(&Endpoint::v4(address, port), port)?;
     finish(frame, shape, udp_length, total.wrapping_sub(IPV4_HEADER as u16))
+}
+
+/// What keeps an IPv4 header from being one of 20 bytes, followed by a whole UDP datagram.
+#[inline(always)]
+const fn why_not_plain(header: &[u8; IPV4_HEADER]) -> Verdict {
+    if header[0] >> 4 != 4 {
+        Verdict::NotIp
+    } else if header[9] != PROTOCOL_UDP {
+        Verdict::NotUdp
+    } else if is_fragment(header) {
+        Verdict::Fragment
+    } else {
+        Verdict::IpOptions
+    }
+}
+
+#[inline(always)]
+const fn is_fragment(header: &[u8; IPV4_HEADER]) -> bool {
+    u16::from_be_bytes([header[6], header[7]]) & IPV4_FRAGMENT != 0
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use crate::{
     served::{Served, is_nobodys},
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use xstun_ebpf::{Datagram, Verdict, Version, classify};
+use xstun_ebpf::{Datagram, Frame, Verdict, Version, classify};
 
 /// What the reply needs of a datagram that may be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,38 @@ pub struct Request {
 /// The reason for which it is dropped.
 #[inline(always)]
 pub fn locate(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
+    match frame.first_chunk() {
+        Some(start) => classify(&Whole { start, frame }, served).map_err(outcome),
+        None => locate_short(frame, served),
+    }
+}
+
+#[cold]
+fn locate_short(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
     classify(frame, served).map_err(outcome)
+}
+
+/// Bytes of the shortest frame with a request in it: Ethernet, IPv4, UDP and the header of STUN. The headers
+/// of IPv6 and UDP fit in them too.
+const SHORTEST: usize = 62;
+
+/// A frame that is long enough to have all headers, and whose headers are therefore read without a check of
+/// its bounds for each field.
+struct Whole<'a> {
+    start: &'a [u8; SHORTEST],
+    frame: &'a [u8],
+}
+
+impl Frame for Whole<'_> {
+    #[inline(always)]
+    fn holds(&self, end: usize) -> bool {
+        self.frame.len() >= end
+    }
+
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        if offset + N <= SHORTEST { self.start[offset..].first_chunk() } else { self.frame.bytes(offset) }
+    }
 }
 
 /// Checks what [`locate`] found, as the kernel would have, and that it may be answered.
