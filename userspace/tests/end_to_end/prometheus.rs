@@ -87,6 +87,22 @@ impl Drop for Prometheus<'_> {
     }
 }
 
+/// Runs every query of the dashboard. Those that tell of every server have something to tell.
+fn every_panel_is_understood(prometheus: &Prometheus<'_>) {
+    let dashboard = include_str!("../../../deploy/grafana/xstun.json");
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().unwrap();
+            let all = ["$job", "$instance", "$interface"];
+            let asked = all.iter().fold(expression.to_owned(), |text, name| text.replace(name, ".*"));
+            let found = prometheus.query(&asked.replace("$__rate_interval", "1m"));
+            let sparse = asked.contains("> 0") || asked.contains("rate(");
+            assert!(sparse || !found.is_empty(), "{} shows nothing: {asked}", panel["title"]);
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn prometheus_scrapes_what_was_counted() {
@@ -107,6 +123,7 @@ fn prometheus_scrapes_what_was_counted() {
     let metadata =
         get(&lab.server, Prometheus::LISTEN, "/api/v1/metadata?metric=xstun_outcomes_total").json();
     assert_eq!(metadata["data"]["xstun_outcomes_total"][0]["type"], "counter", "{metadata}");
+    every_panel_is_understood(&prometheus);
     drop(prometheus);
     let counters = server.stop();
     assert!(counters.get("af-xdp", "answered") >= 25, "{}", counters.log);

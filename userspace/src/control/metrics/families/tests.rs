@@ -1,3 +1,5 @@
+mod dashboard;
+
 use super::{Family, Kind, all, exposition};
 use crate::datapath::socket::stream::Ending;
 use crate::outcome::Outcome;
