@@ -7,6 +7,7 @@
 
 mod families;
 mod http;
+mod page;
 mod trial;
 
 use super::ready::Ready;

@@ -14,6 +14,16 @@ use std::time::{Duration, Instant};
 /// Longest wait for the browser; generous, since nothing is timed.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Without a window, and without asking the world for anything.
+pub(crate) const ALONE: [&str; 6] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+];
+
 /// Gathers candidates, and tells them to where the page came from.
 const PAGE: &str = r#"<!DOCTYPE html><script type="module">
 const agent = new RTCPeerConnection({ iceServers: [{ urls: "stun:SERVER" }] });
@@ -32,7 +42,7 @@ const NAT: &str =
     "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname OUTSIDE masquerade; }; }";
 
 /// Whether the machine has what this test wants, which set-up does not install: a browser is large.
-fn is_there(program: &str, package: &str) -> bool {
+pub(crate) fn is_there(program: &str, package: &str) -> bool {
     let places = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&places).any(|place| place.join(program).is_file());
     if !found {
@@ -52,8 +62,7 @@ impl Browser {
     fn open(namespace: &Namespace, page: SocketAddr) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut command = namespace.command("chromium");
-        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-        command.args(["--no-first-run", "--disable-background-networking"]);
+        command.args(ALONE);
         command.arg(format!("--user-data-dir={}", home.path().display())).arg(format!("http://{page}/"));
         command.env("HOME", home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -18,6 +18,7 @@ mod lifecycle;
 mod load;
 mod metrics;
 mod modes;
+mod page;
 mod passing;
 mod prometheus;
 mod service;

@@ -243,10 +243,11 @@ fn what_is_not_there_is_said_so() {
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
     let head = http::ask(&lab.server, TELL, "HEAD", "/metrics");
     assert_eq!((head.status, &head.body[..]), (200, ""));
-    for path in ["/metrics", "/status.json", "/nosuch"] {
+    for path in ["/", "/page.js", "/metrics", "/status.json", "/nosuch"] {
         let response = get(&lab.server, TELL, path);
         assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert!(response.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+        let policy = response.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
     }
     let mut stream = http::connect(&lab.server, TELL);
     stream.write_all(&[b'x'; 100_000]).unwrap_or_default();

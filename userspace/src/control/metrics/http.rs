@@ -2,6 +2,7 @@
 
 use super::Asker;
 use super::families;
+use super::page;
 use super::trial::Trial;
 use crate::control::ready::{Ready, State};
 use crate::status::Status;
@@ -37,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -109,9 +110,14 @@ impl Teller {
                 None => stuck(),
             },
             "/readyz" => self.ready().await,
-            _ => {
-                told(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /healthz, /readyz and /status.json\n")
-            }
+            path => match page::file(path) {
+                Some((kind, text)) => told(StatusCode::OK, kind, text),
+                None => told(
+                    StatusCode::NOT_FOUND,
+                    TEXT,
+                    "there are /, /metrics, /healthz, /readyz and /status.json\n",
+                ),
+            },
         }
     }
 

@@ -1,0 +1,82 @@
+//! The status page, as a browser draws it.
+
+use crate::browser::{ALONE, is_there};
+use crate::common::lab::{Lab, Namespace};
+use crate::metrics::{FLAGS, TELL, ask};
+use crate::modes::NATIVE;
+
+/// Opens the page, lets it run for some seconds of its own time, and gives what it then consists of and
+/// what the browser said.
+fn draw(namespace: &Namespace) -> (String, String) {
+    let home = tempfile::tempdir().unwrap();
+    let profile = format!("--user-data-dir={}", home.path().display());
+    let at_home = format!("HOME={}", home.path().display());
+    let page = format!("http://{TELL}/");
+    let mut words = vec!["env", &at_home, "chromium"];
+    words.extend(ALONE);
+    words.extend([&profile, "--virtual-time-budget=8000", "--enable-logging=stderr", "--dump-dom", &page]);
+    let output = namespace.output(&words);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (page, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}: {said}", output.status);
+    (page, said)
+}
+
+/// The text of the element with this id.
+fn text_of<'a>(page: &'a str, id: &str) -> &'a str {
+    let (_, rest) = page.split_once(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {page}"));
+    let (_, text) = rest.split_once('>').unwrap();
+    text.split('<').next().unwrap()
+}
+
+/// The texts of the cells of a table's body, row by row.
+fn rows(page: &str, id: &str) -> Vec<Vec<String>> {
+    let (_, table) = page.split_once(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {page}"));
+    let (table, _) = table.split_once("</table>").unwrap();
+    let (_, body) = table.split_once("<tbody>").unwrap();
+    let cell = |cell: &str| cell.split_once('>').unwrap().1.split('<').next().unwrap().to_owned();
+    body.split("<tr>").skip(1).map(|row| row.split("<td").skip(1).map(cell).collect()).collect()
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn chromium_draws_the_status_page() {
+    if !is_there("chromium", "chromium") {
+        return;
+    }
+    let lab = Lab::new(2);
+    let interface = lab.link().server_interface.as_str();
+    let server = NATIVE.serve(&lab, &FLAGS);
+    ask(&lab, 30);
+    let (page, said) = draw(&lab.server);
+    // A policy that forbids what the page needs, and a script that fails, are told on the console.
+    assert!(!said.contains("CONSOLE"), "{said}");
+    assert_eq!(text_of(&page, "state"), "ready", "{page}");
+    assert!(page.contains("id=\"trouble\" class=\"note\" hidden"), "{page}");
+    for figure in ["replies", "received", "lost"] {
+        assert!(text_of(&page, figure).starts_with(|c: char| c.is_ascii_digit()), "{figure}: {page}");
+    }
+    assert!(page.contains("id=\"line\" d=\"M"), "the chart has a line: {page}");
+    let interfaces = rows(&page, "interfaces");
+    assert_eq!(
+        (&interfaces[0][0][..], &interfaces[0][2][..]),
+        (interface, "2 native-copy"),
+        "{interfaces:?}"
+    );
+    let workers = rows(&page, "workers");
+    for queue in 0..2 {
+        let expected = format!("{interface}, queue {queue}");
+        assert!(workers.iter().any(|row| row[..2] == ["af-xdp".to_owned(), expected.clone()]), "{workers:?}");
+    }
+    assert!(page.contains("<rect class=\"fill\""), "{page}");
+    let outcomes = rows(&page, "outcomes");
+    let answered = outcomes.iter().find(|row| row[0] == "answered").unwrap_or_else(|| panic!("{outcomes:?}"));
+    assert!(answered[2].parse::<u64>().unwrap() >= 30, "{outcomes:?}");
+    let stepped_down = rows(&page, "stepdowns");
+    assert_eq!(
+        (&stepped_down[0][1][..], &stepped_down[0][2][..]),
+        (interface, "zero-copy"),
+        "{stepped_down:?}"
+    );
+    server.stop();
+}
