@@ -83,13 +83,19 @@ fn count(verdict: Verdict) {
     }
 }
 
+/// No buffer of a packet is longer.
+const LONGEST_BUFFER: usize = 0xffff;
+
 /// The frame's first buffer.
 struct Packet<'a>(&'a XdpContext);
 
 impl Frame for Packet<'_> {
     #[inline(always)]
     fn holds(&self, end: usize) -> bool {
-        self.0.data() + end <= self.0.data_end()
+        // The verifier of most kernels (Debian's 6.1 to 6.18 among them) takes a length whose bytes were
+        // swapped for any number, and adds no such number to a packet pointer. The compiler knows better
+        // and would take a mask away; a bound that it cannot know to hold stays.
+        end <= LONGEST_BUFFER && self.0.data() + end <= self.0.data_end()
     }
 
     #[inline(always)]

@@ -83,8 +83,7 @@ impl Program {
         let name = match load(&mut ebpf, PROGRAM_FRAGS) {
             Ok(()) => PROGRAM_FRAGS,
             Err(_) => {
-                load(&mut ebpf, PROGRAM_LINEAR)
-                    .map_err(|error| Failure::system("cannot load the XDP program").because(error))?;
+                load(&mut ebpf, PROGRAM_LINEAR).map_err(unloadable)?;
                 PROGRAM_LINEAR
             }
         };
@@ -101,8 +100,7 @@ impl Program {
         match self.attach_loaded(interface, mode) {
             Err(first) if self.name == PROGRAM_FRAGS && mode == XdpMode::Native => {
                 // A driver without multi-buffer receive may refuse a program that promises it.
-                load(&mut self.ebpf, PROGRAM_LINEAR)
-                    .map_err(|error| Failure::system("cannot load the XDP program").because(error))?;
+                load(&mut self.ebpf, PROGRAM_LINEAR).map_err(unloadable)?;
                 self.name = PROGRAM_LINEAR;
                 let second = self.attach_loaded(interface, mode);
                 if second.is_err() {
@@ -248,4 +246,56 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Progra
 
 fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<(), ProgramError> {
     xdp(ebpf, name)?.load()
+}
+
+/// The kernel's refusal of the program. What the verifier says of it runs to a thousand lines: its
+/// last word is told, all of it stands in the debug log.
+fn unloadable(error: ProgramError) -> Failure {
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        return Failure::system("cannot load the XDP program").because(error);
+    };
+    let log = verifier_log.to_string();
+    tracing::debug!("the verifier on the XDP program: {log}");
+    refused_with(&log).because(io_error)
+}
+
+fn refused_with(log: &str) -> Failure {
+    Failure::system(match last_word(log) {
+        Some(word) => format!("cannot load the XDP program: the verifier says '{word}'"),
+        None => "cannot load the XDP program".to_owned(),
+    })
+}
+
+/// The line of a verifier's log that says why; the lines after it tell what the verifier itself took.
+fn last_word(log: &str) -> Option<&str> {
+    const FOOTERS: [&str; 3] = ["verification time", "stack depth", "processed"];
+    let lines = log.lines().rev().map(str::trim);
+    let mut words = lines.filter(|line| !FOOTERS.iter().any(|footer| line.starts_with(footer)));
+    words.find(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{last_word, refused_with};
+    use std::io;
+
+    const LOG: &str = "1110: (bf) r3 = r2\n1111: (0f) r3 += r1\nmath between pkt pointer and register with \
+                       unbounded min value is not allowed\nverification time 18664 usec\nstack depth 136\n\
+                       processed 681 insns (limit 1000000)\n";
+
+    #[test]
+    fn of_a_verifiers_log_the_last_word_is_told() {
+        let word = "math between pkt pointer and register with unbounded min value is not allowed";
+        assert_eq!(last_word(LOG), Some(word));
+        assert_eq!(last_word("\nprocessed 681 insns\n"), None);
+        assert_eq!(last_word(""), None);
+        let failure = refused_with(LOG).because(io::Error::from_raw_os_error(libc::EINVAL));
+        assert_eq!(
+            failure.to_string(),
+            format!(
+                "cannot load the XDP program: the verifier says '{word}': Invalid argument (os error 22)"
+            )
+        );
+        assert_eq!(refused_with("").to_string(), "cannot load the XDP program");
+    }
 }
