@@ -2,7 +2,7 @@
 
 mod clients;
 mod server;
-mod stage;
+pub(crate) mod stage;
 
 use crate::interrupt::Interrupt;
 use crate::setup::{self, Needs};

@@ -7,6 +7,7 @@ mod bpf;
 mod build;
 mod children;
 mod demo;
+mod dist;
 mod fuzz;
 mod interrupt;
 mod leftovers;
@@ -80,6 +81,12 @@ enum Verb {
         /// Only files with this in their path: answer, frame, stun
         only: Option<String>,
     },
+    /// Make what people install: the Debian package, the archive with a static binary, pages, licences
+    Dist {
+        /// Also install, run and remove it in a Debian system of its own (needs root)
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure speed side by side with what else there is; or count instructions
     Bench(bench::Options),
 }
@@ -127,6 +134,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Miri => miri::run(&workspace),
         Verb::Sanitize => sanitize::run(&workspace),
         Verb::Mutants { only } => mutants::run(&workspace, only.as_deref()),
+        Verb::Dist { check } => dist::run(&workspace, check),
         Verb::Bench(options) => bench::run(&workspace, &options),
     }
 }

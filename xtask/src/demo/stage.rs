@@ -9,11 +9,11 @@ use std::process::Command;
 
 /// Start of the namespaces' names. The number of the process follows, by which a later run knows
 /// what was left behind.
-pub(super) const PREFIX: &str = "xstun-demo-";
+pub(crate) const PREFIX: &str = "xstun-demo-";
 /// The server's end of the pair.
-pub(super) const INTERFACE: &str = "xs-server";
+pub(crate) const INTERFACE: &str = "xs-server";
 /// The server's address over IPv4.
-pub(super) const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
+pub(crate) const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 /// The client's address over IPv4.
 pub(super) const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 /// The server's address over IPv6.
@@ -26,15 +26,15 @@ pub(super) const CLIENT_PORT: u16 = 40_000;
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// The namespaces; both go when it is dropped, and the pair with them.
-pub(super) struct Stage {
-    pub(super) server: Namespace,
-    pub(super) client: Namespace,
+pub(crate) struct Stage {
+    pub(crate) server: Namespace,
+    pub(crate) client: Namespace,
     /// Whether this kernel has IPv6.
     pub(super) ipv6: bool,
 }
 
 impl Stage {
-    pub(super) fn build() -> Result<Self> {
+    pub(crate) fn build() -> Result<Self> {
         let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
         let stage = Stage {
             server: Namespace::create(PREFIX, "server")?,

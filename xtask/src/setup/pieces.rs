@@ -15,11 +15,23 @@ pub(crate) struct Needs {
     pub(crate) test: bool,
     /// The counter of instructions.
     pub(crate) count: bool,
+    /// What packs.
+    pub(crate) dist: bool,
+    /// What a package is installed into, and who reads what it brings.
+    pub(crate) dist_check: bool,
 }
 
 impl Needs {
-    const NONE: Needs =
-        Needs { host: false, bpf: false, lint: false, demo: false, test: false, count: false };
+    const NONE: Needs = Needs {
+        host: false,
+        bpf: false,
+        lint: false,
+        demo: false,
+        test: false,
+        count: false,
+        dist: false,
+        dist_check: false,
+    };
     /// `cargo xtask build`.
     pub(crate) const BUILD: Needs = Needs { host: true, bpf: true, ..Needs::NONE };
     /// `cargo xtask lint`.
@@ -36,12 +48,19 @@ impl Needs {
     /// `cargo xtask bench`, both kinds.
     pub(crate) const BENCH: Needs = Needs { demo: true, count: true, ..Needs::BUILD };
 
+    /// `cargo xtask dist`.
+    pub(crate) const DIST: Needs = Needs { dist: true, ..Needs::BUILD };
+    /// `cargo xtask dist --check`.
+    pub(crate) const DIST_CHECK: Needs = Needs { dist_check: true, demo: true, ..Needs::DIST };
+
     fn want(&self, group: Group) -> bool {
         match group {
             Group::Host => self.host,
             Group::Demo => self.demo,
             Group::Test => self.test,
             Group::Count => self.count,
+            Group::Dist => self.dist,
+            Group::DistCheck => self.dist_check,
         }
     }
 }
@@ -52,6 +71,8 @@ enum Group {
     Demo,
     Test,
     Count,
+    Dist,
+    DistCheck,
 }
 
 /// One thing that the distribution packages.
@@ -78,7 +99,7 @@ const fn piece(
     Piece { group, apt, dnf, why, signs }
 }
 
-const PIECES: [Piece; 22] = [
+const PIECES: &[Piece] = &[
     piece(Group::Host, "clang", "clang", &["clang"], "compiles libxdp, which makes the AF_XDP sockets"),
     piece(
         Group::Host,
@@ -142,6 +163,17 @@ const PIECES: [Piece; 22] = [
     piece(Group::Test, "nodejs", "nodejs", &["node"], "runs the clients of npm, stun and node-stun"),
     piece(Group::Test, "npm", "nodejs-npm", &["npm"], "fetches the clients of npm"),
     piece(Group::Test, "python3-venv", "python3", &[], "holds the clients of PyPI, aioice and pystun3"),
+    piece(Group::Dist, "dpkg-dev", "", &["dpkg-shlibdeps"], "finds what the Debian package depends on"),
+    piece(Group::Dist, "binutils", "binutils", &["strip"], "takes debug information out of the binaries"),
+    piece(
+        Group::DistCheck,
+        "debootstrap",
+        "",
+        &["debootstrap"],
+        "makes the system that the package is tried in",
+    ),
+    piece(Group::DistCheck, "zsh", "zsh", &["zsh"], "reads its completions"),
+    piece(Group::DistCheck, "fish", "fish", &["fish"], "reads its completions"),
     piece(Group::Count, "valgrind", "valgrind", &["valgrind"], "counts instructions"),
 ];
 
