@@ -124,4 +124,21 @@ mod tests {
             assert!(!row.note.is_empty(), "{}", row.name);
         }
     }
+
+    /// The table in the manual is this one.
+    #[test]
+    fn the_manual_lists_every_driver_as_it_stands_here() {
+        let page = include_str!("../../../docs/operations.md");
+        let version = |kernel: Option<(u32, u32)>, none: &str| {
+            kernel.map_or_else(|| none.to_owned(), |(major, minor)| format!("{major}.{minor}"))
+        };
+        for row in DRIVERS {
+            let cells = format!("| {} | {} |", version(row.since, "none"), version(row.trusted, "never"));
+            let names = |line: &str| {
+                line.split('|').nth(1).unwrap_or_default().split(", ").any(|n| n.trim() == row.name)
+            };
+            let found = page.lines().any(|line| names(line) && line.contains(&cells));
+            assert!(found, "docs/operations.md has no row for {} with {cells}", row.name);
+        }
+    }
 }

@@ -132,3 +132,23 @@ fn the_service_manager_hears_of_every_change() {
     server.stop_by(Signal::TERM);
     assert_eq!(heard_beside(), "STOPPING=1\nSTATUS=stopping");
 }
+
+/// The manual warns of it: a rule of the host's firewall holds for the sockets, and for them alone.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_hosts_firewall_sees_no_frame_that_af_xdp_takes() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    lab.server.run(&["nft", "add", "table", "inet", "t"]);
+    lab.server.run(&["nft", "add chain inet t in { type filter hook prerouting priority -400; }"]);
+    lab.server.run(&["nft", "add", "rule", "inet", "t", "in", "udp", "dport", "3478", "drop"]);
+    let server = NATIVE.serve(&lab, &[]);
+    ask(&lab, link);
+    server.stop();
+    let server = SOCKETS.serve(&lab, &[]);
+    let client = lab.client.enter(|| std::net::UdpSocket::bind((link.client_v4, 0))).unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    client.send_to(b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl", (link.server_v4, 3478)).unwrap();
+    assert!(client.recv(&mut [0; 64]).is_err(), "the sockets answered behind the firewall");
+    assert_eq!(server.stop().get("sockets", "received"), 0);
+}

@@ -115,7 +115,7 @@ impl Facts {
 fn packages() -> impl Iterator<Item = String> {
     let llvm = LINKER_LLVM.flat_map(llvm_packages);
     let others = DEBIAN_COMPILER.into_iter().chain(CURL).chain(["rustc", "rustup"]).map(str::to_owned);
-    pieces(Needs::TEST).map(|piece| piece.apt.to_owned()).chain(llvm).chain(others)
+    pieces(Needs::ALL).map(|piece| piece.apt.to_owned()).chain(llvm).chain(others)
 }
 
 fn installed_packages() -> Result<BTreeSet<String>> {

@@ -53,6 +53,9 @@ impl Needs {
     /// `cargo xtask dist --check`.
     pub(crate) const DIST_CHECK: Needs = Needs { dist_check: true, demo: true, ..Needs::DIST };
 
+    /// All that any verb needs.
+    pub(crate) const ALL: Needs = Needs { test: true, lint: true, count: true, ..Needs::DIST_CHECK };
+
     fn want(&self, group: Group) -> bool {
         match group {
             Group::Host => self.host,
