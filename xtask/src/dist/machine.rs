@@ -22,12 +22,12 @@ const INCLUDE: &str = "systemd,systemd-sysv,adduser,iproute2,procps,libelf1,zlib
 const LIMIT: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(100);
 
-/// Becomes the first process. Words: the base, the directory of this run, a cgroup.
+/// Becomes the first process. Words: the base, the directory of this run, a cgroup, the network
+/// namespace. `ip netns exec` lays a /sys over the one with the cgroups, so it comes after them.
 const BOOT: &str = r#"
 set -e
-root=$2/root
 echo $$ > "$3/cgroup.procs"
-exec unshare --mount --uts --ipc --pid --fork --cgroup --propagation private --kill-child sh -ec '
+exec ip netns exec "$4" unshare --mount --uts --ipc --pid --fork --cgroup --propagation private --kill-child sh -ec '
     mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
     cd "$2/root"
     mount -t proc proc proc
@@ -103,8 +103,9 @@ impl Machine {
         let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read the mounts")?;
         let cgroup = unified(&mounts).context("no cgroup2 is mounted, which systemd needs")?.join(&name);
         fs::create_dir(&cgroup).with_context(|| format!("cannot make the cgroup {}", cgroup.display()))?;
-        let mut command = network.command("sh");
-        command.args(["-ec", BOOT, "sh"]).args([base, &directory, &cgroup]);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "sh", "-ec", BOOT, "sh"]).args([base, &directory, &cgroup]);
+        command.arg(network.name());
         let child = command.stdin(Stdio::null()).spawn().context("cannot boot")?;
         let mut machine = Machine { init: Pid::from_child(&child), child: Guarded(child), directory, cgroup };
         machine.wait_until_up(interrupt)?;
