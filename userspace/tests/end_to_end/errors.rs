@@ -10,7 +10,7 @@ const USAGE: i32 = 2;
 const SYSTEM: i32 = 1;
 
 /// Runs `xstun serve`, which has to refuse with this exit code and to name all of `words`.
-fn refused(lab: &Lab, prefix: &[&str], flags: &[&str], code: i32, words: &[&str]) {
+pub(crate) fn refused(lab: &Lab, prefix: &[&str], flags: &[&str], code: i32, words: &[&str]) {
     let program = xstun();
     let program = program.to_str().expect("a path in UTF-8");
     let command = [prefix, &[program, "serve"], flags].concat();

@@ -50,3 +50,9 @@ impl Mode {
         if self.path == "af-xdp" { "sockets" } else { "af-xdp" }
     }
 }
+
+/// Whether a veth end can be busy-polled. Since Linux 6.13 that takes a driver that tells its NAPI instances,
+/// which veth's does not.
+pub(crate) fn busy_polling_works() -> bool {
+    xstun::kernel::running() < (6, 13)
+}

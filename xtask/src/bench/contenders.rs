@@ -39,9 +39,14 @@ enum Launch {
     Baseline(&'static str),
 }
 
-const EVERY: &[Napi] = &[Napi::Plain, Napi::Gro, Napi::ThreadedGenerator, Napi::ThreadedServer];
-/// A worker that polls needs nobody beside it.
-const POLLED: &[Napi] = &[Napi::Plain];
+/// The pair polls on the sender's core, so the generator bears the server's receive work.
+const HELPED: &[Napi] = &[Napi::Plain, Napi::Gro];
+/// All receive work is the server's core's own, as on a NIC whose interrupts go there.
+const OWN: &[Napi] = &[Napi::Softirq, Napi::ThreadedServer];
+/// The same where the XDP program runs in the driver, before soft interrupts can be steered.
+const OWN_NATIVE: &[Napi] = &[Napi::ThreadedServer];
+/// As the kernel makes the pair: for a worker that polls, and where no core is left to choose.
+const AS_MADE: &[Napi] = &[Napi::Plain];
 
 const fn contender(
     id: &'static str,
@@ -63,16 +68,16 @@ pub(super) fn all() -> Vec<Contender> {
             "limit: bare AF_XDP swap loop, busy polling",
             Limit,
             1,
-            POLLED,
+            AS_MADE,
             Launch::Limit(&["--busy-poll"]),
         ),
-        contender("limit", "limit: bare AF_XDP swap loop, interrupts", Limit, 1, EVERY, Launch::Limit(&[])),
+        contender("limit", "limit: bare AF_XDP swap loop, interrupts", Limit, 1, HELPED, Launch::Limit(&[])),
         contender(
             "af-xdp-busy-poll",
             "xstun, AF_XDP native, busy polling",
             Ours,
             1,
-            POLLED,
+            AS_MADE,
             Launch::Xstun(&["--xdp-mode", "native", "--busy-poll"]),
         ),
         contender(
@@ -80,7 +85,7 @@ pub(super) fn all() -> Vec<Contender> {
             "xstun, AF_XDP native, interrupts",
             Ours,
             1,
-            EVERY,
+            HELPED,
             Launch::Xstun(&["--xdp-mode", "native"]),
         ),
         contender(
@@ -88,32 +93,65 @@ pub(super) fn all() -> Vec<Contender> {
             "xstun, AF_XDP generic",
             Ours,
             1,
-            EVERY,
+            HELPED,
             Launch::Xstun(&["--xdp-mode", "generic"]),
         ),
-        contender("socket", "xstun, sockets", Ours, 1, EVERY, Launch::XstunSockets),
-        contender("batch", "recvmmsg and sendmmsg, fixed reply", Other, 1, EVERY, Launch::Baseline("batch")),
-        contender("one", "recv_from and send_to, `stun` crate", Other, 1, EVERY, Launch::Baseline("one")),
-        contender("tokio", "tokio, `stun` crate", Other, 1, EVERY, Launch::Baseline("tokio")),
-        contender("coturn", "coturn", Other, 1, EVERY, Launch::Coturn),
+        contender("socket", "xstun, sockets", Ours, 1, HELPED, Launch::XstunSockets),
+        contender("batch", "recvmmsg and sendmmsg, fixed reply", Other, 1, HELPED, Launch::Baseline("batch")),
+        contender("one", "recv_from and send_to, `stun` crate", Other, 1, HELPED, Launch::Baseline("one")),
+        contender("tokio", "tokio, `stun` crate", Other, 1, HELPED, Launch::Baseline("tokio")),
+        contender("coturn", "coturn", Other, 1, HELPED, Launch::Coturn),
+        contender(
+            "limit-own",
+            "limit: bare AF_XDP swap loop, receive work on its core",
+            Limit,
+            1,
+            OWN_NATIVE,
+            Launch::Limit(&[]),
+        ),
+        contender(
+            "af-xdp-own",
+            "xstun, AF_XDP native, receive work on its core",
+            Ours,
+            1,
+            OWN_NATIVE,
+            Launch::Xstun(&["--xdp-mode", "native"]),
+        ),
+        contender(
+            "socket-own",
+            "xstun, sockets, receive work on its core",
+            Ours,
+            1,
+            OWN,
+            Launch::XstunSockets,
+        ),
+        contender(
+            "batch-own",
+            "recvmmsg and sendmmsg, receive work on its core",
+            Other,
+            1,
+            OWN,
+            Launch::Baseline("batch"),
+        ),
+        contender("coturn-own", "coturn, receive work on its core", Other, 1, OWN, Launch::Coturn),
         contender(
             "af-xdp-2",
             "xstun, AF_XDP native, interrupts, 2 queues",
             Ours,
             2,
-            EVERY,
+            AS_MADE,
             Launch::Xstun(&["--xdp-mode", "native"]),
         ),
-        contender("socket-2", "xstun, sockets, 2 cores", Ours, 2, EVERY, Launch::XstunSockets),
+        contender("socket-2", "xstun, sockets, 2 cores", Ours, 2, AS_MADE, Launch::XstunSockets),
         contender(
             "one-2",
             "recv_from and send_to, SO_REUSEPORT, 2 cores",
             Other,
             2,
-            EVERY,
+            AS_MADE,
             Launch::Baseline("one"),
         ),
-        contender("coturn-2", "coturn, 2 cores", Other, 2, EVERY, Launch::Coturn),
+        contender("coturn-2", "coturn, 2 cores", Other, 2, AS_MADE, Launch::Coturn),
     ]
 }
 

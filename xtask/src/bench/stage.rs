@@ -26,8 +26,9 @@ pub(super) enum Napi {
     Gro,
     /// GRO on, polled by kernel threads on the server's cores.
     ThreadedServer,
-    /// GRO on, polled by kernel threads on the generator's core.
-    ThreadedGenerator,
+    /// Taken through the backlog of the server's first core (RPS), in soft interrupts that go before
+    /// everything else there, as those of a NIC do. An XDP program in the driver comes before it.
+    Softirq,
 }
 
 impl Napi {
@@ -36,7 +37,7 @@ impl Napi {
             Napi::Plain => "plain",
             Napi::Gro => "GRO",
             Napi::ThreadedServer => "GRO, NAPI thread on the server's core",
-            Napi::ThreadedGenerator => "GRO, NAPI thread on the generator's core",
+            Napi::Softirq => "soft interrupts on the server's core",
         }
     }
 }
@@ -65,6 +66,13 @@ impl Cores {
 /// Cores as `taskset` takes them.
 pub(super) fn list(cores: &[usize]) -> String {
     cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// One core as sysfs takes sets of them: hexadecimal words of 32 bits, the highest first.
+fn mask(core: usize) -> String {
+    let mut words = vec!["00000000".to_owned(); core / 32];
+    words.insert(0, format!("{:x}", 1u32 << (core % 32)));
+    words.join(",")
 }
 
 /// Both namespaces and the pair; all gone when it is dropped.
@@ -100,25 +108,29 @@ impl Stage {
         }
         // A NIC's frames have whole checksums; the generator's sockets shall send such, too.
         output(stage.client.command("ethtool").args(["-K", PEER, "tx", "off"]))?;
-        if napi != Napi::Plain {
+        if matches!(napi, Napi::Gro | Napi::ThreadedServer) {
             output(stage.server.command("ethtool").args(["-K", interface, "gro", "on"]))?;
         }
-        if matches!(napi, Napi::ThreadedServer | Napi::ThreadedGenerator) {
-            let script = format!("echo 1 > /sys/class/net/{interface}/threaded");
-            output(stage.server.command("sh").args(["-c", &script]))?;
-        }
+        let device = format!("/sys/class/net/{interface}");
+        let script = match napi {
+            Napi::Plain | Napi::Gro => return Ok(stage),
+            Napi::ThreadedServer => format!("echo 1 > {device}/threaded"),
+            Napi::Softirq => {
+                let first = cores.server.first().copied().unwrap_or_default();
+                format!("for queue in {device}/queues/rx-*; do echo {} > $queue/rps_cpus; done", mask(first))
+            }
+        };
+        output(stage.server.command("sh").args(["-c", &script]))?;
         Ok(stage)
     }
 
     /// Puts the NAPI threads where the settings want them. To be called once the server serves: an
     /// XDP program's attachment may have made new ones.
     pub(super) fn pin_threads(&self) -> Result<()> {
-        let cores = match self.napi {
-            Napi::Plain | Napi::Gro => return Ok(()),
-            Napi::ThreadedServer => &self.cores.server,
-            Napi::ThreadedGenerator => &self.cores.generator,
-        };
-        for (pid, core) in self.napi_threads().into_iter().zip(cores.iter().cycle()) {
+        if self.napi != Napi::ThreadedServer {
+            return Ok(());
+        }
+        for (pid, core) in self.napi_threads().into_iter().zip(self.cores.server.iter().cycle()) {
             output(Command::new("taskset").args(["-p", "-c", &core.to_string(), &pid.to_string()]))?;
         }
         Ok(())
@@ -173,7 +185,12 @@ pub(super) fn day_and_commit(root: &Path) -> (String, Option<String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cores, list};
+    use super::{Cores, list, mask};
+
+    #[test]
+    fn a_core_is_a_bit_in_its_word() {
+        assert_eq!([mask(0), mask(5), mask(33)], ["1", "20", "2,00000000"]);
+    }
 
     #[test]
     fn the_generator_has_a_core_of_its_own_where_there_is_one() {

@@ -134,9 +134,13 @@ fn serve(place: &Place, shared: Shared, report: &SyncSender<Bound>, begun: &Rece
     let served = || format!("queue {} of {}", place.number, place.interface);
     if place.busy_poll {
         socket.prefer_busy_poll(BUSY_POLL_BUDGET).map_err(|error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::Unsupported => "leave --busy-poll out: interrupts serve it",
+                _ => "preferred busy polling needs Linux 5.11 and CAP_NET_ADMIN",
+            };
             Failure::system(format!("cannot busy-poll {} (--busy-poll)", served()))
                 .because(error)
-                .remedy("preferred busy polling needs Linux 5.11 and CAP_NET_ADMIN")
+                .remedy(remedy)
         })?;
     }
     // Older kernels know no such option and transmit 32 frames a call.

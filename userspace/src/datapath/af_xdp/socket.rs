@@ -3,6 +3,7 @@
 
 use super::rings::{BATCH, Frame, Queues};
 use super::umem::{Umem, ring_size};
+use crate::kernel;
 use rustix::io::Errno;
 use rustix::net::sockopt::xdp_options;
 use rustix::net::xdp::XdpOptionsFlags;
@@ -142,10 +143,19 @@ impl XdpSocket {
     /// Asks for preferred busy polling (Linux 5.11): interrupts stay off while user space polls.
     /// `budget` is the number of frames a poll may take.
     ///
+    /// Since Linux 6.13 the kernel can only poll where the driver tells which NAPI instance serves the queue
+    /// (netif_queue_set_napi; commit 5ef44b3cb43b), and where it cannot, it takes all options and polls
+    /// never. Before, the first frame tells it.
+    ///
     /// # Errors
-    /// The option that the kernel refused, and its errno.
+    /// The option that the kernel refused, and its errno; or [`io::ErrorKind::Unsupported`] where nothing
+    /// would ever be polled.
     pub fn prefer_busy_poll(&self, budget: i32) -> io::Result<()> {
         const MICROSECONDS: i32 = 20;
+        if kernel::running() >= (6, 13) && self.napi_id()? == 0 {
+            let why = "the driver does not tell the kernel which NAPI instance serves the queue";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
         self.set_option(libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, 1)?;
         self.set_option(libc::SOL_SOCKET, libc::SO_BUSY_POLL, MICROSECONDS)?;
         self.set_option(libc::SOL_SOCKET, libc::SO_BUSY_POLL_BUDGET, budget)
@@ -159,6 +169,22 @@ impl XdpSocket {
         /// `XDP_MAX_TX_SKB_BUDGET` of linux/if_xdp.h.
         const XDP_MAX_TX_SKB_BUDGET: i32 = 9;
         self.set_option(libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, frames as i32)
+    }
+
+    /// The NAPI instance that a busy poll of this socket runs; 0 where none is known.
+    fn napi_id(&self) -> io::Result<u32> {
+        let (mut id, mut length) = (0u32, size_of::<u32>() as u32);
+        // SAFETY: getsockopt(2) writes no more bytes than the length says, which are those of the live u32.
+        let result = unsafe {
+            libc::getsockopt(
+                self.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_INCOMING_NAPI_ID,
+                (&raw mut id).cast(),
+                &raw mut length,
+            )
+        };
+        if result == 0 { Ok(id) } else { Err(io::Error::last_os_error()) }
     }
 
     fn set_option(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
