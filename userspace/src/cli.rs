@@ -6,6 +6,7 @@ mod life;
 mod metrics;
 mod probe;
 mod stream;
+mod top;
 
 pub use access::{AccessArgs, LoginArgs, Mechanism};
 pub use configure::{CheckArgs, ConfigCommand, command};
@@ -13,6 +14,7 @@ pub use life::LifeArgs;
 pub use metrics::MetricsArgs;
 pub use probe::ProbeArgs;
 pub use stream::StreamArgs;
+pub use top::TopArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
@@ -41,6 +43,8 @@ pub enum Command {
     /// Look at the configuration of `serve`: check a file, show what is in force, print an example
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Show what a running server does, live
+    Top(TopArgs),
     /// Tell what this machine and its interfaces can do, and what to mend before going live
     Doctor(DoctorArgs),
 }

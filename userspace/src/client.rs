@@ -5,6 +5,7 @@ mod login;
 mod message;
 pub mod probe;
 mod server;
+pub mod top;
 
 use crate::error::{Failure, Result};
 use std::io::{self, Write};

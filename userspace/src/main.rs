@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Serve(_) => serve(below(&matches, &["serve"])).map(|()| ExitCode::SUCCESS),
         Command::Probe(args) => client::probe::run(&args),
+        Command::Top(args) => client::top::run(&args),
         Command::Load(args) => client::load::run(&args),
         Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
         Command::Config(ConfigCommand::Check(args)) => check(&args.file).map(|()| ExitCode::SUCCESS),

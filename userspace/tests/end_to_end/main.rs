@@ -23,3 +23,4 @@ mod passing;
 mod prometheus;
 mod service;
 mod streams;
+mod top;

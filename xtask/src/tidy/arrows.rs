@@ -72,7 +72,7 @@ const RULES: &[Rule] = &[
             "users",
         ],
     ),
-    rule("client", &["cli", "error", "insecure", "outcome", "stop", "stun", "users"]),
+    rule("client", &["cli", "error", "insecure", "outcome", "status", "stop", "stun", "users"]),
     rule("client::load", &["cli", "client", "datapath::socket", "error", "stats", "stop"]),
     rule(
         "client::load::af_xdp",
