@@ -43,8 +43,9 @@ enum Launch {
 const HELPED: &[Napi] = &[Napi::Plain, Napi::Gro];
 /// All receive work is the server's core's own, as on a NIC whose interrupts go there.
 const OWN: &[Napi] = &[Napi::Softirq, Napi::ThreadedServer];
-/// The same where the XDP program runs in the driver, before soft interrupts can be steered.
-const OWN_NATIVE: &[Napi] = &[Napi::ThreadedServer];
+/// The same for AF_XDP. A NAPI thread is no choice there: it and the worker take turns of milliseconds, and
+/// the 256 places of a veth queue are full long before.
+const OWN_XDP: &[Napi] = &[Napi::Softirq];
 /// As the kernel makes the pair: for a worker that polls, and where no core is left to choose.
 const AS_MADE: &[Napi] = &[Napi::Plain];
 
@@ -103,19 +104,19 @@ pub(super) fn all() -> Vec<Contender> {
         contender("coturn", "coturn", Other, 1, HELPED, Launch::Coturn),
         contender(
             "limit-own",
-            "limit: bare AF_XDP swap loop, receive work on its core",
+            "limit: bare AF_XDP swap loop, generic, receive work on its core",
             Limit,
             1,
-            OWN_NATIVE,
-            Launch::Limit(&[]),
+            OWN_XDP,
+            Launch::Limit(&["--generic"]),
         ),
         contender(
             "af-xdp-own",
-            "xstun, AF_XDP native, receive work on its core",
+            "xstun, AF_XDP generic, receive work on its core",
             Ours,
             1,
-            OWN_NATIVE,
-            Launch::Xstun(&["--xdp-mode", "native"]),
+            OWN_XDP,
+            Launch::Xstun(&["--xdp-mode", "generic"]),
         ),
         contender(
             "socket-own",
