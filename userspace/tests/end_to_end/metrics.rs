@@ -8,6 +8,7 @@ use crate::http::{self, get};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use crate::streams::Certificate;
 use rustix::process::Signal;
+use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -80,9 +81,12 @@ fn what_is_counted_is_told(mode: Mode) {
     let alive = get(&lab.server, TELL, "/healthz");
     assert_eq!((alive.status, &alive.body[..]), (200, "alive\n"), "{mode:?}");
 
-    // AF_XDP workers tell the kernel's counts and their rings once a second.
+    // A request that was sent once more, since its reply was late, may still be on its way.
+    let before = Cell::new(0);
     let response = wait_for(&lab.server, "/metrics", |response| {
-        sum(&response.body, "xstun_outcomes_total", &[("path", mode.path), ("outcome", "answered")]) >= 20
+        let answered = [("path", mode.path), ("outcome", "answered")];
+        let answered = sum(&response.body, "xstun_outcomes_total", &answered);
+        answered >= 20 && before.replace(answered) == answered
     });
     assert_eq!(response.status, 200);
     assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
@@ -211,8 +215,10 @@ fn draining_fails_readiness_and_answers_on() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn silent_peers_keep_nobody_out() {
+    const PLACES: u64 = 32;
     let lab = Lab::new(1);
     let server = serve(SOCKETS, &lab, &[]);
+    let before = server.open_files();
     let mut silent: Vec<_> = (0..80).map(|_| http::connect(&lab.server, TELL)).collect();
     for (index, stream) in silent.iter_mut().enumerate() {
         // Half of them begin a request, and one of these asks and then does not read.
@@ -222,7 +228,7 @@ fn silent_peers_keep_nobody_out() {
     }
     silent[0].write_all(b"Host: a\r\n\r\n").unwrap();
     let files = server.open_files();
-    assert!(files < 80, "{files} files are open");
+    assert!(files <= before + PLACES, "{files} files are open, and {before} were");
     assert_eq!(get(&lab.server, TELL, "/healthz").status, 200);
     for stream in &mut silent {
         let mut rest = Vec::new();
