@@ -158,6 +158,27 @@ fn every_end_gives_the_terminal_back() {
     server.stop();
 }
 
+/// As when a window is closed, or a connection of ssh breaks.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_terminal_that_is_gone_ends_it() {
+    let lab = Lab::new(1);
+    let server = SOCKETS.serve(&lab, &FLAGS);
+    let terminal = Terminal::open(&lab.server);
+    terminal.wait_for("sockets");
+    let pid = terminal.pid();
+    drop(terminal);
+    let deadline = Instant::now() + LIMIT;
+    while std::path::Path::new(&format!("/proc/{}", pid.as_raw_nonzero())).exists() {
+        if Instant::now() >= deadline {
+            kill_process(pid, Signal::KILL).unwrap();
+            panic!("it goes on without a terminal");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop();
+}
+
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_server_that_goes_is_told_and_one_that_comes_is_shown() {

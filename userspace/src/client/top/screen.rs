@@ -19,6 +19,9 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How long a key or a look may wait until it is noticed.
 const NOTICE: Duration = Duration::from_millis(50);
 
+/// How long the end may take that a signal asks for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What the thread that looks has to tell.
 enum News {
     Looked(Box<Result<Status>>),
@@ -94,7 +97,14 @@ async fn look(server: SocketAddr, every: Duration, tell: &Sender<News>) {
             looked = async { tick.tick().await; fetch::status(server).await } => News::Looked(Box::new(looked)),
         };
         let over = matches!(news, News::End);
-        if tell.send(news).is_err() || over {
+        let heard = tell.send(news).is_ok();
+        if over && heard {
+            // The terminal may be gone, with all that could be given back to it: crossterm then reads its
+            // end for ever, and nobody takes the news.
+            tokio::time::sleep(PATIENCE).await;
+            std::process::exit(0);
+        }
+        if !heard {
             return;
         }
     }
