@@ -130,6 +130,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The same, but with that of `running` which cannot change while it serves.
+    pub fn keeping_what_is_fixed(self, running: &Config) -> Config {
+        Config {
+            interfaces: running.interfaces.clone(),
+            datapath: running.datapath,
+            xdp_mode: running.xdp_mode,
+            bind_mode: running.bind_mode,
+            queues: running.queues,
+            cores: running.cores.clone(),
+            busy_poll: running.busy_poll,
+            xdp_log: running.xdp_log,
+            ..self
+        }
+    }
+}
+
 fn interfaces(given: &[String]) -> Result<Vec<String>> {
     let mut seen = BTreeSet::new();
     for name in given {

@@ -14,6 +14,7 @@ mod metrics;
 mod process;
 mod pulse;
 pub mod ready;
+mod reload;
 mod report;
 mod status;
 
@@ -22,12 +23,14 @@ use crate::datapath::Datapath;
 use crate::error::{Failure, Result};
 use crate::interface::Watch;
 use crate::privileges::{self, Duties};
+use crate::settings::{Reader, Settings};
 use access::Access;
 use care::Care;
 use manager::Manager;
 use metrics::Metrics;
 use pulse::Pulse;
 use ready::{Drain, Ready, State};
+use reload::Reload;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -39,16 +42,31 @@ const TICK: Duration = Duration::from_secs(1);
 /// Changes of addresses come in bursts; this long is waited for the rest of one.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// Serves until SIGINT, SIGTERM or the end of draining, then takes everything down and tells the counters.
+/// What a server is, and what it is configured by.
+pub struct Server {
+    /// Reads the configuration again.
+    pub reader: Reader,
+    /// What it read at first.
+    pub settings: Settings,
+    /// The same, checked.
+    pub config: Config,
+    /// The log.
+    pub log: log::Log,
+}
+
+/// Serves until SIGINT, SIGTERM or the end of draining, then takes everything down and tells the
+/// counters.
 ///
 /// # Errors
 /// Something could not be started, or a thread that serves sockets ended; a sentence for the operator.
-pub fn serve(config: Config) -> Result<()> {
+pub fn serve(server: Server) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::system("cannot start the control loop").because(error))?;
-    runtime.block_on(run(config))
+    let (mut reload, config) = Reload::new(server);
+    let result = runtime.block_on(run(&mut reload, config));
+    result.map_err(|failure| reload.settings().locate(failure))
 }
 
 /// Reads the files that a configuration names, as [`serve`] would, and changes nothing.
@@ -56,11 +74,11 @@ pub fn serve(config: Config) -> Result<()> {
 /// # Errors
 /// What is wrong with them.
 pub fn check(config: &Config) -> Result<()> {
-    Access::open(&mut config.clone())?;
+    Access::new()?.open(&mut config.clone())?;
     crate::datapath::socket::stream::check(&config.stream)
 }
 
-async fn run(mut config: Config) -> Result<()> {
+async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     // Before anything is attached, so that no signal from here on ends the process halfway, and no
     // change of addresses goes unseen.
     let mut interrupt = catch(SignalKind::interrupt())?;
@@ -72,7 +90,10 @@ async fn run(mut config: Config) -> Result<()> {
 
     let ready = Ready::new();
     let mut drain = Drain::default();
-    let access = Access::open(&mut config)?;
+    let access = Access::new()?;
+    if let Some(users) = access.open(&mut config)? {
+        tracing::info!(users, "only users are answered");
+    }
     let metrics = Metrics::bind(&config)?;
     let mut datapath = Datapath::start(config)?;
     privileges::serve(duties(&datapath))?;
@@ -93,7 +114,7 @@ async fn run(mut config: Config) -> Result<()> {
             () = drain.over() => break stopping("SIGUSR1"),
             _ = hangup.recv() => {
                 manager.reloading();
-                reload(&datapath, access.as_ref());
+                reload.run(&mut datapath, &access).await;
                 manager.ready(report::status(&datapath));
             }
             ready = watch.readable() => {
@@ -111,9 +132,7 @@ async fn run(mut config: Config) -> Result<()> {
                 if let Some(failure) = datapath.failure() {
                     break Err(failure);
                 }
-                if let Some(access) = &access {
-                    access.tick();
-                }
+                access.tick();
                 care.look_after(&mut datapath);
                 manager.status(report::status(&datapath));
                 if pulse.beats(&datapath) {
@@ -157,24 +176,6 @@ fn duties(datapath: &Datapath) -> Duties {
 fn stopping(signal: &str) -> Result<()> {
     tracing::info!(signal, "stopping");
     Ok(())
-}
-
-/// Reads again what SIGHUP asks for. A failure is told and lived with.
-fn reload(datapath: &Datapath, access: Option<&Access>) {
-    let certificate = datapath.reload();
-    match &certificate {
-        Ok(true) => tracing::info!(signal = "SIGHUP", "certificate and key are read again"),
-        Ok(false) => {}
-        Err(failure) => tracing::warn!(signal = "SIGHUP", "the old certificate stays in force: {failure}"),
-    }
-    match access.map(|access| access.reload(datapath.policy())) {
-        Some(Ok(users)) => tracing::info!(signal = "SIGHUP", users, "the users are read again"),
-        Some(Err(failure)) => tracing::warn!(signal = "SIGHUP", "the users of before stay: {failure}"),
-        None if matches!(certificate, Ok(false)) => {
-            tracing::info!(signal = "SIGHUP", "there is nothing to read again");
-        }
-        None => {}
-    }
 }
 
 /// Follows a change of links or addresses. A failure is told and lived with: what was served before

@@ -79,6 +79,13 @@ pub struct Datapath {
     config: Config,
 }
 
+/// Another configuration for a running [`Datapath`], with all that could fail about it done.
+pub struct Change {
+    config: Config,
+    sockets: socket::Bound,
+    streams: socket::stream::Bound,
+}
+
 impl Datapath {
     /// Binds the sockets, then takes each interface as high as it goes.
     ///
@@ -196,13 +203,37 @@ impl Datapath {
         Ok(())
     }
 
-    /// Reads again what may change under a running server: certificate and key. False if there are
-    /// none.
+    /// Makes ready to serve `config` instead: binds what is new and reads the certificate. What cannot
+    /// change under a running server stays as it is.
     ///
     /// # Errors
-    /// What is wrong with the files; what was in force before still is.
-    pub fn reload(&self) -> Result<bool> {
-        self.streams.reload()
+    /// What cannot be had; nothing is changed.
+    pub fn prepare(&self, config: Config) -> Result<Change> {
+        let config = config.keeping_what_is_fixed(&self.config);
+        let sockets = self.sockets.bind(&config.listen)?;
+        let streams = self.streams.bind(&config.listen, &config.stream)?;
+        Ok(Change { config, sockets, streams })
+    }
+
+    /// Serves what is prepared from here on. What is no longer wanted is still served, too: see
+    /// [`Datapath::retire`].
+    ///
+    /// # Errors
+    /// The kernel refused a part of it; the rest is in force.
+    pub fn adopt(&mut self, change: Change) -> Result<()> {
+        let Change { config, sockets, streams } = change;
+        self.sockets.add(sockets);
+        let added = self.streams.add(streams, &config.stream);
+        self.policy.store(Arc::new(config.policy.clone()));
+        self.config = config;
+        self.refresh().and(added)
+    }
+
+    /// Lets go of addresses that are no longer wanted. To be called some time after they came out of the
+    /// XDP program's maps, or others into their place: what was on its way to them has then arrived.
+    pub fn retire(&mut self) {
+        self.sockets.retain(&self.config.listen);
+        self.streams.retain(&self.config.listen, &self.config.stream);
     }
 
     /// Why the server is at an end: a thread without which an address is not served has ended.

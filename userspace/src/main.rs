@@ -6,12 +6,11 @@ use clap::{ArgMatches, FromArgMatches as _};
 use std::path::Path;
 use std::process::ExitCode;
 use xstun::cli::{self, Cli, Command, ConfigCommand};
-use xstun::config::Config;
 use xstun::control;
 use xstun::datapath;
 use xstun::error::Result;
 use xstun::privileges;
-use xstun::settings::{Settings, Sources, example};
+use xstun::settings::{Reader, Settings, example};
 use xstun::{client, doctor};
 
 fn main() -> ExitCode {
@@ -41,17 +40,17 @@ fn main() -> ExitCode {
 fn serve(flags: &ArgMatches) -> Result<()> {
     // Before any file is read: what cannot be read without rights could not be read again either.
     privileges::begin()?;
-    let settings = settings(flags)?;
-    let config = checked(&settings)?;
+    let reader = reader(flags)?;
+    let (settings, config) = reader.read()?;
     let args = &settings.args;
-    control::log::start(args.log_level, args.log_format, args.xdp_log)?;
-    control::serve(config).map_err(|failure| settings.locate(failure))
+    let log = control::log::start(args.log_level, args.log_format, args.xdp_log)?;
+    control::serve(control::Server { reader, settings, config, log })
 }
 
 /// `xstun config check`.
 fn check(file: &Path) -> Result<()> {
     let settings = Settings::of_file(&serve_command(), file)?;
-    let config = checked(&settings)?;
+    let config = settings.config(&datapath::available_cores()?)?;
     control::check(&config).map_err(|failure| settings.locate(failure))?;
     println!("{}: nothing is wrong", file.display());
     Ok(())
@@ -59,20 +58,13 @@ fn check(file: &Path) -> Result<()> {
 
 /// `xstun config show`.
 fn show(flags: &ArgMatches) -> Result<()> {
-    let settings = settings(flags)?;
-    checked(&settings)?;
+    let (settings, _) = reader(flags)?.read()?;
     print!("{settings}");
     Ok(())
 }
 
-fn settings(flags: &ArgMatches) -> Result<Settings> {
-    let environment = |name: &str| std::env::var_os(name);
-    Settings::resolve(&Sources { serve: &serve_command(), flags, environment: &environment })
-}
-
-fn checked(settings: &Settings) -> Result<Config> {
-    let cores = datapath::available_cores()?;
-    Config::from_args(&settings.args, &cores).map_err(|failure| settings.locate(failure))
+fn reader(flags: &ArgMatches) -> Result<Reader> {
+    Ok(Reader { serve: serve_command(), flags: flags.clone(), cores: datapath::available_cores()? })
 }
 
 /// The command line of `serve`, as the library's own functions take it.

@@ -12,6 +12,7 @@ mod show;
 pub use place::{Origin, Place};
 
 use crate::cli::ServeArgs;
+use crate::config::Config;
 use crate::error::{Failure, Result};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches as _};
@@ -50,6 +51,32 @@ pub struct Sources<'a> {
     pub flags: &'a ArgMatches,
     /// Looks an environment variable up.
     pub environment: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+/// Reads the settings of a process, again and again: flags and environment are what they were, the file
+/// is what it is.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The command of the flags.
+    pub serve: Command,
+    /// The flags that were given.
+    pub flags: ArgMatches,
+    /// The cores that this process may run on.
+    pub cores: Vec<usize>,
+}
+
+impl Reader {
+    /// The settings, and what they come to.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`], and what does not go together, with its place.
+    pub fn read(&self) -> Result<(Settings, Config)> {
+        let environment = |name: &str| std::env::var_os(name);
+        let sources = Sources { serve: &self.serve, flags: &self.flags, environment: &environment };
+        let settings = Settings::resolve(&sources)?;
+        let config = settings.config(&self.cores)?;
+        Ok((settings, config))
+    }
 }
 
 impl Setting {
@@ -134,6 +161,14 @@ impl Settings {
             }
         }
         Ok(Settings { args, file, settings })
+    }
+
+    /// What they come to, where `cores` may be used.
+    ///
+    /// # Errors
+    /// What does not go together, with its place.
+    pub fn config(&self, cores: &[usize]) -> Result<Config> {
+        Config::from_args(&self.args, cores).map_err(|failure| self.locate(failure))
     }
 
     /// Adds to a failure that names flags where the first of them that is no flag comes from.

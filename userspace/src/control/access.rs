@@ -1,17 +1,15 @@
 //! The users' file and the clock of their nonces, on the control thread.
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::error::{Failure, Result};
+use crate::stun::Extras;
 use crate::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, ShortTerm};
-use crate::stun::{Extras, Policy};
 use crate::users;
-use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Keeps what the workers cannot: the file, the secret and the clock behind [`Credentials`].
+/// Keeps what the workers cannot: the secret and the clock behind [`Credentials`].
 pub(super) struct Access {
-    wanted: config::Access,
     /// Of the whole life of the process, so that reading the file again makes no nonce stale.
     nonces: Nonces,
     clock: CoarseClock,
@@ -19,22 +17,15 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Reads the users' file for the first time and puts the credentials into `config`. `None` where
-    /// everybody may ask.
+    /// Draws the secret.
     ///
     /// # Errors
-    /// The file is wrong or cannot be read, or the kernel has no random numbers.
-    pub(super) fn open(config: &mut Config) -> Result<Option<Self>> {
-        let Some(wanted) = config.access.clone() else { return Ok(None) };
+    /// The kernel has no random numbers.
+    pub(super) fn new() -> Result<Self> {
         let mut secret = [0; 32];
         random(&mut secret)?;
         let clock = CoarseClock::default();
-        let nonces = Nonces::new(secret, clock.clone());
-        let access = Access { wanted, nonces, clock, start: Instant::now() };
-        let (credentials, count) = access.read()?;
-        set(&mut config.policy, credentials);
-        tracing::info!(users = count, mechanism = access.mechanism(), "only users are answered");
-        Ok(Some(access))
+        Ok(Access { nonces: Nonces::new(secret, clock.clone()), clock, start: Instant::now() })
     }
 
     /// Tells the workers how late it is.
@@ -42,41 +33,28 @@ impl Access {
         self.clock.set(self.start.elapsed().as_secs());
     }
 
-    /// Reads the users' file again, and gives the number of users who may ask from now on.
+    /// Reads the users' file that `config` names and puts the credentials into its policy. Gives the
+    /// number of users; `None` where everybody may ask.
     ///
     /// # Errors
-    /// What is wrong with the file; the users of before still may ask.
-    pub(super) fn reload(&self, policy: &ArcSwap<Policy>) -> Result<usize> {
-        let (credentials, count) = self.read()?;
-        let mut changed = Policy::clone(&policy.load());
-        set(&mut changed, credentials);
-        policy.store(Arc::new(changed));
-        Ok(count)
-    }
-
-    fn read(&self) -> Result<(Credentials, usize)> {
-        let file = users::read(&self.wanted.file)?;
+    /// The file is wrong or cannot be read.
+    pub(super) fn open(&self, config: &mut Config) -> Result<Option<usize>> {
+        let Some(wanted) = &config.access else { return Ok(None) };
+        let file = users::read(&wanted.file)?;
         if file.is_public {
             tracing::warn!(
                 "anybody on this host may read the passwords in --credentials {0}; chmod o-r {0}",
-                self.wanted.file.display()
+                wanted.file.display()
             );
         }
         let users = file.users.iter().map(|user| (user.name.as_bytes(), user.password.as_bytes()));
-        let credentials = match &self.wanted.realm {
+        let credentials = match &wanted.realm {
             Some(realm) => Credentials::LongTerm(LongTerm::new(users, realm.clone(), self.nonces.clone())),
             None => Credentials::ShortTerm(ShortTerm::new(users)),
         };
-        Ok((credentials, file.users.len()))
+        config.policy.extras.get_or_insert_with(Extras::default).credentials = Some(Arc::new(credentials));
+        Ok(Some(file.users.len()))
     }
-
-    fn mechanism(&self) -> &'static str {
-        if self.wanted.realm.is_some() { "long-term" } else { "short-term" }
-    }
-}
-
-fn set(policy: &mut Policy, credentials: Credentials) {
-    policy.extras.get_or_insert_with(Extras::default).credentials = Some(Arc::new(credentials));
 }
 
 fn random(bytes: &mut [u8; 32]) -> Result<()> {

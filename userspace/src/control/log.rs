@@ -13,15 +13,24 @@ use std::fmt::{Debug, Write as _};
 use std::io::IsTerminal as _;
 use tracing::Level;
 use tracing::field::{Field, Visit};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts the log. To be called once.
-///
-/// # Errors
-/// journald is asked for and does not listen.
-pub fn start(level: LogLevel, format: LogFormat, xdp_log: bool) -> Result<()> {
+/// The running log.
+pub struct Log(Handle<Targets, Registry>);
+
+impl Log {
+    /// Sets another level from here on.
+    pub(super) fn set_level(&self, level: LogLevel, xdp_log: bool) {
+        // Fails only when the log itself is gone.
+        let _ = self.0.reload(filter(level, xdp_log));
+    }
+}
+
+fn filter(level: LogLevel, xdp_log: bool) -> Targets {
     let level = match level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
@@ -31,6 +40,15 @@ pub fn start(level: LogLevel, format: LogFormat, xdp_log: bool) -> Result<()> {
     };
     // The XDP program's lines are at debug level: who asks for them wants to see them.
     let level = if xdp_log { level.max(Level::DEBUG) } else { level };
+    // The loader tells of each relocation at debug level, which buries what the operator asked for.
+    Targets::new().with_default(level).with_target("aya", Level::WARN).with_target("aya_obj", Level::WARN)
+}
+
+/// Starts the log. To be called once.
+///
+/// # Errors
+/// journald is asked for and does not listen.
+pub fn start(level: LogLevel, format: LogFormat, xdp_log: bool) -> Result<Log> {
     let format_layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -40,13 +58,9 @@ pub fn start(level: LogLevel, format: LogFormat, xdp_log: bool) -> Result<()> {
         LogFormat::Json => format_layer.json().flatten_event(true).with_current_span(false).boxed(),
         LogFormat::Journald => Journal::open()?.boxed(),
     };
-    // The loader tells of each relocation at debug level, which buries what the operator asked for.
-    let filter = Targets::new()
-        .with_default(level)
-        .with_target("aya", Level::WARN)
-        .with_target("aya_obj", Level::WARN);
+    let (filter, handle) = reload::Layer::new(filter(level, xdp_log));
     tracing_subscriber::registry().with(format_layer.with_filter(filter.and(Repeats))).init();
-    Ok(())
+    Ok(Log(handle))
 }
 
 /// An event as one line of text: its message, then its fields.

@@ -3,12 +3,13 @@
 
 mod batch;
 mod holder;
+mod roster;
 mod service;
 pub mod stream;
 mod worker;
 
 pub use batch::{Batch, Datagram, PAYLOAD, SIZE, Sent};
-pub use service::Service;
+pub use service::{Bound, Service};
 pub use worker::run;
 
 use crate::error::{Failure, Result};
@@ -41,6 +42,12 @@ impl BoundSocket {
         let address =
             local.ip() == origin.ip() || local.ip().is_unspecified() && local.is_ipv4() == origin.is_ipv4();
         address && local.port() == origin.port()
+    }
+}
+
+impl AsRef<BoundSocket> for BoundSocket {
+    fn as_ref(&self) -> &BoundSocket {
+        self
     }
 }
 
@@ -79,18 +86,19 @@ pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Vec<Vec<BoundSocket
 /// sentence that names `--listen`, with [`Failure::errno`]. A host without IPv6 gives EAFNOSUPPORT
 /// or EADDRNOTAVAIL.
 pub fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>> {
-    bind_named(address, workers, "--listen")
+    bind_named(address, workers, "--listen", false)
 }
 
-/// [`bind_one`] for an address that another flag asks for.
-fn bind_named(address: SocketAddr, workers: usize, flag: &str) -> Result<Vec<BoundSocket>> {
+/// [`bind_one`] for an address that another flag asks for. `beside_own`: a socket of this process is in
+/// the way and will go.
+fn bind_named(address: SocketAddr, workers: usize, flag: &str, beside_own: bool) -> Result<Vec<BoundSocket>> {
     let refused = |error: io::Error| refusal(Transport::Udp, flag, address, error);
     let mut sockets: Vec<BoundSocket> = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = match sockets.first() {
             // Without SO_REUSEPORT, so that a port which another server also shares out is refused
             // instead of halved. The option comes after, for the sockets that follow.
-            None => open(address, false).map_err(refused)?,
+            None => open(address, beside_own).map_err(refused)?,
             Some(first) => open(first.local, true).map_err(refused)?,
         };
         sockets.push(socket);
@@ -143,7 +151,7 @@ fn is_missing_family(failure: &Failure) -> bool {
 /// # Errors
 /// A sentence for the operator, as for UDP.
 pub fn listen_tcp(flag: &str, address: SocketAddr) -> Result<std::net::TcpListener> {
-    stream::listen::bind(flag, address)
+    stream::listen::bind(flag, address, false)
 }
 
 /// The sentence for a bind that failed. `flag` is where `address` comes from.
@@ -162,7 +170,9 @@ fn refusal(transport: Transport, flag: &str, address: SocketAddr, error: io::Err
             }
         }
         Some(libc::EACCES) => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE: run as root, or choose a higher port".into()
+            "ports below 1024 need CAP_NET_BIND_SERVICE, which a server that runs has given up: start anew, as root \
+             or with that capability, or choose a higher port"
+                .into()
         }
         Some(libc::EADDRNOTAVAIL) => {
             "no interface has this address (`ip address` lists them); add it first, or listen on another"

@@ -60,10 +60,15 @@ impl Server {
 
     /// The first line of the log that `wanted` says yes to, whether it is there or still to come.
     pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for_nth(what, 1, wanted)
+    }
+
+    /// The line of this number, from 1, of those that `wanted` says yes to.
+    pub(crate) fn wait_for_nth(&self, what: &str, number: usize, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + LIMIT;
         let mut lines = self.log.lines.lock().expect("the reader does not panic");
         loop {
-            if let Some(line) = parsed(&lines.lines).find(&wanted) {
+            if let Some(line) = parsed(&lines.lines).filter(&wanted).nth(number - 1) {
                 return line;
             }
             let left = deadline.saturating_duration_since(Instant::now());

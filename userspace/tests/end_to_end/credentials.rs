@@ -153,13 +153,13 @@ fn serves_its_users_alone(mode: Mode) {
 
     write(&users, "bert:another\n").unwrap();
     server.signal(Signal::HUP);
-    server.wait_for("the new users", |line| line["message"] == "the users are read again");
+    server.wait_for("the new users", |line| line["message"] == "the configuration is read again");
     assert_eq!(python(&lab, false, ["md5", "anna", "correct horse"]), "401 401", "{mode:?}");
     assert_eq!(python(&lab, false, ["md5", "bert", "another"]), "401 mapped True", "{mode:?}");
     write(&users, "bert\n").unwrap();
     server.signal(Signal::HUP);
     let kept = server.wait_for("a complaint", |line| {
-        line["message"].as_str().is_some_and(|text| text.starts_with("the users of before stay"))
+        line["message"].as_str().is_some_and(|text| text.starts_with("everything stays as it was"))
     });
     assert!(kept["message"].as_str().unwrap().contains("line 1"), "{kept}");
     assert_eq!(python(&lab, false, ["sha256", "bert", "another"]), "401 400 mapped True", "{mode:?}");

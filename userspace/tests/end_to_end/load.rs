@@ -17,7 +17,7 @@ const EVERY_SHAPE: &str = "bare=3,fingerprint,software-fingerprint=2,software,ch
                            classic-change-request,ice";
 
 /// Runs `xstun load` in the client's namespace over AF_XDP; gives its exit code, JSON and words.
-fn load(lab: &Lab, server: SocketAddr, flags: &[&str]) -> (Option<i32>, Value, String) {
+pub(crate) fn load(lab: &Lab, server: SocketAddr, flags: &[&str]) -> (Option<i32>, Value, String) {
     let program = xstun().into_string().expect("a path in UTF-8");
     let server = server.to_string();
     let interface = &lab.link().client_interface;
@@ -33,7 +33,7 @@ fn number(json: &Value, key: &str) -> u64 {
 }
 
 /// All is answered and right; gives how many there were.
-fn all_right(what: &str, (code, json, err): (Option<i32>, Value, String)) -> u64 {
+pub(crate) fn all_right(what: &str, (code, json, err): (Option<i32>, Value, String)) -> u64 {
     assert_eq!((code, err.as_str()), (Some(0), ""), "{what}: {json}");
     assert_eq!((&json["path"], &json["wrong"]), (&"af-xdp".into(), &0.into()), "{what}: {json}");
     assert_eq!(json["lost"], 0, "{what}: {json}");

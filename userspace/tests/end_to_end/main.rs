@@ -21,6 +21,7 @@ mod modes;
 mod page;
 mod passing;
 mod prometheus;
+mod reload;
 mod service;
 mod streams;
 mod top;

@@ -65,6 +65,7 @@ const RULES: &[Rule] = &[
             "outcome",
             "privileges",
             "served",
+            "settings",
             "stats",
             "status",
             "stop",

@@ -3,7 +3,6 @@ use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::outcome::Outcome;
 use crate::stun::{Exchange, Policy, integrity::Integrity, respond};
-use arc_swap::ArcSwap;
 use clap::Parser as _;
 use std::fs::write;
 use std::path::Path;
@@ -25,22 +24,23 @@ fn ask(policy: &Policy, password: &str) -> Outcome {
 }
 
 #[test]
-fn users_come_and_go_with_their_file_and_a_wrong_file_changes_nothing() {
+fn users_come_and_go_with_their_file_and_a_nonce_outlives_them() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("users");
     write(&file, "anna:first").unwrap();
-    let mut config = config(&file);
-    let access = Access::open(&mut config).unwrap().unwrap();
-    let policy = ArcSwap::from_pointee(config.policy);
-    assert_eq!(ask(&policy.load(), "first"), Outcome::Answered);
+    let access = Access::new().unwrap();
+    let mut before = config(&file);
+    assert_eq!(access.open(&mut before).unwrap(), Some(1));
+    assert_eq!(ask(&before.policy, "first"), Outcome::Answered);
 
     write(&file, "anna:second\nbert:x").unwrap();
-    assert_eq!(ask(&policy.load(), "first"), Outcome::Answered, "nobody asked for it to be read");
-    assert_eq!(access.reload(&policy).unwrap(), 2);
-    assert_eq!(ask(&policy.load(), "first"), Outcome::Unauthenticated);
-    assert_eq!(ask(&policy.load(), "second"), Outcome::Answered);
+    let mut after = config(&file);
+    assert_eq!(access.open(&mut after).unwrap(), Some(2));
+    assert_eq!(ask(&after.policy, "first"), Outcome::Unauthenticated);
+    assert_eq!(ask(&after.policy, "second"), Outcome::Answered);
 
     write(&file, "anna").unwrap();
-    assert!(access.reload(&policy).is_err());
-    assert_eq!(ask(&policy.load(), "second"), Outcome::Answered);
+    assert!(access.open(&mut config(&file)).is_err());
+    let mut open = Config { access: None, ..config(&file) };
+    assert_eq!(access.open(&mut open).unwrap(), None);
 }

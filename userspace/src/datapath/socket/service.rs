@@ -1,6 +1,8 @@
 //! The socket path's threads: one a core, each with sockets of its own.
 
-use super::{BoundSocket, bind_named, is_missing_family, run};
+use super::roster::Roster;
+use super::worker::run_roster;
+use super::{BoundSocket, bind_named, is_missing_family, overlap};
 use crate::config::Listen;
 use crate::datapath::cores;
 use crate::error::{Failure, Result};
@@ -24,7 +26,37 @@ pub struct Service {
 struct Worker {
     core: usize,
     stats: Arc<WorkerStats>,
+    roster: Arc<Roster>,
     thread: Option<JoinHandle<Result<()>>>,
+}
+
+/// Sockets that are bound and not yet served. Dropping it closes them.
+#[derive(Debug, Default)]
+pub struct Bound {
+    /// Each address with a socket for each worker.
+    sockets: Vec<(SocketAddr, Vec<BoundSocket>)>,
+}
+
+impl Bound {
+    /// Binds each address of `listen`, but those of `served`, once for each of `workers`.
+    ///
+    /// # Errors
+    /// An address cannot be bound; nothing is left bound.
+    fn bind(listen: &Listen, served: &[SocketAddr], workers: usize) -> Result<Self> {
+        let mut sockets = Vec::new();
+        for address in listen.all().filter(|address| !served.contains(address)) {
+            let beside_own = served.iter().any(|own| overlap(own, &address));
+            match bind_named(address, workers, listen.flag(&address), beside_own) {
+                Ok(bound) => sockets.push((address, bound)),
+                // Nobody asked for IPv6 by name on a host that has none.
+                Err(failure) if listen.by_default && address.is_ipv6() && is_missing_family(&failure) => {
+                    tracing::info!("IPv6 is not served: {failure}");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Bound { sockets })
+    }
 }
 
 impl Service {
@@ -33,51 +65,65 @@ impl Service {
     /// # Errors
     /// An address cannot be bound, or a thread not started; nothing is left bound.
     pub fn start(listen: &Listen, cores: &[usize], policy: Arc<ArcSwap<Policy>>) -> Result<Self> {
-        let mut of_core: Vec<Vec<BoundSocket>> = cores.iter().map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for address in listen.all() {
-            match bind_named(address, cores.len(), listen.flag(&address)) {
-                Ok(sockets) => {
-                    addresses.push(address);
-                    for (all, socket) in of_core.iter_mut().zip(sockets) {
-                        all.push(socket);
-                    }
-                }
-                // Nobody asked for IPv6 by name on a host that has none.
-                Err(failure) if listen.by_default && address.is_ipv6() && is_missing_family(&failure) => {
-                    tracing::info!("IPv6 is not served: {failure}");
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
+        let bound = Bound::bind(listen, &[], cores.len())?;
         let stop = Stop::new().map_err(|error| Failure::system("cannot make an eventfd").because(error))?;
-        let mut service = Service { workers: Vec::new(), addresses, stop: Arc::new(stop) };
-        for (&core, sockets) in cores.iter().zip(of_core) {
-            service.add_worker(core, sockets, Arc::clone(&policy))?;
+        let mut service = Service { workers: Vec::new(), addresses: Vec::new(), stop: Arc::new(stop) };
+        for &core in cores {
+            service.add_worker(core, Arc::clone(&policy))?;
         }
+        service.add(bound);
         Ok(service)
     }
 
-    fn add_worker(
-        &mut self,
-        core: usize,
-        sockets: Vec<BoundSocket>,
-        policy: Arc<ArcSwap<Policy>>,
-    ) -> Result<()> {
+    fn add_worker(&mut self, core: usize, policy: Arc<ArcSwap<Policy>>) -> Result<()> {
         let stats = Arc::new(WorkerStats::default());
-        let (counted, stop) = (Arc::clone(&stats), Arc::clone(&self.stop));
+        let roster = Roster::new(Vec::new())
+            .map_err(|error| Failure::system("cannot make an eventfd").because(error))?;
+        let roster = Arc::new(roster);
+        let (counted, stop, sockets) = (Arc::clone(&stats), Arc::clone(&self.stop), Arc::clone(&roster));
         let serve = move || {
             privileges::give_up()?;
             cores::pin(core)?;
-            run(&sockets, &policy, &counted, &stop)
+            run_roster(&sockets, &policy, &counted, &stop)
                 .map_err(|error| Failure::system("a socket worker ended").because(error))
         };
         let thread = thread::Builder::new()
             .name(format!("socket-{core}"))
             .spawn(serve)
             .map_err(|error| Failure::system("cannot start a worker thread").because(error))?;
-        self.workers.push(Worker { core, stats, thread: Some(thread) });
+        self.workers.push(Worker { core, stats, roster, thread: Some(thread) });
         Ok(())
+    }
+
+    /// Binds what `listen` has and is not served yet.
+    ///
+    /// # Errors
+    /// An address cannot be bound; nothing is changed.
+    pub fn bind(&self, listen: &Listen) -> Result<Bound> {
+        Bound::bind(listen, &self.addresses, self.workers.len())
+    }
+
+    /// Serves sockets from here on.
+    pub fn add(&mut self, bound: Bound) {
+        let mut of_worker: Vec<Vec<Arc<BoundSocket>>> = self.workers.iter().map(|_| Vec::new()).collect();
+        for (address, sockets) in bound.sockets {
+            self.addresses.push(address);
+            for (all, socket) in of_worker.iter_mut().zip(sockets) {
+                all.push(Arc::new(socket));
+            }
+        }
+        for (worker, sockets) in self.workers.iter().zip(of_worker) {
+            worker.roster.add(sockets);
+        }
+    }
+
+    /// Closes the sockets of all addresses that `listen` has not, once what they have received is
+    /// answered.
+    pub fn retain(&mut self, listen: &Listen) {
+        self.addresses.retain(|address| listen.all().any(|wanted| wanted == *address));
+        for worker in &self.workers {
+            worker.roster.retain(|socket| listen.all().any(|wanted| wanted == socket.local()));
+        }
     }
 
     /// The addresses that are listened on.
@@ -113,3 +159,6 @@ impl Drop for Service {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ mod stopping;
 pub use framing::LONGEST;
 pub use stats::{Ending, StreamStats};
 
-use super::is_missing_family;
+use super::{is_missing_family, overlap};
 use crate::config::{self, Listen};
 use crate::error::{Failure, Result};
 use crate::privileges;
@@ -26,15 +26,16 @@ use admission::Admission;
 use arc_swap::ArcSwap;
 use certificate::Identity;
 use std::io;
-use std::net::{SocketAddr, TcpListener as Bound};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use stopping::{Order, Stopping};
-use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::rustls::ServerConfig;
 
 /// Niceness of the thread: handshakes cost much, and datagrams go before them.
 const NICENESS: i32 = 5;
@@ -46,13 +47,14 @@ const BEAT: Duration = Duration::from_secs(1);
 /// connections, answers what has been received, and closes all, within two seconds or so.
 pub struct Service {
     transports: Vec<Transport>,
-    identity: Option<Arc<Identity>>,
+    shared: Shared,
+    tls: Option<Arc<Identity>>,
     order: Order,
+    openings: mpsc::UnboundedSender<Opening>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// One of the two transports.
-#[derive(Debug)]
 pub struct Transport {
     /// `tcp` or `tls`.
     pub name: &'static str,
@@ -60,6 +62,18 @@ pub struct Transport {
     pub addresses: Vec<SocketAddr>,
     /// Its counters, which outlive the service.
     pub stats: Arc<StreamStats>,
+    door: Arc<Door>,
+    /// Of each of `addresses`: dropped, it closes the listener.
+    closers: Vec<oneshot::Sender<()>>,
+}
+
+/// What connections of both transports have in common.
+#[derive(Clone)]
+struct Shared {
+    policy: Arc<ArcSwap<Policy>>,
+    admission: Arc<Admission>,
+    /// In milliseconds.
+    idle: Arc<AtomicU64>,
 }
 
 /// All that connections of one transport have in common.
@@ -67,9 +81,38 @@ struct Door {
     stats: Arc<StreamStats>,
     /// None for plain TCP.
     identity: Option<Arc<Identity>>,
-    policy: Arc<ArcSwap<Policy>>,
-    admission: Arc<Admission>,
-    idle: Duration,
+    shared: Shared,
+}
+
+/// Listeners that are bound and not yet served, and the certificate of those for TLS. Dropping it closes
+/// them.
+#[derive(Default)]
+pub struct Bound {
+    sockets: Vec<(&'static str, TcpListener)>,
+    certificate: Option<ServerConfig>,
+}
+
+/// A listener on its way to the thread.
+struct Opening {
+    socket: TcpListener,
+    door: Arc<Door>,
+    close: oneshot::Receiver<()>,
+    opened: SyncSender<io::Result<()>>,
+}
+
+impl Door {
+    fn idle(&self) -> Duration {
+        Duration::from_millis(self.shared.idle.load(Ordering::Relaxed))
+    }
+}
+
+impl Shared {
+    fn limit(&self, config: &config::Stream) {
+        let most = files::make_room(config.connections, self.admission.count());
+        self.admission.limit(most, config.per_source);
+        let idle = u64::try_from(config.idle.as_millis()).unwrap_or(u64::MAX);
+        self.idle.store(idle, Ordering::Relaxed);
+    }
 }
 
 /// Reads certificate and key, as [`Service::start`] would.
@@ -77,7 +120,7 @@ struct Door {
 /// # Errors
 /// What is wrong with them.
 pub fn check(config: &config::Stream) -> Result<()> {
-    config.tls.as_ref().map_or(Ok(()), |tls| Identity::load(tls).map(drop))
+    config.tls.as_ref().map_or(Ok(()), |tls| certificate::read(tls).map(drop))
 }
 
 impl Service {
@@ -87,64 +130,129 @@ impl Service {
     /// # Errors
     /// A sentence for the operator; nothing is left bound.
     pub fn start(listen: &Listen, config: &config::Stream, policy: &Arc<ArcSwap<Policy>>) -> Result<Self> {
-        let (order, stopping) = stopping::channel();
-        let identity = match &config.tls {
-            Some(tls) => Some(Arc::new(Identity::load(tls)?)),
-            None => None,
+        let shared = Shared {
+            policy: Arc::clone(policy),
+            admission: Arc::new(Admission::new(1, 1)),
+            idle: Arc::default(),
         };
-        let mut service = Service { transports: Vec::new(), identity, order, thread: None };
-        let tcp = config.tcp.then_some(("tcp", listen, None));
-        let tls = config.tls.as_ref().map(|tls| ("tls", &tls.listen, service.identity.clone()));
-        if tcp.is_none() && tls.is_none() {
-            return Ok(service);
-        }
-        let admission = Arc::new(Admission::new(files::make_room(config.connections), config.per_source));
-        let mut doors = Vec::new();
-        for (name, listen, identity) in tcp.into_iter().chain(tls) {
-            let bound = bind(listen)?;
-            let addresses: Vec<_> = bound.iter().filter_map(|socket| socket.local_addr().ok()).collect();
-            let stats = Arc::new(StreamStats::default());
-            let door = Arc::new(Door {
-                stats: Arc::clone(&stats),
-                identity,
-                policy: Arc::clone(policy),
-                admission: Arc::clone(&admission),
-                idle: config.idle,
-            });
-            service.transports.push(Transport { name, addresses, stats });
-            doors.extend(bound.into_iter().map(|socket| (socket, Arc::clone(&door))));
-        }
-        let failed = |error: io::Error| Failure::system("cannot start serving TCP and TLS").because(error);
+        let (order, stopping) = stopping::channel();
+        let (openings, opening) = mpsc::unbounded_channel();
+        let mut service =
+            Service { transports: Vec::new(), shared, tls: None, order, openings, thread: None };
+        let bound = service.bind(listen, config)?;
         let (begun, beginning) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("streams".into())
-            .spawn(move || run(doors, stopping, &begun))
+            .spawn(move || run(opening, stopping, &begun))
             .map_err(failed)?;
         service.thread = Some(thread);
         match beginning.recv() {
-            Ok(Ok(())) => Ok(service),
-            Ok(Err(error)) => Err(failed(error)),
-            Err(_) => Err(Failure::system("the thread for TCP and TLS ended before it began")),
+            Ok(begun) => begun.map_err(failed)?,
+            Err(_) => return Err(Failure::system("the thread for TCP and TLS ended before it began")),
+        }
+        service.add(bound, config)?;
+        Ok(service)
+    }
+
+    /// Binds what is wanted and not served yet, and reads certificate and key.
+    ///
+    /// # Errors
+    /// A sentence for the operator; nothing is changed.
+    pub fn bind(&self, listen: &Listen, config: &config::Stream) -> Result<Bound> {
+        let certificate = config.tls.as_ref().map(certificate::read).transpose()?;
+        let mut sockets = Vec::new();
+        for (name, listen) in wanted(listen, config) {
+            // A port is never TCP's and TLS's at once, but one may take it over from the other.
+            let served: Vec<_> = self.addresses().collect();
+            let of_name = self.find(name).map_or(&[][..], |transport| &transport.addresses);
+            for address in listen.all().filter(|address| !of_name.contains(address)) {
+                let beside_own = served.iter().any(|own| overlap(own, &address));
+                match listen::bind(listen.flag(&address), address, beside_own) {
+                    Ok(socket) => sockets.push((name, socket)),
+                    // Nobody asked for IPv6 by name on a host that has none.
+                    Err(failure) if listen.by_default && address.is_ipv6() && is_missing_family(&failure) => {
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(Bound { sockets, certificate })
+    }
+
+    /// Serves these listeners too, and has the certificate and the limits of `config` hold for the
+    /// connections to come.
+    ///
+    /// # Errors
+    /// The kernel refused to watch a listener.
+    pub fn add(&mut self, bound: Bound, config: &config::Stream) -> Result<()> {
+        self.shared.limit(config);
+        if let Some(certificate) = bound.certificate {
+            match &self.tls {
+                Some(identity) => identity.replace(certificate),
+                None => self.tls = Some(Arc::new(Identity::new(certificate))),
+            }
+        }
+        for (name, socket) in bound.sockets {
+            let address = socket.local_addr().map_err(failed)?;
+            let (closer, close) = oneshot::channel();
+            let (opened, opening) = sync_channel(1);
+            let transport = self.transport(name);
+            let door = Arc::clone(&transport.door);
+            transport.addresses.push(address);
+            transport.closers.push(closer);
+            // Without a thread the answer fails, too.
+            let _ = self.openings.send(Opening { socket, door, close, opened });
+            match opening.recv() {
+                Ok(opened) => opened.map_err(failed)?,
+                Err(_) => return Err(Failure::system("the thread for TCP and TLS has ended")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the listeners that are not wanted. Their connections go on.
+    pub fn retain(&mut self, listen: &Listen, config: &config::Stream) {
+        let wanted: Vec<_> = wanted(listen, config).collect();
+        for transport in &mut self.transports {
+            let stays = |address: &SocketAddr| {
+                let mut of_name = wanted.iter().filter(|(name, _)| *name == transport.name);
+                of_name.any(|(_, listen)| listen.all().any(|other| other == *address))
+            };
+            let pairs = transport.addresses.drain(..).zip(transport.closers.drain(..));
+            (transport.addresses, transport.closers) = pairs.filter(|(address, _)| stays(address)).unzip();
         }
     }
 
-    /// The transports that are served; none if all are switched off.
+    /// The transports that were ever served.
     pub fn transports(&self) -> &[Transport] {
         &self.transports
     }
 
-    /// Reads certificate and key again, for the connections to come. False if there are none.
-    ///
-    /// # Errors
-    /// What is wrong with the files; the certificate in force stays so.
-    pub fn reload(&self) -> Result<bool> {
-        self.identity.as_ref().map_or(Ok(false), |identity| identity.reload().map(|()| true))
-    }
-
-    /// What the thread ended of, if it ended by itself.
+    /// Why nothing is served any more, if so.
     pub fn failure(&mut self) -> Option<Failure> {
         self.thread.take_if(|thread| thread.is_finished())?;
         Some(Failure::system("the thread for TCP and TLS ended unasked"))
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.transports.iter().flat_map(|transport| transport.addresses.iter().copied())
+    }
+
+    fn find(&self, name: &str) -> Option<&Transport> {
+        self.transports.iter().find(|transport| transport.name == name)
+    }
+
+    fn transport(&mut self, name: &'static str) -> &mut Transport {
+        let index = self.transports.iter().position(|transport| transport.name == name);
+        let index = index.unwrap_or_else(|| {
+            let stats = Arc::new(StreamStats::default());
+            let identity = self.tls.clone().filter(|_| name == TLS);
+            let door = Arc::new(Door { stats: Arc::clone(&stats), identity, shared: self.shared.clone() });
+            let (addresses, closers) = (Vec::new(), Vec::new());
+            self.transports.push(Transport { name, addresses, stats, door, closers });
+            self.transports.len() - 1
+        });
+        &mut self.transports[index]
     }
 }
 
@@ -157,22 +265,29 @@ impl Drop for Service {
     }
 }
 
-fn bind(listen: &Listen) -> Result<Vec<Bound>> {
-    let mut bound = Vec::new();
-    for address in listen.all() {
-        match listen::bind(listen.flag(&address), address) {
-            Ok(socket) => bound.push(socket),
-            // Nobody asked for IPv6 by name on a host that has none.
-            Err(failure) if listen.by_default && address.is_ipv6() && is_missing_family(&failure) => {}
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(bound)
+const TCP: &str = "tcp";
+const TLS: &str = "tls";
+
+/// The transports that are switched on, and where.
+fn wanted<'a>(
+    listen: &'a Listen,
+    config: &'a config::Stream,
+) -> impl Iterator<Item = (&'static str, &'a Listen)> {
+    let tcp = config.tcp.then_some((TCP, listen));
+    tcp.into_iter().chain(config.tls.as_ref().map(|tls| (TLS, &tls.listen)))
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::system("cannot start serving TCP and TLS").because(error)
 }
 
 /// The thread: tells how it began, and returns when every connection has ended after the order to
 /// stop.
-fn run(doors: Vec<(Bound, Arc<Door>)>, stopping: Stopping, begun: &SyncSender<io::Result<()>>) {
+fn run(
+    mut openings: mpsc::UnboundedReceiver<Opening>,
+    mut stopping: Stopping,
+    begun: &SyncSender<io::Result<()>>,
+) {
     if let Err(failure) = privileges::give_up() {
         return tell(begun, Err(io::Error::other(failure)));
     }
@@ -186,36 +301,40 @@ fn run(doors: Vec<(Bound, Arc<Door>)>, stopping: Stopping, begun: &SyncSender<io
     runtime.block_on(async {
         // Closed when the last task that holds a sender has ended.
         let (alive, mut ended) = mpsc::channel::<()>(1);
-        let stats = doors.iter().map(|(_, door)| Arc::clone(&door.stats)).collect();
-        tokio::spawn(beat(stats));
-        for (socket, door) in doors {
-            match TcpListener::from_std(socket) {
-                Ok(listener) => {
-                    tokio::spawn(listen::keep(listener, door, stopping.clone(), alive.clone()));
+        tell(begun, Ok(()));
+        // Shows once a second that the thread turns.
+        let mut beat = tokio::time::interval(BEAT);
+        let mut served: Vec<Arc<StreamStats>> = Vec::new();
+        loop {
+            let opening = tokio::select! {
+                biased;
+                () = stopping.ordered() => break,
+                opening = openings.recv() => opening,
+                _ = beat.tick() => {
+                    served.iter().for_each(|stats| stats.messages.idle.add(1));
+                    continue;
                 }
-                Err(error) => return tell(begun, Err(error)),
+            };
+            let Some(Opening { socket, door, close, opened }) = opening else { break };
+            if !served.iter().any(|stats| Arc::ptr_eq(stats, &door.stats)) {
+                served.push(Arc::clone(&door.stats));
+            }
+            match tokio::net::TcpListener::from_std(socket) {
+                Ok(listener) => {
+                    tokio::spawn(listen::keep(listener, door, close, stopping.clone(), alive.clone()));
+                    tell(&opened, Ok(()));
+                }
+                Err(error) => tell(&opened, Err(error)),
             }
         }
         drop(alive);
-        tell(begun, Ok(()));
         let _ = ended.recv().await;
     });
 }
 
-/// Shows once a second that the thread turns.
-async fn beat(stats: Vec<Arc<StreamStats>>) {
-    let mut interval = tokio::time::interval(BEAT);
-    loop {
-        interval.tick().await;
-        for stats in &stats {
-            stats.messages.idle.add(1);
-        }
-    }
-}
-
-/// Tells the one who started the thread, who waits for it.
-fn tell(begun: &SyncSender<io::Result<()>>, how: io::Result<()>) {
-    let _ = begun.send(how);
+/// Tells the one who waits for it.
+fn tell(waiting: &SyncSender<io::Result<()>>, how: io::Result<()>) {
+    let _ = waiting.send(how);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::BoundSocket;
 use super::batch::{self, Batch, Datagram, Sent};
+use super::roster::Roster;
 use crate::outcome::Outcome;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
@@ -36,39 +37,40 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 ///
 /// # Errors
 /// Only what the program itself must have caused, such as a file descriptor that is no socket.
-pub fn run(
-    sockets: &[BoundSocket],
+pub fn run<S: AsRef<BoundSocket>>(
+    sockets: &[S],
     policy: &ArcSwap<Policy>,
     stats: &WorkerStats,
     stop: &Stop,
 ) -> io::Result<()> {
-    let diverted = Vec::with_capacity(batch::SIZE);
-    let mut worker = Worker { sockets, policy: Cache::new(policy), stats, batch: Batch::new(), diverted };
-    let mut watched: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
-    watched.push(PollFd::new(stop, PollFlags::IN));
+    let mut worker = Worker::new(policy, stats);
+    worker.watch(sockets, stop, None)?;
+    worker.finish(sockets, |_| true)
+}
+
+/// [`run`] over sockets that change. One that is taken out is served a last time, and then closed.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_roster(
+    roster: &Roster,
+    policy: &ArcSwap<Policy>,
+    stats: &WorkerStats,
+    stop: &Stop,
+) -> io::Result<()> {
+    let mut worker = Worker::new(policy, stats);
+    let mut sockets = roster.read();
     while !stop.is_ordered() {
-        stats.idle.add(1);
-        match poll(&mut watched, Some(&SLEEP)) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(Errno::NOMEM | Errno::AGAIN) => pause(stop),
-            Err(errno) => return Err(errno.into()),
-        }
-        for (socket, watch) in sockets.iter().zip(&watched) {
-            if !watch.revents().is_empty() && !worker.serve(socket, ROUNDS)? {
-                pause(stop);
-            }
-        }
+        worker.watch(&sockets, stop, Some(roster))?;
+        let before = std::mem::replace(&mut sockets, roster.read());
+        let stays = |socket: &Arc<_>| sockets.iter().any(|other| Arc::ptr_eq(socket, other));
+        worker.finish(&before, |socket| !stays(socket))?;
     }
-    for socket in sockets {
-        worker.serve(socket, LAST_ROUNDS)?;
-    }
-    Ok(())
+    worker.finish(&sockets, |_| true)
 }
 
 /// What one worker works with.
 struct Worker<'a> {
-    sockets: &'a [BoundSocket],
     policy: Cache<&'a ArcSwap<Policy>, Arc<Policy>>,
     stats: &'a WorkerStats,
     batch: Batch,
@@ -83,10 +85,59 @@ struct Diverted {
     origin: SocketAddr,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    fn new(policy: &'a ArcSwap<Policy>, stats: &'a WorkerStats) -> Self {
+        let diverted = Vec::with_capacity(batch::SIZE);
+        Worker { policy: Cache::new(policy), stats, batch: Batch::new(), diverted }
+    }
+
+    /// Serves until the order to stop, or until the sockets changed.
+    fn watch<S: AsRef<BoundSocket>>(
+        &mut self,
+        sockets: &[S],
+        stop: &Stop,
+        roster: Option<&Roster>,
+    ) -> io::Result<()> {
+        let mut watched: Vec<_> =
+            sockets.iter().map(|socket| PollFd::new(socket.as_ref(), PollFlags::IN)).collect();
+        watched.push(PollFd::new(stop, PollFlags::IN));
+        watched.extend(roster.map(|roster| PollFd::new(roster, PollFlags::IN)));
+        while !stop.is_ordered() {
+            self.stats.idle.add(1);
+            match poll(&mut watched, Some(&SLEEP)) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(Errno::NOMEM | Errno::AGAIN) => pause(stop),
+                Err(errno) => return Err(errno.into()),
+            }
+            for (socket, watch) in sockets.iter().zip(&watched) {
+                if !watch.revents().is_empty() && !self.serve(sockets, socket.as_ref(), ROUNDS)? {
+                    pause(stop);
+                }
+            }
+            if watched.get(sockets.len() + 1).is_some_and(|roster| !roster.revents().is_empty()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what is already there at those sockets that `last` says yes to.
+    fn finish<S: AsRef<BoundSocket>>(&mut self, sockets: &[S], last: impl Fn(&S) -> bool) -> io::Result<()> {
+        for socket in sockets.iter().filter(|socket| last(socket)) {
+            self.serve(sockets, socket.as_ref(), LAST_ROUNDS)?;
+        }
+        Ok(())
+    }
+
     /// Answers up to `rounds` batches from one of the sockets. False if receiving failed for a reason
     /// that may pass.
-    fn serve(&mut self, socket: &BoundSocket, rounds: usize) -> io::Result<bool> {
+    fn serve<S: AsRef<BoundSocket>>(
+        &mut self,
+        sockets: &[S],
+        socket: &BoundSocket,
+        rounds: usize,
+    ) -> io::Result<bool> {
         let mut failures = 0;
         for _ in 0..rounds {
             self.stats.wakeups.add(1);
@@ -102,6 +153,9 @@ impl Worker<'_> {
             };
             if count > 0 {
                 self.answer(socket, count);
+                if !self.diverted.is_empty() {
+                    self.send_diverted(sockets);
+                }
             }
             if count < batch::SIZE {
                 break;
@@ -141,17 +195,15 @@ impl Worker<'_> {
         }
         let calls = batch.send(socket, |index, sent| stats.count(ending(outcomes[index], sent)));
         stats.wakeups.add(calls);
-        if !self.diverted.is_empty() {
-            self.send_diverted();
-        }
     }
 
     /// Sends each by the socket that it has to leave from (RFC 5780 §6.1).
     #[cold]
-    fn send_diverted(&mut self) {
-        let Worker { sockets, stats, batch, diverted, .. } = self;
+    fn send_diverted<S: AsRef<BoundSocket>>(&mut self, sockets: &[S]) {
+        let Worker { stats, batch, diverted, .. } = self;
         for Diverted { index, answer, origin } in diverted.drain(..) {
-            let Some(socket) = sockets.iter().find(|socket| socket.can_send_from(&origin)) else {
+            let sockets = sockets.iter().map(AsRef::as_ref);
+            let Some(socket) = { sockets }.find(|socket| socket.can_send_from(&origin)) else {
                 stats.count(Outcome::TransmitFailed);
                 continue;
             };

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// memory is bounded by the limit in all.
 #[derive(Debug)]
 pub(super) struct Admission {
-    most: usize,
-    most_of_source: usize,
     open: Mutex<Open>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    most: usize,
+    most_of_source: usize,
     all: usize,
     of_source: HashMap<Source, usize>,
 }
@@ -55,7 +55,19 @@ pub(super) struct Place {
 
 impl Admission {
     pub(super) fn new(most: usize, most_of_source: usize) -> Self {
-        Admission { most, most_of_source, open: Mutex::default() }
+        let open = Open { most, most_of_source, all: 0, of_source: HashMap::new() };
+        Admission { open: Mutex::new(open) }
+    }
+
+    /// Sets other limits. Connections that are open beyond them stay.
+    pub(super) fn limit(&self, most: usize, most_of_source: usize) {
+        let mut open = self.open();
+        (open.most, open.most_of_source) = (most, most_of_source);
+    }
+
+    /// Connections that are open.
+    pub(super) fn count(&self) -> usize {
+        self.open().all
     }
 
     /// Takes a place for a connection from `ip`.
@@ -65,11 +77,11 @@ impl Admission {
     pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Place, Full> {
         let source = Source::from(ip);
         let mut open = self.open();
-        if open.all >= self.most {
+        if open.all >= open.most {
             return Err(Full::All);
         }
         let of_source = open.of_source.get(&source).copied().unwrap_or(0);
-        if of_source >= self.most_of_source {
+        if of_source >= open.most_of_source {
             return Err(Full::Source);
         }
         open.of_source.insert(source, of_source + 1);
@@ -114,6 +126,17 @@ mod tests {
         let _other = admission.admit(ip("192.0.2.2")).unwrap();
         drop(first);
         admission.admit(ip("192.0.2.1")).unwrap();
+    }
+
+    #[test]
+    fn other_limits_hold_for_those_who_come() {
+        let admission = Arc::new(Admission::new(2, 2));
+        let _places = [1, 2].map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap());
+        admission.limit(1, 1);
+        assert_eq!((admission.count(), admission.admit(ip("10.0.0.3")).unwrap_err()), (2, Full::All));
+        admission.limit(4, 1);
+        let _third = admission.admit(ip("10.0.0.3")).unwrap();
+        assert_eq!(admission.admit(ip("10.0.0.3")).unwrap_err(), Full::Source);
     }
 
     #[test]

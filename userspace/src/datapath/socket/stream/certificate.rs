@@ -1,4 +1,4 @@
-//! As whom TLS is answered: certificate and key from their files, and again on demand.
+//! As whom TLS is answered: certificate and key from their files, and others on demand.
 
 use crate::config::Tls;
 use crate::error::{Failure, Result};
@@ -18,36 +18,29 @@ use webpki::{EndEntityCert, KeyUsage};
 const ALPN: &[u8] = b"stun.nat-discovery";
 
 /// The certificate in force. Connections that are open keep the one they began with.
-pub(super) struct Identity {
-    files: Tls,
-    current: ArcSwap<ServerConfig>,
-}
+pub(super) struct Identity(ArcSwap<ServerConfig>);
 
 impl Identity {
-    /// Reads the files. Warns of a certificate that clients will refuse for its dates.
-    ///
-    /// # Errors
-    /// A sentence that names the flag and the file.
-    pub(super) fn load(files: &Tls) -> Result<Self> {
-        Ok(Identity { files: files.clone(), current: ArcSwap::from_pointee(read(files)?) })
+    pub(super) fn new(certificate: ServerConfig) -> Self {
+        Identity(ArcSwap::from_pointee(certificate))
     }
 
-    /// Reads the files again, for the connections to come.
-    ///
-    /// # Errors
-    /// As [`Identity::load`]; the certificate in force stays so.
-    pub(super) fn reload(&self) -> Result<()> {
-        self.current.store(Arc::new(read(&self.files)?));
-        Ok(())
+    /// Has another certificate be in force for the connections to come.
+    pub(super) fn replace(&self, certificate: ServerConfig) {
+        self.0.store(Arc::new(certificate));
     }
 
     /// What shakes hands for one connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current.load_full())
+        TlsAcceptor::from(self.0.load_full())
     }
 }
 
-fn read(files: &Tls) -> Result<ServerConfig> {
+/// Reads certificate and key. Warns of a certificate that clients will refuse for its dates.
+///
+/// # Errors
+/// A sentence that names the flag and the file.
+pub(super) fn read(files: &Tls) -> Result<ServerConfig> {
     let chain = chain(&files.certificate)?;
     let key = key(&files.key)?;
     if let Some(dates) = chain.first().and_then(wrong_dates) {

@@ -65,11 +65,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let mut desk: Desk = [0; LONGEST + REPLY_ROOM];
     let stats = &door.stats.messages;
     // Only a whole message puts it off: bytes that drip in do not.
-    let mut deadline = Instant::now() + door.idle;
+    let mut deadline = Instant::now() + door.idle();
     loop {
         while let Some(next) = inbox.take(&mut desk) {
             stats.received.add(1);
-            deadline = Instant::now() + door.idle;
+            deadline = Instant::now() + door.idle();
             let length = match next {
                 Ok(length) => length,
                 Err(outcome) => {
@@ -78,7 +78,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             };
             let exchange = Exchange::stream(&ends.source, || ends.asked);
-            let answer = respond(&mut desk, length, exchange, &door.policy.load());
+            let answer = respond(&mut desk, length, exchange, &door.shared.policy.load());
             if answer.length == 0 {
                 stats.count(answer.outcome);
                 if !leaves_open(answer.outcome) {

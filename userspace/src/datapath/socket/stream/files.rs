@@ -6,10 +6,11 @@ use std::fs;
 /// Files for all that is opened later and is no connection: AF_XDP sockets, maps, netlink.
 const RESERVE: u64 = 512;
 
-/// Makes room for this many connections, by raising the soft limit on open files where the hard
+/// Makes room for this many connections, `open_ones` of which there are already, by raising the soft limit on open files where the hard
 /// limit lets it. Gives the number that there is room for, at least one; warns if it is lower.
-pub(super) fn make_room(connections: usize) -> usize {
-    let open = fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64);
+pub(super) fn make_room(connections: usize, open_ones: usize) -> usize {
+    let open = fs::read_dir("/proc/self/fd").map_or(0, |files| files.count());
+    let open = open.saturating_sub(open_ones) as u64;
     let limit = getrlimit(Resource::Nofile);
     let (raised, fitting) = plan(limit, open + RESERVE, connections as u64);
     // A soft limit may always be raised to the hard one (setrlimit(2)); should it not be, accept

@@ -14,8 +14,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
 /// Connections that the kernel keeps until they are taken, where net.core.somaxconn lets it.
 const BACKLOG: i32 = 1024;
@@ -26,15 +26,16 @@ const KERNEL_BUFFER: usize = 8 << 10;
 /// stays readable, does not spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Binds and listens. `flag` is where `address` comes from.
+/// Binds and listens. `flag` is where `address` comes from. `beside_own`: a listener of this process is
+/// in the way and will go.
 ///
 /// # Errors
 /// A sentence for the operator, as for UDP.
-pub(in crate::datapath::socket) fn bind(flag: &str, address: SocketAddr) -> Result<Bound> {
-    open(address).map_err(|error| refusal(Transport::Tcp, flag, address, error))
+pub(in crate::datapath::socket) fn bind(flag: &str, address: SocketAddr, beside_own: bool) -> Result<Bound> {
+    open(address, beside_own).map_err(|error| refusal(Transport::Tcp, flag, address, error))
 }
 
-fn open(address: SocketAddr) -> io::Result<Bound> {
+fn open(address: SocketAddr, beside_own: bool) -> io::Result<Bound> {
     let ipv6 = address.is_ipv6();
     let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -47,16 +48,20 @@ fn open(address: SocketAddr) -> io::Result<Bound> {
     // Connections inherit both (tcp(7)), and the window is offered accordingly.
     sockopt::set_socket_recv_buffer_size(&socket, KERNEL_BUFFER)?;
     sockopt::set_socket_send_buffer_size(&socket, KERNEL_BUFFER)?;
+    sockopt::set_socket_reuseport(&socket, beside_own)?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
+    // As for UDP: a port of another server is refused, and one of our own can change hands.
+    sockopt::set_socket_reuseport(&socket, true)?;
     Ok(socket.into())
 }
 
-/// Takes connections until the order to stop, and serves each in a task of its own that holds a clone
-/// of `alive`.
+/// Takes connections until the order to stop, or until `close` has no sender any more, and serves each in
+/// a task of its own that holds a clone of `alive`.
 pub(super) async fn keep(
     listener: TcpListener,
     door: Arc<Door>,
+    mut close: oneshot::Receiver<()>,
     mut stopping: Stopping,
     alive: mpsc::Sender<()>,
 ) {
@@ -64,6 +69,7 @@ pub(super) async fn keep(
         let accepted = tokio::select! {
             biased;
             () = stopping.ordered() => return,
+            _ = &mut close => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -76,6 +82,13 @@ pub(super) async fn keep(
             }
         }
     }
+    // Who has connected already is not turned away. No more than that: others may go on connecting.
+    for _ in 0..BACKLOG {
+        match timeout(Duration::ZERO, listener.accept()).await {
+            Ok(Ok((stream, source))) => take(stream, source, &door, &stopping, &alive),
+            _ => break,
+        }
+    }
 }
 
 fn take(
@@ -85,7 +98,7 @@ fn take(
     stopping: &Stopping,
     alive: &mpsc::Sender<()>,
 ) {
-    let place = match door.admission.admit(source.ip()) {
+    let place = match door.shared.admission.admit(source.ip()) {
         Ok(place) => place,
         Err(full) => {
             let refused = match full {

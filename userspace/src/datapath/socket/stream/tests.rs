@@ -32,6 +32,10 @@ fn on(ip: &str) -> Listen {
     }
 }
 
+fn at(addresses: &[SocketAddr]) -> Listen {
+    Listen { addresses: addresses.to_vec(), ..on("127.0.0.1") }
+}
+
 fn start(config: &config::Stream) -> Service {
     start_on("127.0.0.1", config)
 }
@@ -192,7 +196,42 @@ fn nothing_is_listened_on_where_all_is_switched_off() {
     let mut service = start(&config::Stream { tcp: false, ..config() });
     assert!(service.transports().is_empty());
     assert!(service.failure().is_none());
-    assert!(!service.reload().unwrap());
+}
+
+#[test]
+fn listeners_come_and_go_and_connections_stay() {
+    let mut service = start(&config());
+    let first = service.transports()[0].addresses[0];
+    let second = SocketAddr::new("127.0.0.2".parse().unwrap(), first.port());
+    let old = connect_to(first);
+    ask_over(&old, 1);
+
+    let both = at(&[first, second]);
+    let bound = service.bind(&both, &config()).unwrap();
+    service.add(bound, &config()).unwrap();
+    ask_over(&connect_to(second), 2);
+    ask_over(&connect_to(first), 3);
+    assert_eq!(service.transports()[0].addresses, [first, second]);
+
+    // Connected and not taken yet: not turned away.
+    let waiting: Vec<_> = (0..20).map(|_| connect_to(first)).collect();
+    service.retain(&at(&[second]), &config());
+    let deadline = Instant::now() + LIMIT;
+    while TcpStream::connect(first).is_ok() {
+        assert!(Instant::now() < deadline, "{first} is still listened on");
+    }
+    ask_over(&old, 4);
+    waiting.iter().for_each(|stream| ask_over(stream, 5));
+    ask_over(&connect_to(second), 6);
+
+    // A wildcard beside the address that it stands for, and in its place.
+    let wildcard = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), first.port());
+    let bound = service.bind(&at(&[wildcard]), &config()).unwrap();
+    service.add(bound, &config()).unwrap();
+    service.retain(&at(&[wildcard]), &config());
+    ask_over(&connect_to(first), 7);
+    ask_over(&connect_to(second), 8);
+    ask_over(&old, 9);
 }
 
 #[test]

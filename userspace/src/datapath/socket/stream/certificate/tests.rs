@@ -1,4 +1,4 @@
-use super::{Identity, span};
+use super::{read, span};
 use crate::config::{Listen, Tls};
 use crate::error::Kind;
 use rcgen::{CertificateParams, KeyPair};
@@ -29,7 +29,7 @@ fn pair() -> (String, String) {
 /// What is said about these contents, without the directory's name.
 fn refused(certificate: &str, key: &str) -> String {
     let files = files(certificate, key);
-    let failure = Identity::load(&files.tls).err().expect("not to be served with");
+    let failure = read(&files.tls).expect_err("not to be served with");
     assert_eq!(failure.kind(), Kind::Usage, "{failure}");
     failure.to_string().replace(files.directory.path().to_str().unwrap(), "D")
 }
@@ -70,7 +70,7 @@ fn a_file_that_is_not_there_is_named() {
     let (certificate, key) = pair();
     let files = files(&certificate, &key);
     fs::remove_file(&files.tls.key).unwrap();
-    let failure = Identity::load(&files.tls).err().unwrap();
+    let failure = read(&files.tls).err().unwrap();
     assert_eq!(failure.errno(), Some(libc::ENOENT));
     assert!(failure.to_string().starts_with("cannot read --tls-key "), "{failure}");
 }
@@ -81,7 +81,7 @@ fn keys_of_every_usual_kind_are_taken() {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
         let files = files(&certificate.pem(), &key.serialize_pem());
-        assert!(Identity::load(&files.tls).is_ok(), "{algorithm:?}");
+        assert!(read(&files.tls).is_ok(), "{algorithm:?}");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_certificate_out_of_its_dates_is_told_and_served() {
         let said = super::wrong_dates(certificate.der());
         assert_eq!(said.is_some(), told.is_some(), "{said:?}");
         assert!(said.iter().all(|said| said.starts_with(told.unwrap())), "{said:?}");
-        assert!(Identity::load(&files(&certificate.pem(), &key.serialize_pem()).tls).is_ok());
+        assert!(read(&files(&certificate.pem(), &key.serialize_pem()).tls).is_ok());
     }
     assert_eq!([span(600), span(7_200), span(172_800)], ["10 minutes", "2 hours", "2 days"]);
 }

@@ -1,8 +1,8 @@
 //! TLS, asked by rustls's own client over std's sockets.
 
 use super::{
-    Ending, LIMIT, Tls, ask, ask_over, config, connect_to, on, read_message, request, start, stats, success,
-    transport, wait_for,
+    Ending, LIMIT, Tls, ask, ask_over, at, config, connect_to, on, read_message, request, start, stats,
+    success, transport, wait_for,
 };
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -156,18 +156,22 @@ fn one_who_never_shakes_hands_is_closed_and_keeps_nobody_waiting() {
 #[test]
 fn a_new_certificate_serves_new_connections_and_a_bad_one_changes_nothing() {
     let mut certificate = Certificate::new();
-    let service = start(&certificate.config());
+    let mut service = start(&certificate.config());
     let address = transport(&service, "tls").addresses[0];
+    // What is served already, so that nothing new is bound.
+    let mut config = certificate.config();
+    config.tls = config.tls.map(|tls| Tls { listen: at(&[address]), ..tls });
     let before = certificate.client(&[&version::TLS13, &version::TLS12], &[]);
     let mut old = asked(connect_to(address), &before);
 
     fs::write(certificate.tls().certificate, "no certificate").unwrap();
-    let failure = service.reload().unwrap_err().to_string();
+    let failure = service.bind(&at(&[]), &config).err().unwrap().to_string();
     assert!(failure.contains("--tls-certificate") && failure.contains("holds no certificate"), "{failure}");
     asked(connect_to(address), &before);
 
     certificate.renew();
-    assert!(service.reload().unwrap());
+    let renewed = service.bind(&at(&[]), &config).unwrap();
+    service.add(renewed, &config).unwrap();
     let after = certificate.client(&[&version::TLS13, &version::TLS12], &[]);
     asked(connect_to(address), &after);
     let error = refusal(connect_to(address), &before);

@@ -1,0 +1,113 @@
+//! SIGHUP: the configuration is read again, and all of it that can change under a running server does,
+//! or nothing.
+
+use super::Server;
+use super::access::Access;
+use super::log::Log;
+use crate::config::Config;
+use crate::datapath::Datapath;
+use crate::error::Result;
+use crate::settings::{Reader, Settings};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long what is on its way to an address that is let go may take to arrive.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Keys that can change under a running server. Every other one needs a restart.
+pub const LIVE: [&str; 19] = [
+    "advertise",
+    "alternate-address",
+    "alternate-server",
+    "auth",
+    "credentials",
+    "drain-seconds",
+    "drop-zero-transaction",
+    "listen",
+    "log-level",
+    "max-connections",
+    "max-connections-per-source",
+    "no-classic",
+    "no-tcp",
+    "realm",
+    "software",
+    "tcp-idle",
+    "tls-certificate",
+    "tls-key",
+    "tls-listen",
+];
+
+/// What a server is configured by.
+pub(super) struct Reload {
+    reader: Reader,
+    log: Log,
+    /// As it was at the start: what needs a restart is still so.
+    first: Settings,
+    /// As it is in force.
+    last: Settings,
+}
+
+impl Reload {
+    /// The configuration to begin with, and what reads it again.
+    pub(super) fn new(server: Server) -> (Self, Config) {
+        let Server { reader, log, settings, config } = server;
+        (Reload { reader, log, first: settings.clone(), last: settings }, config)
+    }
+
+    /// The settings in force, which know where each value comes from.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.last
+    }
+
+    /// Reads everything again, and has it in force when it returns. A failure is told and lived with.
+    pub(super) async fn run(&mut self, datapath: &mut Datapath, access: &Access) {
+        if let Err(failure) = self.try_run(datapath, access).await {
+            tracing::warn!(signal = "SIGHUP", "everything stays as it was: {failure}");
+        }
+    }
+
+    async fn try_run(&mut self, datapath: &mut Datapath, access: &Access) -> Result<()> {
+        let (settings, mut config) = self.reader.read()?;
+        let change = access
+            .open(&mut config)
+            .and_then(|users| Ok((users, datapath.prepare(config)?)))
+            .map_err(|failure| settings.locate(failure));
+        let (users, change) = change?;
+        for key in settings.changed(&self.first).filter(|key| !LIVE.contains(key)) {
+            tracing::warn!(
+                signal = "SIGHUP",
+                key,
+                "{key} needs a restart: the value of the start stays in force"
+            );
+        }
+        let changed: Vec<&str> = settings.changed(&self.last).filter(|key| LIVE.contains(key)).collect();
+        self.log.set_level(settings.args.log_level, self.first.args.xdp_log);
+        if let Err(failure) = datapath.adopt(change) {
+            tracing::warn!(signal = "SIGHUP", "not all that changed is in force: {failure}");
+        }
+        sleep(SETTLE).await;
+        datapath.retire();
+        tracing::info!(
+            signal = "SIGHUP",
+            changed = changed.join(", "),
+            users,
+            "the configuration is read again"
+        );
+        self.last = settings;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LIVE;
+
+    #[test]
+    fn what_can_change_live_is_a_key() {
+        let command = crate::cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for key in LIVE {
+            assert!(serve.get_arguments().any(|arg| arg.get_long() == Some(key)), "{key}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Addresses that change under the threads, asked by std's sockets.
+
+use super::Service;
+use crate::config::Listen;
+use crate::datapath::cores;
+use crate::outcome::Outcome;
+use crate::stun::Policy;
+use arc_swap::ArcSwap;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn at(addresses: &[SocketAddr]) -> Listen {
+    Listen { addresses: addresses.to_vec(), flag: "--listen", by_default: false, alternate: Vec::new() }
+}
+
+fn free_port() -> u16 {
+    UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+}
+
+fn client(server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    socket
+}
+
+fn request(number: u32) -> [u8; 20] {
+    let mut request = [0; 20];
+    request[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
+    request[16..].copy_from_slice(&number.to_be_bytes());
+    request
+}
+
+fn ask(server: SocketAddr) {
+    let socket = client(server);
+    socket.send(&request(1)).unwrap();
+    assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 32, "{server}");
+}
+
+fn is_refused(server: SocketAddr) -> bool {
+    let socket = client(server);
+    // A request that finds the socket between its last look and its end gets neither.
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    socket.send(&request(1)).unwrap();
+    socket.recv(&mut [0; 100]).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+#[test]
+fn addresses_come_and_go_and_what_was_sent_before_is_answered() {
+    let port = free_port();
+    let [first, second, wildcard] =
+        ["127.0.0.1", "127.0.0.2", "0.0.0.0"].map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
+    let cores = cores::available().unwrap();
+    let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
+    let mut service = Service::start(&at(&[first]), &cores, policy).unwrap();
+    ask(first);
+
+    let bound = service.bind(&at(&[first, second])).unwrap();
+    service.add(bound);
+    ask(second);
+    ask(first);
+
+    let clients: Vec<_> = (0..50).map(|_| client(first)).collect();
+    for client in &clients {
+        client.send(&request(2)).unwrap();
+    }
+    service.retain(&at(&[second]));
+    for client in &clients {
+        assert_eq!(client.recv(&mut [0; 100]).unwrap(), 32);
+    }
+    let deadline = Instant::now() + LIMIT;
+    while !is_refused(first) {
+        assert!(Instant::now() < deadline, "{first} is still served");
+    }
+    ask(second);
+
+    // A wildcard beside the address that it stands for, and in its place.
+    let bound = service.bind(&at(&[wildcard])).unwrap();
+    service.add(bound);
+    service.retain(&at(&[wildcard]));
+    ask(first);
+    ask(second);
+    assert_eq!(service.addresses(), [wildcard]);
+    let answered: u64 = service.workers().map(|(_, stats)| stats.outcome(Outcome::Answered)).sum();
+    assert!(answered >= 56, "{answered}");
+}
+
+#[test]
+fn an_address_that_cannot_be_had_changes_nothing() {
+    let other = UdpSocket::bind("127.0.0.3:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let first = SocketAddr::new("127.0.0.1".parse().unwrap(), free_port());
+    let cores = cores::available().unwrap();
+    let service =
+        Service::start(&at(&[first]), &cores, Arc::new(ArcSwap::from_pointee(Policy::default()))).unwrap();
+    let second = SocketAddr::new("127.0.0.2".parse().unwrap(), first.port());
+    let failure = service.bind(&at(&[second, taken])).unwrap_err().to_string();
+    assert!(
+        failure.starts_with(&format!("cannot bind UDP {taken} (--listen): Address already in use")),
+        "{failure}"
+    );
+    assert!(is_refused(second));
+    ask(first);
+}

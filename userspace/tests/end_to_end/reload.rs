@@ -1,0 +1,185 @@
+//! The configuration changes under a running server, and under load.
+
+use crate::common::ask::Asker;
+use crate::common::lab::Lab;
+use crate::common::server::Server;
+use crate::load::{all_right, load};
+use crate::modes::{Mode, NATIVE, SOCKETS};
+use rustix::process::Signal;
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A configuration file that is written anew again and again.
+struct File {
+    directory: TempDir,
+    reloads: usize,
+}
+
+impl File {
+    fn new(text: &str) -> Self {
+        let file = File { directory: tempfile::tempdir().unwrap(), reloads: 0 };
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("xstun.toml")
+    }
+
+    fn flag(&self) -> String {
+        format!("--config={}", self.path().display())
+    }
+
+    /// Has the server read this text, and gives what it says of it.
+    fn change(&mut self, server: &Server, text: &str) -> serde_json::Value {
+        fs::write(self.path(), text).unwrap();
+        server.signal(Signal::HUP);
+        self.reloads += 1;
+        let ends = |line: &serde_json::Value| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message.starts_with("the configuration is read again")
+                || message.starts_with("everything stays as it was")
+        };
+        server.wait_for_nth("the end of the reload", self.reloads, ends)
+    }
+}
+
+fn text(addresses: &[SocketAddr], more: &str) -> String {
+    let listen: Vec<String> = addresses.iter().map(|address| format!("'{address}'")).collect();
+    format!("listen = [{}]\n{more}", listen.join(", "))
+}
+
+/// Whether anybody answers there now.
+fn answers(lab: &Lab, server: SocketAddr) -> bool {
+    let asker = Asker::new(&lab.client, SocketAddr::new(lab.link().client_v4.into(), 0));
+    asker.ask_once(server, Duration::from_millis(100)) == Some(asker.address())
+}
+
+fn wait_until(what: &str, is: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is() {
+        assert!(Instant::now() < deadline, "waiting for {what}");
+    }
+}
+
+/// Addresses come and go again and again while another is under load: not one request is lost.
+fn addresses_change_under_load(mode: Mode) {
+    let lab = Lab::new(2);
+    let link = lab.link();
+    let [first, second] = [3478, 3479].map(|port| SocketAddr::new(link.server_v4.into(), port));
+    let mut file = File::new(&text(&[first], ""));
+    let server = mode.serve(&lab, &[&file.flag()]);
+    let asked = thread::scope(|scope| {
+        let running = scope.spawn(|| load(&lab, first, &["--rate", "4000", "--duration", "4"]));
+        let mut rounds = 0;
+        while !running.is_finished() && rounds < 6 {
+            file.change(&server, &text(&[first, second], "no-tcp = true"));
+            wait_until("the second address", || answers(&lab, second));
+            file.change(&server, &text(&[first], "drop-zero-transaction = true"));
+            wait_until("the end of the second address", || !answers(&lab, second));
+            rounds += 1;
+        }
+        assert!(rounds > 1, "the configuration changed under load");
+        all_right(&format!("{mode:?}"), running.join().unwrap())
+    });
+    let counters = server.stop();
+    assert!(counters.replies(mode.path) > asked, "{}", counters.log);
+    if mode.path == "af-xdp" {
+        assert_eq!(counters.get("sockets", "answered"), 0, "{}", counters.log);
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn addresses_of_af_xdp_change_under_load() {
+    addresses_change_under_load(NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn addresses_of_sockets_change_under_load() {
+    addresses_change_under_load(SOCKETS);
+}
+
+/// An address takes the place of the wildcard that stood for it, and the other way round.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_wildcard_changes_places_with_an_address_under_load() {
+    let lab = Lab::new(1);
+    let first = SocketAddr::new(lab.link().server_v4.into(), 3478);
+    let wildcard = SocketAddr::new([0, 0, 0, 0].into(), 3478);
+    let mut file = File::new(&text(&[wildcard], ""));
+    let server = SOCKETS.serve(&lab, &[&file.flag()]);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| load(&lab, first, &["--rate", "4000", "--duration", "3"]));
+        for address in [first, wildcard, first, wildcard] {
+            let told = file.change(&server, &text(&[address], ""));
+            assert_eq!(told["changed"], "listen", "{told}");
+        }
+        assert!(!running.is_finished(), "the configuration changed under load");
+        all_right("wildcard", running.join().unwrap());
+    });
+    server.stop();
+}
+
+/// Policy, limits and the log level change; what needs a restart says so; a bad file changes nothing.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn all_that_can_change_does_and_the_rest_says_so() {
+    let lab = Lab::new(1);
+    let link = lab.link();
+    let first = SocketAddr::new(link.server_v4.into(), 3478);
+    let mut file = File::new(&text(&[first], ""));
+    let server = NATIVE.serve(&lab, &[&file.flag()]);
+    let client = || lab.client.enter(|| TcpStream::connect_timeout(&first, LIMIT));
+    // One too many is reset, at once or when the client has hardly seen that it is connected.
+    let stays_open = |stream: &std::io::Result<TcpStream>| {
+        let Ok(stream) = stream else { return false };
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        { stream }
+            .read(&mut [0])
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    };
+
+    let told = file.change(&server, &text(&[first], "max-connections = 1\nqueues = 1\n"));
+    assert_eq!(told["changed"], "max-connections", "{told}");
+    let one = client();
+    assert!(stays_open(&one));
+    wait_until("the limit", || !stays_open(&client()));
+    let told = server.wait_for("the need of a restart", |line| line["key"] == "queues");
+    assert!(told["message"].as_str().unwrap().contains("needs a restart"), "{told}");
+
+    let bad = text(&[first], "log-level = 'info'\nmax-connections = 'many'");
+    let told = file.change(&server, &bad);
+    let expected = format!("{}:3:19: max-connections must be a number", file.path().display());
+    assert!(told["message"].as_str().unwrap().contains(&expected), "{told}");
+
+    // Sound in itself, and not to be had: a port of another server.
+    let other = lab.server.enter(|| std::net::UdpSocket::bind((link.server_v4, 4000))).unwrap();
+    let taken = other.local_addr().unwrap();
+    let told = file.change(&server, &text(&[first, taken], ""));
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains(&format!("{}:1:", file.path().display())), "{told}");
+    assert!(message.contains(&format!("cannot bind UDP {taken} (--listen)")), "{told}");
+    assert!(!stays_open(&client()), "the limit of before is in force");
+    assert!(answers(&lab, first));
+
+    // What is told of a reload is told at the level that it sets.
+    drop(one);
+    fs::write(file.path(), text(&[first], "log-level = 'error'")).unwrap();
+    server.signal(Signal::HUP);
+    wait_until("the end of the limit", || {
+        let both = [client(), client()];
+        both.iter().all(stays_open)
+    });
+    let told = file.change(&server, &text(&[first], ""));
+    assert_eq!(told["changed"], "log-level", "{told}");
+    server.stop();
+}
