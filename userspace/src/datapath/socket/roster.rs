@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// A list of sockets, and a file descriptor that turns readable when it changed.
 #[derive(Debug)]
@@ -35,11 +35,13 @@ impl Roster {
         self.change(now);
     }
 
-    /// Takes out those that `stays` says no to. The worker answers what they have received already, and
-    /// then lets go of them.
-    pub(super) fn retain(&self, stays: impl Fn(&BoundSocket) -> bool) {
-        let now = self.sockets.load().iter().filter(|socket| stays(socket)).cloned().collect();
+    /// Takes out those that `stays` says no to, and gives them. The worker answers what they have
+    /// received already, and then lets go of them.
+    pub(super) fn retain(&self, stays: impl Fn(&BoundSocket) -> bool) -> Vec<Weak<BoundSocket>> {
+        let (now, gone): (Vec<_>, Vec<_>) =
+            self.sockets.load().iter().cloned().partition(|socket| stays(socket));
         self.change(now);
+        gone.iter().map(Arc::downgrade).collect()
     }
 
     fn change(&self, now: Vec<Arc<BoundSocket>>) {

@@ -14,6 +14,10 @@ use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long workers may take to answer what a socket has received that is to be closed.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Sockets on every address that is listened on, and the threads that serve them. Dropping it stops
 /// them.
@@ -118,11 +122,18 @@ impl Service {
     }
 
     /// Closes the sockets of all addresses that `listen` has not, once what they have received is
-    /// answered.
+    /// answered. Waits until they are closed, so that the addresses can be bound again.
     pub fn retain(&mut self, listen: &Listen) {
-        self.addresses.retain(|address| listen.all().any(|wanted| wanted == *address));
-        for worker in &self.workers {
-            worker.roster.retain(|socket| listen.all().any(|wanted| wanted == socket.local()));
+        let stays = |address: &SocketAddr| listen.all().any(|wanted| wanted == *address);
+        self.addresses.retain(stays);
+        let closing: Vec<_> = self
+            .workers
+            .iter()
+            .flat_map(|worker| worker.roster.retain(|socket| stays(&socket.local)))
+            .collect();
+        let deadline = Instant::now() + LAST_LOOK;
+        while closing.iter().any(|socket| socket.strong_count() > 0) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -29,7 +29,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use stopping::{Order, Stopping};
@@ -63,8 +63,24 @@ pub struct Transport {
     /// Its counters, which outlive the service.
     pub stats: Arc<StreamStats>,
     door: Arc<Door>,
-    /// Of each of `addresses`: dropped, it closes the listener.
-    closers: Vec<oneshot::Sender<()>>,
+    /// Of each of `addresses`.
+    closers: Vec<Closer>,
+}
+
+/// Closes a listener.
+struct Closer {
+    /// Dropped, it has the listener closed.
+    close: oneshot::Sender<()>,
+    /// Has no sender any more when the listener is closed.
+    closed: Receiver<()>,
+}
+
+impl Closer {
+    /// Closes, and waits until it is done, so that the address can be bound again.
+    fn close(self) {
+        drop(self.close);
+        let _ = self.closed.recv_timeout(Duration::from_secs(1));
+    }
 }
 
 /// What connections of both transports have in common.
@@ -96,7 +112,8 @@ pub struct Bound {
 struct Opening {
     socket: TcpListener,
     door: Arc<Door>,
-    close: oneshot::Receiver<()>,
+    closing: oneshot::Receiver<()>,
+    open: SyncSender<()>,
     opened: SyncSender<io::Result<()>>,
 }
 
@@ -194,14 +211,15 @@ impl Service {
         }
         for (name, socket) in bound.sockets {
             let address = socket.local_addr().map_err(failed)?;
-            let (closer, close) = oneshot::channel();
+            let (close, closing) = oneshot::channel();
+            let (open, closed) = sync_channel(1);
             let (opened, opening) = sync_channel(1);
             let transport = self.transport(name);
             let door = Arc::clone(&transport.door);
             transport.addresses.push(address);
-            transport.closers.push(closer);
+            transport.closers.push(Closer { close, closed });
             // Without a thread the answer fails, too.
-            let _ = self.openings.send(Opening { socket, door, close, opened });
+            let _ = self.openings.send(Opening { socket, door, closing, open, opened });
             match opening.recv() {
                 Ok(opened) => opened.map_err(failed)?,
                 Err(_) => return Err(Failure::system("the thread for TCP and TLS has ended")),
@@ -219,7 +237,9 @@ impl Service {
                 of_name.any(|(_, listen)| listen.all().any(|other| other == *address))
             };
             let pairs = transport.addresses.drain(..).zip(transport.closers.drain(..));
-            (transport.addresses, transport.closers) = pairs.filter(|(address, _)| stays(address)).unzip();
+            let (staying, going): (Vec<_>, Vec<_>) = pairs.partition(|(address, _)| stays(address));
+            (transport.addresses, transport.closers) = staying.into_iter().unzip();
+            going.into_iter().for_each(|(_, closer)| closer.close());
         }
     }
 
@@ -315,13 +335,17 @@ fn run(
                     continue;
                 }
             };
-            let Some(Opening { socket, door, close, opened }) = opening else { break };
+            let Some(Opening { socket, door, closing, open, opened }) = opening else { break };
             if !served.iter().any(|stats| Arc::ptr_eq(stats, &door.stats)) {
                 served.push(Arc::clone(&door.stats));
             }
             match tokio::net::TcpListener::from_std(socket) {
                 Ok(listener) => {
-                    tokio::spawn(listen::keep(listener, door, close, stopping.clone(), alive.clone()));
+                    let (stopping, alive) = (stopping.clone(), alive.clone());
+                    tokio::spawn(async move {
+                        listen::keep(listener, door, closing, stopping, alive).await;
+                        drop(open);
+                    });
                     tell(&opened, Ok(()));
                 }
                 Err(error) => tell(&opened, Err(error)),
