@@ -10,7 +10,7 @@ mod top;
 
 pub use access::{AccessArgs, LoginArgs, Mechanism};
 pub use configure::{CheckArgs, ConfigCommand, command};
-pub use life::LifeArgs;
+pub use life::{DrainArgs, LifeArgs};
 pub use metrics::MetricsArgs;
 pub use probe::ProbeArgs;
 pub use stream::StreamArgs;
@@ -40,6 +40,8 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Ask a server as fast as it can bear, and check every reply
     Load(LoadArgs),
+    /// Have a server drain: health checks fail, requests are answered, and then it ends
+    Drain(DrainArgs),
     /// Look at the configuration of `serve`: check a file, show what is in force, print an example
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -15,6 +15,7 @@ use crate::error::{Failure, Result};
 use crate::stun::Policy;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// IANA's port for STUN over UDP and TCP (RFC 8489 §18.6).
@@ -51,6 +52,10 @@ pub struct Config {
     pub drain: Duration,
     /// Where metrics, health and the status page are told over HTTP; nowhere if `None`.
     pub metrics: Option<SocketAddr>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
+    /// Whether the server that listens there is taken over from.
+    pub take_over: bool,
 }
 
 /// Addresses and ports to listen on. A wildcard means every address of the interfaces to the AF_XDP
@@ -126,6 +131,8 @@ impl Config {
             policy,
             access: Access::from_args(&args.access)?,
             drain: args.life.drain_seconds,
+            control: args.life.control.clone(),
+            take_over: control_of(args)?,
         })
     }
 }
@@ -142,9 +149,19 @@ impl Config {
             cores: running.cores.clone(),
             busy_poll: running.busy_poll,
             xdp_log: running.xdp_log,
+            control: running.control.clone(),
             ..self
         }
     }
+}
+
+/// `--take-over`, which needs `--control`. A switch has its default too, so clap alone cannot tell.
+fn control_of(args: &ServeArgs) -> Result<bool> {
+    if args.life.take_over && args.life.control.is_none() {
+        return Err(Failure::usage("--take-over is of no use without the socket to ask over")
+            .remedy("name it with --control, the same as of the server to take over from"));
+    }
+    Ok(args.life.take_over)
 }
 
 fn interfaces(given: &[String]) -> Result<Vec<String>> {

@@ -7,6 +7,7 @@ mod attachment;
 mod care;
 #[cfg(feature = "af-xdp")]
 mod delivery;
+mod handover;
 mod journal;
 pub mod log;
 mod manager;
@@ -19,13 +20,15 @@ mod report;
 mod status;
 
 use crate::config::Config;
-use crate::datapath::Datapath;
+use crate::datapath::{Datapath, Inheritance, Predecessor};
 use crate::error::{Failure, Result};
 use crate::interface::Watch;
 use crate::privileges::{self, Duties};
 use crate::settings::{Reader, Settings};
 use access::Access;
 use care::Care;
+pub use handover::drain;
+use handover::{Door, Order, Successor};
 use manager::Manager;
 use metrics::Metrics;
 use pulse::Pulse;
@@ -94,29 +97,76 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     if let Some(users) = access.open(&mut config)? {
         tracing::info!(users, "only users are answered");
     }
-    let metrics = Metrics::bind(&config)?;
-    let mut datapath = Datapath::start(config)?;
+    let (successor, mut inheritance) = before(&config)?;
+    let control = config.control.clone();
+    let metrics = Metrics::bind(&config, &mut inheritance)?;
+    let mut release = |index| successor.as_ref().map_or(Ok(()), |successor| successor.release(index));
+    let mut datapath = Datapath::start(config, Predecessor { inheritance, release: &mut release })?;
+    let mut door = Door::open(control.as_deref())?;
     privileges::serve(duties(&datapath))?;
     let mut care = Care::begin(&datapath);
     let mut metrics = metrics.open(&ready)?;
     report::serving(&datapath);
+    if let Some(successor) = successor {
+        successor.done();
+        tracing::info!("this server has taken over");
+    }
     ready.set(State::Serving);
     manager.ready(report::status(&datapath));
 
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pulse = Pulse::default();
+    // Another process serves; only open connections are left here.
+    let mut handed_over = false;
+    let mut counters = None;
     let result = loop {
+        if handed_over && datapath.streams.connections() == 0 {
+            break Ok(());
+        }
         tokio::select! {
             _ = interrupt.recv() => break stopping("SIGINT"),
             _ = terminate.recv() => break stopping("SIGTERM"),
             _ = user.recv() => drain.begin(&ready, datapath.config().drain),
-            () = drain.over() => break stopping("SIGUSR1"),
+            () = drain.over() => break stopping("drained"),
             _ = hangup.recv() => {
                 manager.reloading();
                 reload.run(&mut datapath, &access).await;
                 manager.ready(report::status(&datapath));
             }
+            order = door.order() => match order {
+                Order::Bequeath(reply) => {
+                    let inheritance = datapath.bequeath().map(|mut all| {
+                        all.listeners.extend(metrics.bequeath());
+                        all
+                    });
+                    let _ = reply.send(inheritance);
+                }
+                Order::Release(index, reply) => {
+                    // Frames that met the old program are still on their way to its queues.
+                    tokio::time::sleep(SETTLE).await;
+                    counters.get_or_insert_with(|| report::Counters::handles(&datapath));
+                    datapath.let_go(index);
+                    let _ = reply.send(());
+                }
+                Order::GivenUp => match datapath.restore() {
+                    Ok(()) => tracing::warn!("the server that began to take over is gone: this one goes on"),
+                    Err(failure) => tracing::warn!("the server that began to take over is gone: {failure}"),
+                },
+                Order::Done => {
+                    handed_over = true;
+                    tracing::info!(connections = datapath.streams.connections(), "another server has taken over");
+                    manager.stopping();
+                    door.leave_path();
+                    metrics.close();
+                    datapath.hand_over();
+                    drain.begin(&ready, datapath.config().drain);
+                }
+                Order::Drain(reply) => {
+                    drain.begin(&ready, datapath.config().drain);
+                    let _ = reply.send(datapath.config().drain);
+                }
+            },
             ready = watch.readable() => {
                 tokio::time::sleep(SETTLE).await;
                 if let Ok(mut ready) = ready {
@@ -135,7 +185,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                 access.tick();
                 care.look_after(&mut datapath);
                 manager.status(report::status(&datapath));
-                if pulse.beats(&datapath) {
+                if handed_over || pulse.beats(&datapath) {
                     manager.alive();
                 }
                 log::tell_repeats();
@@ -143,12 +193,27 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
         }
     };
     manager.stopping();
-    let counters = report::Counters::handles(&datapath);
+    let counters = counters.unwrap_or_else(|| report::Counters::handles(&datapath));
     let streams = report::streams(&datapath);
     let verdicts = report::verdicts(&datapath);
     drop(datapath);
     report::counters(&counters, &streams, &verdicts);
     result
+}
+
+/// The server that is here already, if it shall be taken over from, and what it hands over.
+fn before(config: &Config) -> Result<(Option<Successor>, Inheritance)> {
+    let Some(path) = &config.control else { return Ok((None, Inheritance::default())) };
+    if !config.take_over {
+        return handover::is_free(path).map(|()| (None, Inheritance::default()));
+    }
+    match Successor::begin(path)? {
+        Some((successor, inheritance)) => Ok((Some(successor), inheritance)),
+        None => {
+            tracing::info!("no server listens at {}: there is nothing to take over", path.display());
+            Ok((None, Inheritance::default()))
+        }
+    }
 }
 
 #[expect(

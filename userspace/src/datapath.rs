@@ -7,18 +7,20 @@ mod cores;
 pub mod drivers;
 #[cfg(feature = "af-xdp")]
 mod endpoints;
+mod inheritance;
 pub mod socket;
 
 pub use cores::available as available_cores;
 #[cfg(feature = "af-xdp")]
 pub(crate) use cores::pin;
+pub use inheritance::{Inheritance, InheritedLink};
 
 use crate::config::{self, Config};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Address, Interface};
 use crate::stun::Policy;
 #[cfg(feature = "af-xdp")]
-use af_xdp::{AfXdp, Request};
+use af_xdp::{AfXdp, Inherited, Request};
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::sync::Arc;
@@ -79,6 +81,14 @@ pub struct Datapath {
     config: Config,
 }
 
+/// The server that was here before.
+pub struct Predecessor<'a> {
+    /// What it hands over.
+    pub inheritance: Inheritance,
+    /// Has it close its queues of the interface of this index, which our program runs on already.
+    pub release: &'a mut dyn FnMut(u32) -> Result<()>,
+}
+
 /// Another configuration for a running [`Datapath`], with all that could fail about it done.
 pub struct Change {
     config: Config,
@@ -87,23 +97,27 @@ pub struct Change {
 }
 
 impl Datapath {
-    /// Binds the sockets, then takes each interface as high as it goes.
+    /// Binds the sockets, or takes them over from `before`, then takes each interface as high as it goes.
     ///
     /// # Errors
     /// A sentence for the operator; nothing is left attached, bound or changed.
-    pub fn start(config: Config) -> Result<Self> {
+    pub fn start(config: Config, before: Predecessor<'_>) -> Result<Self> {
+        let Predecessor { mut inheritance, release } = before;
         // Names are checked before anything is touched.
         let interfaces =
             config.interfaces.iter().map(|name| interface::find(name)).collect::<Result<Vec<_>>>()?;
         let policy = Arc::new(ArcSwap::from_pointee(config.policy.clone()));
-        let sockets = socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy))?;
-        let streams = socket::stream::Service::start(&config.listen, &config.stream, &policy)?;
+        let sockets =
+            socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy), &mut inheritance)?;
+        let streams =
+            socket::stream::Service::start(&config.listen, &config.stream, &policy, &mut inheritance)?;
         let mut datapath =
             Datapath { interfaces: Vec::new(), sockets, streams, policy: Arc::clone(&policy), config };
         let host = interface::addresses(None)?;
         let mut turn = 0;
         for interface in interfaces {
-            let path = datapath.start_interface(interface, &host, &policy, turn)?;
+            let link = inheritance.take_link(interface.index);
+            let path = datapath.start_interface(interface, &host, turn, (link, &mut *release))?;
             #[cfg(feature = "af-xdp")]
             if let Some(af_xdp) = &path.af_xdp {
                 turn += af_xdp.queues().count();
@@ -120,8 +134,8 @@ impl Datapath {
         &self,
         interface: Interface,
         host: &[Address],
-        policy: &Arc<ArcSwap<Policy>>,
         turn: usize,
+        (link, release): (Option<InheritedLink>, &mut dyn FnMut(u32) -> Result<()>),
     ) -> Result<InterfacePath> {
         let config = &self.config;
         let name = interface.name.clone();
@@ -142,8 +156,9 @@ impl Datapath {
         let mut cores = config.cores.clone();
         cores.rotate_left(turn % config.cores.len());
         let served = endpoints::served(&interface, &config.listen, host);
-        let request = Request { config, served, policy: Arc::clone(policy), cores: &cores };
-        match AfXdp::start(interface, &request) {
+        let request = Request { config, served, policy: Arc::clone(&self.policy), cores: &cores };
+        let inherited = link.map(|link| Inherited { link, release });
+        match AfXdp::start(interface, &request, inherited) {
             Ok(path) => {
                 Ok(InterfacePath { name, receive_queues, af_xdp: Some(path), stepped_down: Vec::new() })
             }
@@ -157,8 +172,8 @@ impl Datapath {
         &self,
         interface: Interface,
         _host: &[Address],
-        _policy: &Arc<ArcSwap<Policy>>,
         _turn: usize,
+        _before: (Option<InheritedLink>, &mut dyn FnMut(u32) -> Result<()>),
     ) -> Result<InterfacePath> {
         let failure = Failure::system("this xstun was built without AF_XDP")
             .remedy("build it with the feature `af-xdp`, or use --datapath socket");
@@ -234,6 +249,53 @@ impl Datapath {
     pub fn retire(&mut self) {
         self.sockets.retain(&self.config.listen);
         self.streams.retain(&self.config.listen, &self.config.stream);
+    }
+
+    /// Duplicates of all that it serves with, for another process.
+    ///
+    /// # Errors
+    /// No file descriptor was to be had.
+    pub fn bequeath(&self) -> Result<Inheritance> {
+        let failed = |error| Failure::system("cannot duplicate a file descriptor").because(error);
+        let udp = self.sockets.bequeath().map_err(failed)?;
+        let listeners = self.streams.bequeath().map_err(failed)?;
+        #[cfg_attr(not(feature = "af-xdp"), allow(unused_mut))]
+        let mut links = Vec::new();
+        #[cfg(feature = "af-xdp")]
+        for af_xdp in self.interfaces.iter().filter_map(|path| path.af_xdp.as_ref()) {
+            links.extend(af_xdp.bequeath()?);
+        }
+        Ok(Inheritance { udp, listeners, links })
+    }
+
+    /// Closes the queues of the interface of this index; see [`AfXdp::let_go`](af_xdp::AfXdp::let_go).
+    pub fn let_go(&mut self, index: u32) {
+        #[cfg(feature = "af-xdp")]
+        for af_xdp in self.interfaces.iter_mut().filter_map(|path| path.af_xdp.as_mut()) {
+            if af_xdp.interface().index == index {
+                af_xdp.let_go();
+            }
+        }
+        #[cfg(not(feature = "af-xdp"))]
+        let _ = index;
+    }
+
+    /// Goes on alone, where another process began to take over and is gone.
+    ///
+    /// # Errors
+    /// An XDP program could not be put back: the frames of its interface pass to the sockets.
+    pub fn restore(&mut self) -> Result<()> {
+        #[cfg(feature = "af-xdp")]
+        for af_xdp in self.interfaces.iter_mut().filter_map(|path| path.af_xdp.as_mut()) {
+            af_xdp.restore()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves all datagrams and new connections to another process. Open connections go on.
+    pub fn hand_over(&mut self) {
+        self.sockets.stop();
+        self.streams.close();
     }
 
     /// Why the server is at an end: a thread without which an address is not served has ended.

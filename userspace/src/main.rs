@@ -22,6 +22,10 @@ fn main() -> ExitCode {
         Command::Top(args) => client::top::run(&args),
         Command::Load(args) => client::load::run(&args),
         Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
+        Command::Drain(args) => control::drain(&args.control).map(|time| {
+            println!("draining: it ends in {} seconds", time.as_secs_f64());
+            ExitCode::SUCCESS
+        }),
         Command::Config(ConfigCommand::Check(args)) => check(&args.file).map(|()| ExitCode::SUCCESS),
         Command::Config(ConfigCommand::Show(_)) => {
             show(below(&matches, &["config", "show"])).map(|()| ExitCode::SUCCESS)

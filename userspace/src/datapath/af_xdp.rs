@@ -1,6 +1,7 @@
 //! One interface over AF_XDP: program, sockets and workers, brought up and down in the one order
 //! that loses nothing. Up: attach, bind, fill, into the map. Down: out of the map, detach, close.
 
+mod link;
 pub mod program;
 pub(crate) mod queue;
 pub mod rings;
@@ -13,8 +14,8 @@ pub use rings::Places;
 pub use socket::BindMode;
 pub use umem::{FRAME_SIZE, FRAMES, RING_SIZE};
 
-use super::StepDown;
 use super::drivers::{self, ZeroCopy};
+use super::{InheritedLink, StepDown};
 use crate::config::{self, Config};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Interface, NapiSettings};
@@ -55,6 +56,37 @@ pub struct Request<'a> {
     pub cores: &'a [usize],
 }
 
+/// An attachment that another process hands over.
+pub struct Inherited<'a> {
+    /// The attachment.
+    pub link: InheritedLink,
+    /// Has the other process close its queues of the interface of this index.
+    pub release: &'a mut dyn FnMut(u32) -> Result<()>,
+}
+
+/// Where the program of an inherited attachment runs, which is fixed.
+///
+/// # Errors
+/// Another mode is pinned.
+fn inherited_mode(link: &InheritedLink, wanted: config::XdpMode) -> Result<XdpMode> {
+    let mode = if link.native { XdpMode::Native } else { XdpMode::Generic };
+    let pinned = match wanted {
+        config::XdpMode::Auto => mode,
+        config::XdpMode::Native => XdpMode::Native,
+        config::XdpMode::Generic => XdpMode::Generic,
+    };
+    if pinned == mode {
+        return Ok(mode);
+    }
+    Err(Failure::usage(format!(
+        "--xdp-mode {} cannot be had by --take-over: the XDP program on {} runs in {} mode, which is fixed",
+        pinned.name(),
+        link.interface,
+        mode.name()
+    ))
+    .remedy("use --xdp-mode auto, or stop the other server and start this one"))
+}
+
 impl AfXdp {
     /// Takes `interface` as high on the ladder as it goes: native before generic, zero-copy before
     /// copy, every queue that can be had.
@@ -62,7 +94,11 @@ impl AfXdp {
     /// # Errors
     /// Nothing could be had, or not what a flag pins, or too many queues were asked for. Nothing is
     /// left attached or changed.
-    pub fn start(interface: Interface, request: &Request<'_>) -> Result<Self> {
+    pub fn start(
+        interface: Interface,
+        request: &Request<'_>,
+        inherited: Option<Inherited<'_>>,
+    ) -> Result<Self> {
         let config = request.config;
         let available = interface::receive_queues(&interface);
         let queues = config.queues.unwrap_or(available);
@@ -77,7 +113,7 @@ impl AfXdp {
                 interface.name
             )));
         }
-        if let Some(other) = &interface.xdp {
+        if let (Some(other), None) = (&interface.xdp, &inherited) {
             return Err(Failure::system(format!(
                 "{} has an XDP program already (id {}, {}), and --interface {} would displace it",
                 interface.name,
@@ -95,9 +131,21 @@ impl AfXdp {
         let mut stepped_down = Vec::new();
         let mut program = Program::load(available, config.xdp_log)
             .map_err(|failure| if is_denied(&failure) { failure.remedy(GRANT) } else { failure })?;
-        let mode = attach(&mut program, &interface, config.xdp_mode, &mut stepped_down)
-            .map_err(|failure| explain(failure, &interface))?;
+        // Before it runs: with no socket in its map it passes all on, and one that takes another's place
+        // must know the endpoints at once.
         program.serve(&request.served)?;
+        let mut napi = None;
+        let mut release = None;
+        let mode = match inherited {
+            None => attach(&mut program, &interface, config.xdp_mode, &mut stepped_down)
+                .map_err(|failure| explain(failure, &interface))?,
+            Some(Inherited { link, release: of_other }) => {
+                let mode = inherited_mode(&link, config.xdp_mode)?;
+                program.take_over(&interface, mode, link.link)?;
+                (napi, release) = (link.napi, Some(of_other));
+                mode
+            }
+        };
         let mut path = AfXdp {
             interface,
             program,
@@ -105,9 +153,12 @@ impl AfXdp {
             served: Arc::new(ArcSwap::from_pointee(request.served.clone())),
             queues: Vec::new(),
             released: false,
-            napi: None,
+            napi,
             stepped_down,
         };
+        if let Some(release) = release {
+            release(path.interface.index)?;
+        }
         path.prepare_busy_poll(config)?;
         path.bind(queues, request)?;
         for queue in &mut path.queues {
@@ -120,7 +171,10 @@ impl AfXdp {
     /// Defers the NIC's interrupts for `--busy-poll`, and remembers what to put back.
     fn prepare_busy_poll(&mut self, config: &Config) -> Result<()> {
         if config.busy_poll {
-            let before = NapiSettings::read(&self.interface)?;
+            let before = match self.napi {
+                Some(before) => before,
+                None => NapiSettings::read(&self.interface)?,
+            };
             self.napi = Some(before);
             before.for_busy_polling().write(&self.interface)?;
         }
@@ -206,6 +260,49 @@ impl AfXdp {
         self.program.id()
     }
 
+    /// What another process needs to go on where this one is. None if nothing is attached any more.
+    ///
+    /// # Errors
+    /// No file descriptor was to be had.
+    pub fn bequeath(&self) -> Result<Option<InheritedLink>> {
+        let link = self.program.bequeath()?;
+        Ok(link.map(|link| InheritedLink {
+            interface: self.interface.name.clone(),
+            index: self.interface.index,
+            native: self.mode == XdpMode::Native,
+            napi: self.napi,
+            link,
+        }))
+    }
+
+    /// Answers what the queues hold and closes them, for another process to bind, whose program runs
+    /// already. What the interface's settings were before is that one's to know from here on.
+    pub fn let_go(&mut self) {
+        self.released = true;
+        self.napi = None;
+        self.end_workers();
+    }
+
+    /// Puts the program back, where another process took its place and is gone. Queues that are closed
+    /// stay so: frames pass to the sockets.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn restore(&mut self) -> Result<()> {
+        self.program.restore()
+    }
+
+    fn end_workers(&mut self) {
+        for queue in &self.queues {
+            queue.stop();
+        }
+        for queue in self.queues.drain(..) {
+            if let Err(failure) = queue.join() {
+                tracing::warn!("{failure}");
+            }
+        }
+    }
+
     /// The interface, as last seen.
     pub fn interface(&self) -> &Interface {
         &self.interface
@@ -244,14 +341,7 @@ impl Drop for AfXdp {
     fn drop(&mut self) {
         self.release_queues();
         self.program.detach();
-        for queue in &self.queues {
-            queue.stop();
-        }
-        for queue in self.queues.drain(..) {
-            if let Err(failure) = queue.join() {
-                tracing::warn!("{failure}");
-            }
-        }
+        self.end_workers();
         if let Some(before) = self.napi.take()
             && let Err(failure) = before.write(&self.interface)
         {

@@ -135,6 +135,12 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<BoundSocket> {
     Ok(BoundSocket { socket, local })
 }
 
+/// A socket that another process bound.
+fn adopt(socket: OwnedFd) -> io::Result<BoundSocket> {
+    let local = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
+    Ok(BoundSocket { socket, local })
+}
+
 /// Whether a socket on one of them would stand in the way of one on the other.
 fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
     let same_address = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();

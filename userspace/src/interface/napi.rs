@@ -3,12 +3,13 @@
 use super::route::Interface;
 use super::sysfs;
 use crate::error::{Failure, Result};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// NAPI settings of an interface, for all of its queues. Read them before a change and
 /// [write](NapiSettings::write) them back after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NapiSettings {
     /// How many empty polls the kernel does before it turns the interrupt on again.
     pub defer_hard_irqs: u32,

@@ -106,8 +106,13 @@ impl Server {
     }
 
     /// Stops the server by a signal that has to end it in good order, and gives what it counted.
-    pub(crate) fn stop_by(mut self, signal: Signal) -> Counters {
+    pub(crate) fn stop_by(self, signal: Signal) -> Counters {
         kill_process(self.pid(), signal).expect("the server runs");
+        self.ended()
+    }
+
+    /// Waits until the server ends in good order, by itself, and gives what it counted.
+    pub(crate) fn ended(mut self) -> Counters {
         let status = self.wait();
         let log = self.log();
         assert_eq!(status.code(), Some(0), "the server's exit code; its log:\n{log}");

@@ -12,6 +12,7 @@ mod credentials;
 mod discovery;
 mod errors;
 mod frames;
+mod handover;
 mod http;
 mod laboratory;
 mod lifecycle;

@@ -5,9 +5,13 @@ use super::Finding;
 use super::source::{Source, words};
 
 /// Files that may hold unsafe code, and why they cannot do without.
-const ALLOWED: [(&str, &str); 7] = [
+const ALLOWED: [(&str, &str); 8] = [
     ("xdp-ebpf/src/program.rs", "reads packets through raw pointers and calls the kernel's helpers"),
     ("userspace/src/datapath/af_xdp/umem.rs", "hands out the memory that the kernel writes frames into"),
+    (
+        "userspace/src/datapath/af_xdp/link.rs",
+        "makes and updates bpf_links: aya's cannot be handed to another process",
+    ),
     (
         "userspace/src/datapath/af_xdp/socket.rs",
         "promises libxdp that its frames are ours, and sets socket options",

@@ -1,16 +1,16 @@
 //! The XDP program's life: loaded, attached, its maps kept true, detached.
 
+use super::link::Link;
 use crate::error::{Failure, Result};
 use crate::interface::Interface;
 use crate::served::Served;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
-use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use log::Log;
 use std::collections::HashSet;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use xstun_ebpf::{
     Endpoint, MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac, PROGRAM_FRAGS, PROGRAM_LINEAR,
     Verdict, mac_value,
@@ -52,7 +52,7 @@ pub struct Program {
     ebpf: Ebpf,
     name: &'static str,
     id: u32,
-    link: Option<FdLink>,
+    link: Option<Link>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
 }
 
@@ -97,12 +97,67 @@ impl Program {
     /// The kernel's refusal: EBUSY another program is there, EOPNOTSUPP the driver has no native
     /// XDP, EPERM no CAP_NET_ADMIN, ERANGE or EINVAL often the MTU.
     pub fn attach(&mut self, interface: &Interface, mode: XdpMode) -> Result<()> {
-        match self.attach_loaded(interface, mode) {
+        self.put_on(mode, |program| Link::attach(program.fd()?.as_fd(), interface.index, mode).map_err(io))
+            .map_err(|error| {
+                Failure::system(format!("cannot attach in {} mode to {}", mode.name(), interface.name))
+                    .because(error)
+            })
+    }
+
+    /// Puts the program into the place of the one that another process attached to `interface`: every
+    /// frame meets the one or the other. The attachment is then ours too.
+    ///
+    /// # Errors
+    /// The kernel's refusal; the other program goes on.
+    pub fn take_over(&mut self, interface: &Interface, mode: XdpMode, link: OwnedFd) -> Result<()> {
+        let link = Link::from(link);
+        let mut link = Some(link);
+        self.put_on(mode, |program| {
+            if let Some(link) = &link {
+                link.replace(program.fd()?.as_fd()).map_err(io)?;
+            }
+            link.take().ok_or(ProgramError::NotLoaded)
+        })
+        .map_err(|error| {
+            Failure::system(format!("cannot take over the XDP program's place on {}", interface.name))
+                .because(error)
+        })
+    }
+
+    /// Puts this program back into its place, where another process had taken it over.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn restore(&mut self) -> Result<()> {
+        let failed = |error| Failure::system("cannot put the XDP program back").because(error);
+        let program = xdp(&mut self.ebpf, self.name).and_then(|program| program.fd()).map_err(failed)?;
+        match &self.link {
+            Some(link) => link.replace(program.as_fd()).map_err(|error| failed(io(error))),
+            None => Ok(()),
+        }
+    }
+
+    /// Another handle of the attachment, for another process. None if it is not attached.
+    ///
+    /// # Errors
+    /// No file descriptor was to be had.
+    pub fn bequeath(&self) -> Result<Option<OwnedFd>> {
+        let failed = |error| Failure::system("cannot duplicate a file descriptor").because(error);
+        self.link.as_ref().map(|link| link.duplicate().map_err(failed)).transpose()
+    }
+
+    /// Has `place` put the loaded program where it shall run.
+    fn put_on(
+        &mut self,
+        mode: XdpMode,
+        mut place: impl FnMut(&mut Xdp) -> Result<Link, ProgramError>,
+    ) -> Result<(), ProgramError> {
+        match self.put_loaded(&mut place) {
             Err(first) if self.name == PROGRAM_FRAGS && mode == XdpMode::Native => {
                 // A driver without multi-buffer receive may refuse a program that promises it.
-                load(&mut self.ebpf, PROGRAM_LINEAR).map_err(unloadable)?;
+                load(&mut self.ebpf, PROGRAM_LINEAR)?;
                 self.name = PROGRAM_LINEAR;
-                let second = self.attach_loaded(interface, mode);
+                let second = self.put_loaded(&mut place);
                 if second.is_err() {
                     self.name = PROGRAM_FRAGS;
                     return Err(first);
@@ -113,26 +168,13 @@ impl Program {
         }
     }
 
-    fn attach_loaded(&mut self, interface: &Interface, mode: XdpMode) -> Result<()> {
-        let refused = |error: ProgramError| {
-            Failure::system(format!("cannot attach in {} mode to {}", mode.name(), interface.name))
-                .because(error)
-        };
-        let program = xdp(&mut self.ebpf, self.name).map_err(refused)?;
-        let flags = match mode {
-            XdpMode::Native => aya::programs::XdpMode::Driver,
-            XdpMode::Generic => aya::programs::XdpMode::Skb,
-        };
-        let number = program.info().map_err(refused)?.id();
-        let id = program.attach_to_if_index(interface.index, flags).map_err(refused)?;
-        let link = program.take_link(id).map_err(refused)?;
-        // A kernel without bpf_link for XDP (before 5.9) would leave the program attached after a kill.
-        // Dropping such a link detaches it.
-        let link = FdLink::try_from(link).map_err(|error| {
-            Failure::system(format!("{} would keep the XDP program after a crash", interface.name))
-                .because(error)
-        })?;
-        self.link = Some(link);
+    fn put_loaded(
+        &mut self,
+        place: &mut impl FnMut(&mut Xdp) -> Result<Link, ProgramError>,
+    ) -> Result<(), ProgramError> {
+        let program = xdp(&mut self.ebpf, self.name)?;
+        let number = program.info()?.id();
+        self.link = Some(place(program)?);
         self.id = number;
         Ok(())
     }
@@ -234,6 +276,11 @@ impl Program {
             Failure::system(format!("the eBPF object's map {name} is not what it was")).because(error)
         })
     }
+}
+
+/// The kernel's refusal, as aya tells its own.
+fn io(error: std::io::Error) -> ProgramError {
+    ProgramError::IOError(error)
 }
 
 fn missing(map: &str) -> Failure {

@@ -29,6 +29,11 @@ impl Roster {
         self.sockets.load_full()
     }
 
+    /// The list of this moment, for others than the worker.
+    pub(super) fn read_all(&self) -> Vec<Arc<BoundSocket>> {
+        self.sockets.load().to_vec()
+    }
+
     /// Puts sockets in. Only one thread may change a roster.
     pub(super) fn add(&self, sockets: impl IntoIterator<Item = Arc<BoundSocket>>) {
         let now = self.sockets.load().iter().cloned().chain(sockets).collect();

@@ -2,16 +2,18 @@
 
 use super::roster::Roster;
 use super::worker::run_roster;
-use super::{BoundSocket, bind_named, is_missing_family, overlap};
+use super::{BoundSocket, adopt, bind_named, is_missing_family, open, overlap};
 use crate::config::Listen;
-use crate::datapath::cores;
+use crate::datapath::{Inheritance, cores};
 use crate::error::{Failure, Result};
 use crate::privileges;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -42,14 +44,26 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds each address of `listen`, but those of `served`, once for each of `workers`.
+    /// Binds each address of `listen`, but those of `served`, once for each of `workers`, as far as it is
+    /// not inherited.
     ///
     /// # Errors
     /// An address cannot be bound; nothing is left bound.
-    fn bind(listen: &Listen, served: &[SocketAddr], workers: usize) -> Result<Self> {
+    fn bind(
+        listen: &Listen,
+        served: &[SocketAddr],
+        workers: usize,
+        inheritance: &mut Inheritance,
+    ) -> Result<Self> {
+        let inherited: Vec<_> = inheritance.udp.iter().map(|(address, _)| *address).collect();
         let mut sockets = Vec::new();
         for address in listen.all().filter(|address| !served.contains(address)) {
-            let beside_own = served.iter().any(|own| overlap(own, &address));
+            let heirloom = inheritance.take_udp(&address);
+            if !heirloom.is_empty() {
+                sockets.push((address, inherit(address, heirloom, workers)?));
+                continue;
+            }
+            let beside_own = served.iter().chain(&inherited).any(|own| overlap(own, &address));
             match bind_named(address, workers, listen.flag(&address), beside_own) {
                 Ok(bound) => sockets.push((address, bound)),
                 // Nobody asked for IPv6 by name on a host that has none.
@@ -63,13 +77,36 @@ impl Bound {
     }
 }
 
+/// Sockets that another process bound, and more beside them where there are more workers. All of them
+/// must be served: the kernel spreads datagrams over them.
+fn inherit(address: SocketAddr, heirloom: Vec<OwnedFd>, workers: usize) -> Result<Vec<BoundSocket>> {
+    let unfit = |error| Failure::system(format!("cannot take over UDP {address} (--listen)")).because(error);
+    let mut sockets = heirloom.into_iter().map(adopt).collect::<io::Result<Vec<_>>>().map_err(unfit)?;
+    for _ in sockets.len()..workers {
+        match open(address, true) {
+            Ok(socket) => sockets.push(socket),
+            // Another user's sockets cannot be joined; those that there are serve all.
+            Err(error) => {
+                tracing::info!("UDP {address} has {} sockets for {workers} workers: {error}", sockets.len());
+                break;
+            }
+        }
+    }
+    Ok(sockets)
+}
+
 impl Service {
     /// Binds every address once for each of `cores` and starts a thread on each.
     ///
     /// # Errors
     /// An address cannot be bound, or a thread not started; nothing is left bound.
-    pub fn start(listen: &Listen, cores: &[usize], policy: Arc<ArcSwap<Policy>>) -> Result<Self> {
-        let bound = Bound::bind(listen, &[], cores.len())?;
+    pub fn start(
+        listen: &Listen,
+        cores: &[usize],
+        policy: Arc<ArcSwap<Policy>>,
+        inheritance: &mut Inheritance,
+    ) -> Result<Self> {
+        let bound = Bound::bind(listen, &[], cores.len(), inheritance)?;
         let stop = Stop::new().map_err(|error| Failure::system("cannot make an eventfd").because(error))?;
         let mut service = Service { workers: Vec::new(), addresses: Vec::new(), stop: Arc::new(stop) };
         for &core in cores {
@@ -104,7 +141,7 @@ impl Service {
     /// # Errors
     /// An address cannot be bound; nothing is changed.
     pub fn bind(&self, listen: &Listen) -> Result<Bound> {
-        Bound::bind(listen, &self.addresses, self.workers.len())
+        Bound::bind(listen, &self.addresses, self.workers.len(), &mut Inheritance::default())
     }
 
     /// Serves sockets from here on.
@@ -112,8 +149,10 @@ impl Service {
         let mut of_worker: Vec<Vec<Arc<BoundSocket>>> = self.workers.iter().map(|_| Vec::new()).collect();
         for (address, sockets) in bound.sockets {
             self.addresses.push(address);
-            for (all, socket) in of_worker.iter_mut().zip(sockets) {
-                all.push(Arc::new(socket));
+            // There can be more than workers, if inherited from one with more.
+            for (index, socket) in sockets.into_iter().enumerate() {
+                let worker = index % of_worker.len().max(1);
+                of_worker[worker].push(Arc::new(socket));
             }
         }
         for (worker, sockets) in self.workers.iter().zip(of_worker) {
@@ -134,6 +173,30 @@ impl Service {
         let deadline = Instant::now() + LAST_LOOK;
         while closing.iter().any(|socket| socket.strong_count() > 0) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Duplicates of all sockets, by address.
+    ///
+    /// # Errors
+    /// No file descriptor was to be had.
+    pub fn bequeath(&self) -> io::Result<Vec<(SocketAddr, Vec<OwnedFd>)>> {
+        let duplicates = |address: &SocketAddr| {
+            let sockets = self.workers.iter().flat_map(|worker| worker.roster.read_all());
+            let sockets = sockets.filter(|socket| socket.local() == *address);
+            let sockets = sockets.map(|socket| socket.as_fd().try_clone_to_owned());
+            Ok((*address, sockets.collect::<io::Result<_>>()?))
+        };
+        self.addresses.iter().map(duplicates).collect()
+    }
+
+    /// Answers what has arrived and ends the threads.
+    pub fn stop(&mut self) {
+        self.stop.order();
+        for worker in &mut self.workers {
+            if let Some(Ok(Err(failure))) = worker.thread.take().map(JoinHandle::join) {
+                tracing::warn!("{failure}");
+            }
         }
     }
 
@@ -162,12 +225,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.stop.order();
-        for worker in &mut self.workers {
-            if let Some(Ok(Err(failure))) = worker.thread.take().map(JoinHandle::join) {
-                tracing::warn!("{failure}");
-            }
-        }
+        self.stop();
     }
 }
 

@@ -19,6 +19,7 @@ pub use stats::{Ending, StreamStats};
 
 use super::{is_missing_family, overlap};
 use crate::config::{self, Listen};
+use crate::datapath::Inheritance;
 use crate::error::{Failure, Result};
 use crate::privileges;
 use crate::stun::Policy;
@@ -27,6 +28,7 @@ use arc_swap::ArcSwap;
 use certificate::Identity;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -73,12 +75,14 @@ struct Closer {
     close: oneshot::Sender<()>,
     /// Has no sender any more when the listener is closed.
     closed: Receiver<()>,
+    /// Another handle of the listener.
+    socket: TcpListener,
 }
 
 impl Closer {
     /// Closes, and waits until it is done, so that the address can be bound again.
     fn close(self) {
-        drop(self.close);
+        drop((self.close, self.socket));
         let _ = self.closed.recv_timeout(Duration::from_secs(1));
     }
 }
@@ -146,7 +150,12 @@ impl Service {
     ///
     /// # Errors
     /// A sentence for the operator; nothing is left bound.
-    pub fn start(listen: &Listen, config: &config::Stream, policy: &Arc<ArcSwap<Policy>>) -> Result<Self> {
+    pub fn start(
+        listen: &Listen,
+        config: &config::Stream,
+        policy: &Arc<ArcSwap<Policy>>,
+        inheritance: &mut Inheritance,
+    ) -> Result<Self> {
         let shared = Shared {
             policy: Arc::clone(policy),
             admission: Arc::new(Admission::new(1, 1)),
@@ -156,7 +165,7 @@ impl Service {
         let (openings, opening) = mpsc::unbounded_channel();
         let mut service =
             Service { transports: Vec::new(), shared, tls: None, order, openings, thread: None };
-        let bound = service.bind(listen, config)?;
+        let bound = service.bind_or_inherit(listen, config, inheritance)?;
         let (begun, beginning) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("streams".into())
@@ -176,6 +185,16 @@ impl Service {
     /// # Errors
     /// A sentence for the operator; nothing is changed.
     pub fn bind(&self, listen: &Listen, config: &config::Stream) -> Result<Bound> {
+        self.bind_or_inherit(listen, config, &mut Inheritance::default())
+    }
+
+    fn bind_or_inherit(
+        &self,
+        listen: &Listen,
+        config: &config::Stream,
+        inheritance: &mut Inheritance,
+    ) -> Result<Bound> {
+        let inherited: Vec<_> = inheritance.listeners.iter().map(|(_, address, _)| *address).collect();
         let certificate = config.tls.as_ref().map(certificate::read).transpose()?;
         let mut sockets = Vec::new();
         for (name, listen) in wanted(listen, config) {
@@ -183,7 +202,11 @@ impl Service {
             let served: Vec<_> = self.addresses().collect();
             let of_name = self.find(name).map_or(&[][..], |transport| &transport.addresses);
             for address in listen.all().filter(|address| !of_name.contains(address)) {
-                let beside_own = served.iter().any(|own| overlap(own, &address));
+                if let Some(socket) = inheritance.take_listener(name, &address) {
+                    sockets.push((name, TcpListener::from(socket)));
+                    continue;
+                }
+                let beside_own = served.iter().chain(&inherited).any(|own| overlap(own, &address));
                 match listen::bind(listen.flag(&address), address, beside_own) {
                     Ok(socket) => sockets.push((name, socket)),
                     // Nobody asked for IPv6 by name on a host that has none.
@@ -211,13 +234,14 @@ impl Service {
         }
         for (name, socket) in bound.sockets {
             let address = socket.local_addr().map_err(failed)?;
+            let duplicate = socket.try_clone().map_err(failed)?;
             let (close, closing) = oneshot::channel();
             let (open, closed) = sync_channel(1);
             let (opened, opening) = sync_channel(1);
             let transport = self.transport(name);
             let door = Arc::clone(&transport.door);
             transport.addresses.push(address);
-            transport.closers.push(Closer { close, closed });
+            transport.closers.push(Closer { close, closed, socket: duplicate });
             // Without a thread the answer fails, too.
             let _ = self.openings.send(Opening { socket, door, closing, open, opened });
             match opening.recv() {
@@ -241,6 +265,33 @@ impl Service {
             (transport.addresses, transport.closers) = staying.into_iter().unzip();
             going.into_iter().for_each(|(_, closer)| closer.close());
         }
+    }
+
+    /// Duplicates of all listeners, by transport and address.
+    ///
+    /// # Errors
+    /// No file descriptor was to be had.
+    pub fn bequeath(&self) -> io::Result<Vec<(String, SocketAddr, OwnedFd)>> {
+        let mut all = Vec::new();
+        for transport in &self.transports {
+            for (address, closer) in transport.addresses.iter().zip(&transport.closers) {
+                all.push((transport.name.to_owned(), *address, closer.socket.try_clone()?.into()));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes no connections any more. Those that are open go on.
+    pub fn close(&mut self) {
+        for transport in &mut self.transports {
+            transport.addresses.clear();
+            transport.closers.drain(..).for_each(Closer::close);
+        }
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.shared.admission.count()
     }
 
     /// The transports that were ever served.

@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::config::Listen;
-use crate::datapath::cores;
+use crate::datapath::{Inheritance, cores};
 use crate::outcome::Outcome;
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
@@ -56,7 +56,7 @@ fn addresses_come_and_go_and_what_was_sent_before_is_answered() {
         ["127.0.0.1", "127.0.0.2", "0.0.0.0"].map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
     let cores = cores::available().unwrap();
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
-    let mut service = Service::start(&at(&[first]), &cores, policy).unwrap();
+    let mut service = Service::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
     ask(first);
 
     let bound = service.bind(&at(&[first, second])).unwrap();
@@ -97,8 +97,13 @@ fn an_address_that_cannot_be_had_changes_nothing() {
     let taken = other.local_addr().unwrap();
     let first = SocketAddr::new("127.0.0.1".parse().unwrap(), free_port());
     let cores = cores::available().unwrap();
-    let service =
-        Service::start(&at(&[first]), &cores, Arc::new(ArcSwap::from_pointee(Policy::default()))).unwrap();
+    let service = Service::start(
+        &at(&[first]),
+        &cores,
+        Arc::new(ArcSwap::from_pointee(Policy::default())),
+        &mut Inheritance::default(),
+    )
+    .unwrap();
     let second = SocketAddr::new("127.0.0.2".parse().unwrap(), first.port());
     let failure = service.bind(&at(&[second, taken])).unwrap_err().to_string();
     assert!(
@@ -107,4 +112,24 @@ fn an_address_that_cannot_be_had_changes_nothing() {
     );
     assert!(is_refused(second));
     ask(first);
+}
+
+/// The kernel spreads requests over all sockets, so one that nobody reads would show.
+#[test]
+fn another_service_goes_on_with_the_same_sockets() {
+    let address = SocketAddr::new("127.0.0.1".parse().unwrap(), free_port());
+    let core = cores::available().unwrap()[0];
+    let policy = || Arc::new(ArcSwap::from_pointee(Policy::default()));
+    let start = |cores: &[usize], inheritance: &mut Inheritance| {
+        Service::start(&at(&[address]), cores, policy(), inheritance).unwrap()
+    };
+    let mut service = start(&[core; 4], &mut Inheritance::default());
+    for workers in [1, 3, 8] {
+        let mut inheritance = Inheritance { udp: service.bequeath().unwrap(), ..Inheritance::default() };
+        let next = start(&vec![core; workers], &mut inheritance);
+        assert!(inheritance.udp.is_empty(), "all is taken");
+        service.stop();
+        service = next;
+        (0..64).for_each(|_| ask(address));
+    }
 }

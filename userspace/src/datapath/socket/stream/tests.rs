@@ -6,6 +6,7 @@ mod tls;
 
 use super::{Ending, Service, StreamStats};
 use crate::config::{self, Listen, Tls};
+use crate::datapath::Inheritance;
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::io::{Read, Write};
@@ -41,7 +42,13 @@ fn start(config: &config::Stream) -> Service {
 }
 
 fn start_on(ip: &str, config: &config::Stream) -> Service {
-    Service::start(&on(ip), config, &Arc::new(ArcSwap::from_pointee(Policy::default()))).unwrap()
+    Service::start(
+        &on(ip),
+        config,
+        &Arc::new(ArcSwap::from_pointee(Policy::default())),
+        &mut Inheritance::default(),
+    )
+    .unwrap()
 }
 
 fn transport<'a>(service: &'a Service, name: &str) -> &'a super::Transport {
@@ -241,7 +248,8 @@ fn a_port_in_use_is_refused_with_the_name_of_who_has_it() {
     let listen =
         Listen { addresses: vec![taken], flag: "--listen", by_default: false, alternate: Vec::new() };
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
-    let failure = Service::start(&listen, &config(), &policy).err().unwrap().to_string();
+    let failure =
+        Service::start(&listen, &config(), &policy, &mut Inheritance::default()).err().unwrap().to_string();
     let start = format!("cannot bind TCP {taken} (--listen): Address already in use (os error 98); ");
     assert!(failure.starts_with(&start), "{failure}");
     let process = format!("process {}, has it", std::process::id());
