@@ -35,7 +35,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer Binding requests until SIGINT or SIGTERM
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Ask one server for this host's address, as a client would
     Probe(ProbeArgs),
     /// Ask a server as fast as it can bear, and check every reply
