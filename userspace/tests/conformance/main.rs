@@ -26,9 +26,9 @@ mod table;
 #[cfg(feature = "af-xdp")]
 mod wired;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Setting, USER};
+use table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, PUBLIC_V4, PUBLIC_V6, Setting, USER};
 use xstun::stun::credentials::{Credentials, ShortTerm};
 use xstun::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 
@@ -45,6 +45,11 @@ fn users() -> Arc<Credentials> {
     Arc::new(Credentials::ShortTerm(ShortTerm::new([(USER.as_bytes(), PASSWORD.as_bytes())])))
 }
 
+/// As what clients know both addresses under [`Setting::Advertised`].
+fn public(v4: bool) -> [IpAddr; 2] {
+    if v4 { PUBLIC_V4.map(IpAddr::from) } else { PUBLIC_V6.map(IpAddr::from) }
+}
+
 /// The setting as the core knows it, where these endpoints are the server's.
 fn policy(setting: Setting, asked: &Asked) -> Policy {
     let mut classic = true;
@@ -59,11 +64,17 @@ fn policy(setting: Setting, asked: &Asked) -> Policy {
             extras.alternate_server = AlternateServer { v4: Some(ELSEWHERE_V4), v6: Some(ELSEWHERE_V6) };
         }
         Setting::ShortTerm => extras.credentials = Some(users()),
-        Setting::Discovery => {
-            let discovery = Discovery::new(asked.server, asked.other);
+        Setting::Discovery | Setting::Advertised => {
+            let mut discovery = Discovery::new(asked.server, asked.other).unwrap();
+            if setting == Setting::Advertised {
+                let locals = [asked.server.ip(), asked.other.ip()];
+                for (local, public) in locals.into_iter().zip(public(asked.server.is_ipv4())) {
+                    assert!(discovery.advertise(local, public));
+                }
+            }
             let place =
                 if asked.server.is_ipv4() { &mut extras.discovery_v4 } else { &mut extras.discovery_v6 };
-            *place = discovery;
+            *place = Some(discovery);
         }
     }
     let extras = (extras != Extras::default()).then_some(extras);

@@ -70,7 +70,7 @@ fn no_row_owes_more_than_its_request_but_for_the_least_reply() {
             let least = match row.setting {
                 Setting::Software => 52 + 4 + NAME.len().next_multiple_of(4),
                 Setting::ShortTerm | Setting::Elsewhere => 52 + 36,
-                Setting::Discovery => 20 + 4 * 24,
+                Setting::Discovery | Setting::Advertised => 20 + 4 * 24,
                 _ => 52,
             };
             assert!(reply <= (row.request.len() + 4).max(least), "{}: {reply} bytes", row.name());

@@ -24,7 +24,7 @@ const NAME: &str = "stun.example.net";
 fn applies(row: &Row) -> bool {
     let length = row.request.get(2..4).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
     let is_one = length.is_some_and(|length| length + 20 == row.request.len() && length % 4 == 0);
-    is_one && row.setting != Setting::Discovery
+    is_one && ![Setting::Discovery, Setting::Advertised].contains(&row.setting)
 }
 
 fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {

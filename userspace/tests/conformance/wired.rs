@@ -4,6 +4,7 @@ use crate::common::lab::{Lab, Link, ip};
 use crate::common::packets::{Datagram, Flow, PORT};
 use crate::common::server::{Counters, Server};
 use crate::common::wire::Wire;
+use crate::public;
 use crate::table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Row, Setting, USER, rows};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -35,20 +36,29 @@ pub(crate) fn flags(setting: Setting, lab: &Lab, directory: &Path) -> Vec<String
             [users(directory), words(&["--alternate-server", &v4, "--alternate-server", &v6])].concat()
         }
         Setting::ShortTerm => users(directory),
-        Setting::Discovery => [IpAddr::from(link.server_v4), link.server_v6.into()]
-            .into_iter()
-            .flat_map(|server| {
-                let other = other(server);
-                let prefix = if server.is_ipv4() { 24 } else { 64 };
-                let address = format!("{}/{prefix}", other.ip());
-                let nodad: &[&str] = if server.is_ipv4() { &[] } else { &["nodad"] };
-                let add = ["-n", lab.server.name(), "addr", "add", &address, "dev", &link.server_interface];
-                ip(&[&add, nodad].concat());
-                let (server, other) = (SocketAddr::new(server, PORT).to_string(), other.to_string());
-                words(&["--listen", &server, "--alternate-address", &other]) as Vec<String>
-            })
-            .collect(),
+        Setting::Discovery | Setting::Advertised => {
+            let servers = [IpAddr::from(link.server_v4), link.server_v6.into()];
+            servers.into_iter().flat_map(|server| discovery_flags(server, lab, setting)).collect()
+        }
     }
+}
+
+/// The flags for discovery at `server`, whose host is given the other address that it needs.
+fn discovery_flags(server: IpAddr, lab: &Lab, setting: Setting) -> Vec<String> {
+    let other = other(server);
+    let prefix = if server.is_ipv4() { 24 } else { 64 };
+    let address = format!("{}/{prefix}", other.ip());
+    let nodad: &[&str] = if server.is_ipv4() { &[] } else { &["nodad"] };
+    let add = ["-n", lab.server.name(), "addr", "add", &address, "dev", &lab.link().server_interface];
+    ip(&[&add, nodad].concat());
+    let mut flags = vec!["--listen".to_owned(), SocketAddr::new(server, PORT).to_string()];
+    flags.extend(["--alternate-address".to_owned(), other.to_string()]);
+    if setting == Setting::Advertised {
+        for (local, public) in [server, other.ip()].into_iter().zip(public(server.is_ipv4())) {
+            flags.extend(["--advertise".to_owned(), format!("{local}={public}")]);
+        }
+    }
+    flags
 }
 
 /// The flags for a server that knows [`USER`], and in `directory` the file that they name.

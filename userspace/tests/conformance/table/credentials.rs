@@ -40,6 +40,7 @@ pub(super) fn rows() -> Vec<Row> {
     let right = |rule_of, what, request, owed| row(rule_of, what, request, Outcome::Answered, owed);
     let mut flipped = sealed(user());
     flipped[25] ^= 1;
+    let name_behind = with_right_length([sealed(request(&[])), b"\0\x06\0\x04evtj".to_vec()].concat());
     let rows = vec![
         right(rule, "who knows the password", sealed(user()), Owed::Sealed),
         right("RFC 8489 §14.6", "by SHA-256", sealed_by_sha256(user()), Owed::SealedBySha256),
@@ -49,12 +50,26 @@ pub(super) fn rows() -> Vec<Row> {
             fingerprinted(sealed(user())),
             Owed::SealedAndFingerprint,
         ),
+        right(
+            "RFC 8489 §9.1.3",
+            "of both proofs the SHA-256 counts, and comes back",
+            sealed_by_sha256(signed(user(), "password")),
+            Owed::SealedBySha256,
+        ),
         row(rule, "neither name nor proof", request(&[]), BadRequest, error(0)),
         row(rule, "a name without proof", user(), BadRequest, error(0)),
         row(rule, "a proof without name", sealed(request(&[])), BadRequest, error(0)),
         row(rule, "a wrong password", signed(user(), "password"), Unauthenticated, error(1)),
         row(rule, "an unknown name", sealed(request(&[(USERNAME, b"nobody")])), Unauthenticated, error(1)),
         row(rule, "another name under the proof", flipped, Unauthenticated, error(1)),
+        row("RFC 8489 §14.5", "a name behind the proof", name_behind, BadRequest, error(0)),
+        row(
+            "RFC 8489 §6.3",
+            "credentials go before unknown attributes",
+            request(&[name, (0x4000, &[])]),
+            BadRequest,
+            error(0),
+        ),
         silence(
             "RFC 3489 §11.2.8",
             "a classic request proves nothing",

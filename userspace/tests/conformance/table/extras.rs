@@ -11,6 +11,7 @@ pub(super) fn rows() -> Vec<Row> {
         .chain(set(Setting::Software, software()))
         .chain(set(Setting::Elsewhere, elsewhere()))
         .chain(set(Setting::Discovery, discovery()))
+        .chain(set(Setting::Advertised, advertised()))
         .collect()
 }
 
@@ -142,6 +143,18 @@ fn discovery() -> Vec<Row> {
             request(&[(RESPONSE_PORT, &[0x9c, 0x42, 0, 0])]),
             to(40_002),
         ),
+        told(
+            port,
+            "the first RESPONSE-PORT counts",
+            request(&[(RESPONSE_PORT, &[0x9c, 0x43]), (RESPONSE_PORT, &[0, 0])]),
+            to(40_003),
+        ),
+        told(
+            "RFC 5780 §7.2, §7.5",
+            "another port, from another address and port: turnutils_stunclient -f",
+            request(&[(RESPONSE_PORT, &[0x9c, 0x44, 0, 0]), (CHANGE_REQUEST, &[0, 0, 0, 6])]),
+            Diverted { to: Some(40_004), ..from(true, true) },
+        ),
         silence(
             port,
             "RESPONSE-PORT of three bytes",
@@ -170,5 +183,22 @@ fn discovery() -> Vec<Row> {
             request(&[(0x7ff0, &[]), (CHANGE_REQUEST, &[0, 0, 0, 6])]),
             &[0x7ff0],
         ),
+    ]
+}
+
+/// The reply leaves from the local address, and tells the public one.
+fn advertised() -> Vec<Row> {
+    let section = "RFC 5780 §7.3, §7.4";
+    let asked = |rule, request, outcome, owed, both| {
+        let diverted = Diverted { address: both, port: both, to: None };
+        Row { diverted, ..row(section, rule, request, outcome, owed) }
+    };
+    let change: Attribute = (CHANGE_REQUEST, &[0, 0, 0, 6]);
+    let (cookie, classic_one) = (Owed::Discovery, Owed::ClassicDiscovery);
+    let unchanged = classic(BINDING_REQUEST, &[]);
+    vec![
+        asked("a plain request", request(&[]), Outcome::Answered, cookie.clone(), false),
+        asked("a change of both", request(&[change]), Outcome::Answered, cookie, true),
+        asked("a classic request", unchanged, Outcome::AnsweredClassic, classic_one, false),
     ]
 }

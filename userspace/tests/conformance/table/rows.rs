@@ -50,6 +50,11 @@ pub const ELSEWHERE_V4: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 1
 /// Where [`Setting::Elsewhere`] sends clients over IPv6.
 pub const ELSEWHERE_V6: SocketAddrV6 =
     SocketAddrV6::new(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9), 3478, 0, 0);
+/// As what clients know the server's two addresses under [`Setting::Advertised`], over IPv4.
+pub const PUBLIC_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
+/// The same over IPv6.
+pub const PUBLIC_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1), Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 2)];
 
 /// One rule.
 pub struct Row {
@@ -106,19 +111,22 @@ pub enum Setting {
     Elsewhere,
     /// NAT behaviour discovery at four endpoints.
     Discovery,
+    /// The same behind a NAT that maps one to one, by which clients know other addresses.
+    Advertised,
     /// Only [`USER`] may ask, who proves a short-term credential.
     ShortTerm,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Setting; 7] = [
+    pub const ALL: [Setting; 8] = [
         Setting::Default,
         Setting::NoClassic,
         Setting::NoZeroTransaction,
         Setting::Software,
         Setting::Elsewhere,
         Setting::Discovery,
+        Setting::Advertised,
         Setting::ShortTerm,
     ];
 }
@@ -179,8 +187,8 @@ impl Row {
                 let mut attributes = vec![
                     xor,
                     plain(MAPPED_ADDRESS, source),
-                    plain(RESPONSE_ORIGIN, self.origin(asked)),
-                    plain(OTHER_ADDRESS, asked.other),
+                    plain(RESPONSE_ORIGIN, self.told(asked, self.origin(asked))),
+                    plain(OTHER_ADDRESS, self.told(asked, asked.other)),
                 ];
                 if self.owed == Owed::PaddedDiscovery {
                     let length = self.request.len() - success(&attributes).len() - 4;
@@ -190,8 +198,8 @@ impl Row {
             }
             Owed::ClassicDiscovery => success(&[
                 plain(MAPPED_ADDRESS, source),
-                plain(SOURCE_ADDRESS, self.origin(asked)),
-                plain(CHANGED_ADDRESS, asked.other),
+                plain(SOURCE_ADDRESS, self.told(asked, self.origin(asked))),
+                plain(CHANGED_ADDRESS, self.told(asked, asked.other)),
             ]),
             Owed::Bytes(bytes) => bytes.clone(),
             Owed::ByVersion { v4, v6 } => {
@@ -209,6 +217,14 @@ impl Row {
         let Diverted { address, port, .. } = self.diverted;
         let at = |other: bool| if other { asked.other } else { asked.server };
         SocketAddr::new(at(address).ip(), at(port).port())
+    }
+
+    /// What clients are told of an endpoint of the server.
+    fn told(&self, asked: &Asked, endpoint: SocketAddr) -> SocketAddr {
+        let which = usize::from(endpoint.ip() == asked.other.ip());
+        let public = if endpoint.is_ipv4() { PUBLIC_V4[which].into() } else { PUBLIC_V6[which].into() };
+        let ip = if self.setting == Setting::Advertised { public } else { endpoint.ip() };
+        SocketAddr::new(ip, endpoint.port())
     }
 
     /// Port of the source that the reply goes to.
