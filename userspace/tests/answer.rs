@@ -27,7 +27,7 @@ use xstun::{
     answer::answer,
     outcome::Outcome::{self, *},
     served::Served,
-    stun::{Discovery, Exchange, Extras, Policy, respond},
+    stun::{Discovery, Exchange, Extras, Policy, REPLY_ROOM, respond},
 };
 use xstun_ebpf::Verdict;
 
@@ -358,6 +358,19 @@ fn a_buffer_without_room_ends_in_a_name() {
         assert_eq!(tight, request);
         let beyond = answer(&mut tight, request.len() + 1, &served(), &Policy::default());
         assert_eq!(beyond.outcome, NoRoom);
+    }
+    // What there is room for does not hang on what the frame says.
+    for (frame, headers, right) in [
+        (ipv4(&REQUEST), IPV4_UDP + 8, Answered),
+        (ipv6(&REQUEST), IPV6_UDP + 8, Answered),
+        (ipv4(&[0x80; 12]), IPV4_UDP + 8, NotStun),
+        (ipv6(&[0x80; 12]), IPV6_UDP + 8, NotStun),
+    ] {
+        for (room, outcome) in [(REPLY_ROOM, right), (REPLY_ROOM - 1, NoRoom)] {
+            let mut buffer = padded(frame.clone(), headers + room);
+            let end = answer(&mut buffer, frame.len(), &served(), &Policy::default());
+            assert_eq!(end.outcome, outcome, "{room} bytes of room");
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) const BINDING_ERROR: u16 = 0x0111;
 /// ERROR-CODE and its header, without reason phrase.
 const BARE_ERROR: usize = 8;
 
+const _: () = assert!(MAX_UNKNOWN % 2 == 0, "an odd list of types has room for one more");
+
 /// A kind of error: class and number (RFC 8489 §14.8), and the reason phrase, which is told where the
 /// request has room for it.
 struct Error {
@@ -116,7 +118,7 @@ fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: us
     let reason = if fits { error.reason } else { "" };
     // RFC 3489 §11.2.9 knows no padding: there the phrase is filled up with spaces, which count.
     let spaces = match request.dialect {
-        Dialect::Classic if fits => [b' '; 3].get(..padded - reason.len()).unwrap_or_default(),
+        Dialect::Classic if fits => [b' '; 3].get(..padded - error.reason.len()).unwrap_or_default(),
         _ => &[],
     };
     writer.attribute(ERROR_CODE, &[&error.code, reason.as_bytes(), spaces]);
@@ -132,7 +134,7 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
     let types = unknown.get(..fitting).unwrap_or(unknown);
     let list = (types.len() * 2).next_multiple_of(4);
     let mut writer = error(Writer::new(buffer), request, &UNKNOWN_ATTRIBUTE, BARE_ERROR + 4 + list);
-    let mut bytes = [[0; 2]; MAX_UNKNOWN + 1];
+    let mut bytes = [[0; 2]; MAX_UNKNOWN];
     for (place, kind) in bytes.iter_mut().zip(types) {
         *place = kind.to_be_bytes();
     }

@@ -15,9 +15,8 @@ pub(super) const MAGIC_COOKIE: u32 = 0x2112_a442;
 pub(super) const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
 const BINDING_REQUEST: u16 = 0x0001;
-/// The bits of the message type that are the class, and the values they take (RFC 8489 §5).
+/// The bits of the message type that are the class, and their value in an indication (RFC 8489 §5).
 const CLASS: u16 = 0x0110;
-const CLASS_REQUEST: u16 = 0x0000;
 const CLASS_INDICATION: u16 = 0x0010;
 
 /// Which RFC the client speaks.
@@ -115,11 +114,8 @@ fn not_a_request(message_type: u16, right_length: bool) -> Outcome {
     if message_type & !CLASS != BINDING_REQUEST {
         return Outcome::OtherMethod;
     }
-    match message_type & CLASS {
-        CLASS_REQUEST => Outcome::OtherMethod,
-        CLASS_INDICATION => Outcome::Indication,
-        _ => Outcome::Response,
-    }
+    // No request is left by here.
+    if message_type & CLASS == CLASS_INDICATION { Outcome::Indication } else { Outcome::Response }
 }
 
 /// Checks the `value` of a FINGERPRINT over `header` and the attributes before it, and gives the CRC over

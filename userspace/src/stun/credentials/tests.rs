@@ -502,6 +502,8 @@ fn a_challenge_is_as_short_as_it_can_be() {
         assert_eq!(ask(&policy, &bare).1.len(), length, "{realm}");
         assert_eq!(ask(&policy, &fingerprinted(bare)).1.len(), length + 8, "{realm}");
     }
+    // What the room for replies is reckoned with.
+    assert_eq!(20 + 8 + Challenge::MAX, 116);
     let bare = message(BINDING_REQUEST, &[]);
     assert_eq!(ask(&short_term(), &bare).1.len(), 28);
     assert_eq!(ask(&short_term(), &fingerprinted(bare)).1.len(), 36);
@@ -517,6 +519,10 @@ fn a_realm_is_bounded_and_needs_no_quoting() {
 
 #[test]
 fn nothing_secret_is_shown() {
+    let users = |policy: Policy| policy.extras.and_then(|extras| extras.credentials).unwrap();
+    assert_eq!(format!("{:?}", users(short_term())), "ShortTerm(..)");
+    assert_eq!(format!("{:?}", users(long_term(&CoarseClock::default()))), "LongTerm(..)");
+    assert_eq!(format!("{:?}", Realm::new(EXAMPLE).unwrap()), "\"example.org\"");
     let shown = format!("{:?} {:?}", short_term(), long_term(&CoarseClock::default()));
     for secret in ["correct", "anna", "7, 7"] {
         assert!(!shown.contains(secret), "{shown}");

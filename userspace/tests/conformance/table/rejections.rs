@@ -12,6 +12,8 @@ pub(super) fn rows() -> Vec<Row> {
         (request(&attributes), kinds)
     };
     let (three, _) = many(3);
+    let (four, _) = many(4);
+    let (five, kinds_of_five) = many(5);
     let (nine, kinds_of_nine) = many(9);
     vec![
         rejected(section, "an unknown required attribute", request(&[(0x4000, &[0; 4])]), &[0x4000]),
@@ -34,6 +36,8 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         // Three would take another word, and the reply would be longer than the request.
         rejected("RFC 8489 §14.9", "as many types as the request has room for", three, &[0x5000, 0x5001]),
+        rejected("RFC 8489 §14.9", "four types, and no room for more than two", four, &[0x5000, 0x5001]),
+        rejected("RFC 8489 §14.9", "five types, and room for four", five, &kinds_of_five[..4]),
         rejected("RFC 8489 §14.9", "nine types in 56 bytes", nine, &kinds_of_nine),
         rejected_with_reason(
             "RFC 8489 §14.8",
