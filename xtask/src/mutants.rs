@@ -4,12 +4,15 @@
 //! A change is compiled and tested hundreds of times, so it is made in a copy of what works over memory
 //! alone, with the tests of that: it builds in a fraction of the whole crate's time.
 
+mod verdict;
+
 use crate::tool::{Tool, with_tools};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use verdict::Counts;
 
 const CARGO_MUTANTS: Tool =
     Tool { name: "cargo-mutants", version: "27.1.0", why: "it makes and tests the mutants" };
@@ -43,12 +46,14 @@ const CASES: &str = "64";
 /// Tests every mutant, or those of files whose path contains `only`.
 ///
 /// # Errors
-/// A mutant lives, or the tests fail without any.
+/// A mutant lives that should not, or the tests fail without any.
 pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<()> {
     CARGO_MUTANTS.get(workspace)?;
     let home = workspace.target.join("mutants");
     let package = home.join("xstun");
+    let results = home.join("mutants.out");
     copy(workspace, &package)?;
+    let mut counts: Option<Counts> = None;
     for (pass, tests) in PASSES.into_iter().enumerate() {
         let mut mutants = with_tools(workspace, workspace.cargo())?;
         // The copy is nobody else's, so it is changed where it is; what was built for it before is kept.
@@ -68,16 +73,16 @@ pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<()> {
         mutants.args(tests.iter().map(|test| format!("--cargo-arg={test}")));
         let status = mutants.status().context("cannot run cargo-mutants")?;
         // It says by its exit code whether mutants live (2) or run into the time limit (3).
-        match status.code() {
-            Some(0) => return Ok(()),
-            Some(2 | 3) => {}
-            _ => bail!(
-                "cargo-mutants ended with {status}; its log is in {}",
-                home.join("mutants.out").display()
-            ),
-        };
+        if !matches!(status.code(), Some(0 | 2 | 3)) {
+            bail!("cargo-mutants ended with {status}; its log is in {}", results.display());
+        }
+        let found = Counts::read(&results)?;
+        counts = Some(counts.map_or(found, |before| before.and_then(found)));
+        if found.missed + found.timeout == 0 {
+            break;
+        }
     }
-    bail!("mutants live; they stand in {}", home.join("mutants.out/missed.txt").display())
+    verdict::tell(counts.unwrap_or_default(), &results)
 }
 
 /// Makes the copy.

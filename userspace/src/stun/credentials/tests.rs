@@ -9,6 +9,7 @@ use crate::stun::tests::messages::{
 };
 use crate::stun::{Exchange, Extras, Policy, REPLY_ROOM, integrity::Integrity::*, respond};
 use bytecodec::{DecodeExt as _, EncodeExt as _};
+use std::collections::HashSet;
 use std::sync::Arc;
 use stun_codec::rfc5389::attributes as codec;
 use stun_codec::{MessageClass, MessageDecoder, MessageEncoder, TransactionId, rfc5389};
@@ -402,6 +403,19 @@ fn a_nonce_is_one_clients_and_one_servers() {
     assert_eq!(ask(&with(Credentials::LongTerm(users)), &request).0, StaleNonce);
 }
 
+/// 66 bits of the MAC: 11 characters, each of them any of 64.
+#[test]
+fn nonces_of_many_clients_differ_in_all_that_can() {
+    let nonces = Nonces::new([7; 32], CoarseClock::default());
+    let given: HashSet<_> =
+        (0..1000).map(|port| nonces.current(&SocketAddr::new(source().ip(), port))).collect();
+    assert_eq!(given.len(), 1000);
+    for place in 13..nonce::LENGTH {
+        let digits: HashSet<u8> = given.iter().map(|nonce| nonce[place]).collect();
+        assert_eq!(digits.len(), 64, "character {place}");
+    }
+}
+
 /// §9.2, §18.1 with erratum 6290, §14.10: what a nonce tells.
 #[test]
 fn a_nonce_tells_the_security_features_and_needs_no_quoting() {
@@ -527,6 +541,15 @@ fn nothing_secret_is_shown() {
     for secret in ["correct", "anna", "7, 7"] {
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+/// A change of the configuration is told from none by comparing.
+#[test]
+fn credentials_are_the_same_where_users_secret_and_clock_are() {
+    let clock = CoarseClock::default();
+    assert!(long_term(&clock) == long_term(&clock.clone()));
+    assert!(long_term(&clock) != long_term(&CoarseClock::default()), "told by somebody else");
+    assert!(short_term() == short_term() && short_term() != long_term(&clock));
 }
 
 /// `stun_codec` as another client: it signs its request, and checks the seal of the reply.
