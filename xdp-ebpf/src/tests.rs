@@ -129,7 +129,8 @@ fn every_ip_protocol_but_udp_goes_to_the_stack() {
 
 #[test]
 fn every_fragment_bit_counts_and_the_other_flags_do_not() {
-    for bits in 0..=0xffffu16 {
+    // Every 257th has each bit both set and not, which is enough for an interpreter.
+    for bits in (0..=0xffffu16).step_by(if cfg!(miri) { 0x101 } else { 1 }) {
         let mut frame = ipv4(&[], PORT, &[0; 20]);
         frame[14 + 6..14 + 8].copy_from_slice(&bits.to_be_bytes());
         let whole = bits & 0x3fff == 0;

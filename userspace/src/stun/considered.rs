@@ -23,7 +23,7 @@ pub(super) const BINDING_ERROR: u16 = 0x0111;
 /// ERROR-CODE and its header, without reason phrase.
 const BARE_ERROR: usize = 8;
 
-const _: () = assert!(MAX_UNKNOWN % 2 == 0, "an odd list of types has room for one more");
+const _: () = assert!(MAX_UNKNOWN.is_multiple_of(2), "an odd list of types has room for one more");
 
 /// A kind of error: class and number (RFC 8489 §14.8), and the reason phrase, which is told where the
 /// request has room for it.

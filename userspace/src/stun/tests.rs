@@ -105,7 +105,7 @@ fn a_flipped_bit_anywhere_breaks_the_fingerprint() {
 #[test]
 fn an_error_reply_says_as_much_as_its_request_has_room_for() {
     let code_with_reason = [&[0, 0, 4, 20], &b"Unknown Attribute"[..]].concat();
-    for count in 1..40u16 {
+    for count in (1..40u16).step_by(if cfg!(miri) { 6 } else { 1 }) {
         for (room, twice) in (0..20).flat_map(|room| [(room, false), (room, true)]) {
             let filler = vec![0; room * 4];
             let kinds: Vec<u16> = (0x5000..0x5000 + count).collect();

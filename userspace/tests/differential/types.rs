@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use std::net::SocketAddr;
 use stun_types::attribute::*;
 use stun_types::message::*;
-use stun_types::prelude::*;
 use xstun::outcome::Outcome;
 
 const CHANGE_REQUEST: u16 = 0x0003;

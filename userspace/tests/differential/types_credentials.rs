@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use stun_types::attribute::*;
 use stun_types::message::*;
-use stun_types::prelude::*;
 use xstun::outcome::Outcome;
 use xstun::stun::credentials::{
     CoarseClock, Credentials, LongTerm, Nonces, Realm as ServedRealm, ShortTerm, userhash,
