@@ -60,9 +60,9 @@ fn rings() -> Vec<Vec<u8>> {
     let sizes = [[0, 0], [7, 7], [63, 255], [255, 63]];
     let lives = [
         turn(8, 8, 8),
-        turn(51, 20, 0),
-        vec![step(3, 9), step(4, 9), step(1, 5), step(2, 0), step(3, 51)],
-        [turn(4, 2, 1), turn(4, 4, 0), turn(51, 51, 51)].concat(),
+        turn(50, 20, 0),
+        vec![step(3, 9), step(4, 9), step(1, 5), step(2, 0), step(3, 50)],
+        [turn(4, 2, 1), turn(4, 4, 0), turn(50, 50, 50)].concat(),
     ];
     sizes.iter().flat_map(|size| lives.iter().map(|life| [&size[..], life].concat())).collect()
 }

@@ -14,6 +14,7 @@ pub mod messages;
 pub mod reference;
 
 mod mend;
+pub mod targets;
 
 pub use mend::{MEND_ALL, MEND_FINGERPRINT, MEND_IP, MEND_LENGTHS, MEND_UDP, frame, message};
 

@@ -23,7 +23,9 @@ const LONGEST: u32 = 2048;
 pub(crate) fn run(workspace: &Workspace, target: &str, seconds: u64, jobs: u32) -> Result<()> {
     let mut fuzz = prepared(workspace, target)?;
     let found = workspace.target.join("fuzz-corpus").join(target);
-    fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
+    for directory in [&found, &kept(workspace, target)] {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
     fuzz.arg("--jobs").arg(jobs.to_string()).arg(target);
     fuzz.arg(&found).arg(kept(workspace, target)).arg("--");
     fuzz.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={LONGEST}"));

@@ -7,7 +7,7 @@ pub(crate) struct Needs {
     pub(crate) host: bool,
     /// To compile the eBPF object.
     pub(crate) bpf: bool,
-    /// The components of the Rust toolchain that lint calls.
+    /// What lint calls: components of the Rust toolchain, and the compiler of what it compiles besides.
     pub(crate) lint: bool,
     /// The namespaces and the clients of the demonstration.
     pub(crate) demo: bool,
@@ -59,6 +59,7 @@ impl Needs {
     fn want(&self, group: Group) -> bool {
         match group {
             Group::Host => self.host,
+            Group::Lint => self.lint,
             Group::Demo => self.demo,
             Group::Test => self.test,
             Group::Count => self.count,
@@ -71,6 +72,7 @@ impl Needs {
 #[derive(Clone, Copy)]
 enum Group {
     Host,
+    Lint,
     Demo,
     Test,
     Count,
@@ -128,6 +130,7 @@ const PIECES: &[Piece] = &[
         &["pkg-config"],
         "libxdp's build finds libelf by it",
     ),
+    piece(Group::Lint, "g++", "gcc-c++", &["c++"], "compiles libFuzzer, for lint of the fuzz targets"),
     piece(Group::Demo, "iproute2", "iproute", &["ip"], "makes the network namespaces and the veth pair"),
     piece(Group::Demo, "ethtool", "ethtool", &["ethtool"], "sets the offloads of the veth pair"),
     piece(Group::Demo, "util-linux", "util-linux", &["setpriv"], "ends the servers of a run that is killed"),

@@ -1,0 +1,48 @@
+//! The way in through the headers, and out again with a reply of any length. Input: a byte of flags (see
+//! [`crate::frame`]), a byte for the reply's length, the frame.
+
+use crate::frames::served;
+use crate::{chunk, frame, judge};
+use std::sync::LazyLock;
+use xstun::frame::{check, destination, locate, turn_around, turn_around_anew};
+use xstun::outcome::Outcome;
+use xstun::served::Served;
+
+static SERVED: LazyLock<Served> = LazyLock::new(served);
+
+/// Judges what is made of `input`.
+pub fn run(input: &[u8]) {
+    let Some((&[flags, length], bytes)) = input.split_first_chunk::<2>() else { return };
+    let mut bytes = bytes.to_vec();
+    frame(&mut bytes, flags);
+    let ours = judge::ours(&bytes);
+    let datagram = match (locate(&bytes, &SERVED), &ours) {
+        (Err(Outcome::BadFrame | Outcome::NotServed), None) => return,
+        (Ok(datagram), Some(_)) => datagram,
+        (found, _) => panic!("{found:?} is another thing to another parser"),
+    };
+    let ours = ours.expect("matched above");
+    let request = match check(&bytes, datagram, &SERVED) {
+        Err(outcome) => return assert_eq!(Some(outcome), ours.fault()),
+        Ok(request) => request,
+    };
+    assert_eq!((ours.fault(), request.source), (None, ours.source));
+    assert_eq!(request.unfinished_checksum, ours.is_unfinished());
+    assert_eq!(destination(&bytes, datagram.shape), Some(ours.destination));
+    let payload = datagram.shape.udp() + 8;
+    assert_eq!(&bytes[payload..datagram.shape.udp() + usize::from(datagram.udp_length)], ours.payload());
+
+    let length = usize::from(length);
+    let mut buffer = chunk(&bytes);
+    let owed = ours.reply(&buffer[payload..payload + length]);
+    let mut anew = buffer.clone();
+    let end = turn_around(&mut buffer, datagram.shape, &request, length).expect("there is room");
+    assert_eq!(buffer[..end], owed);
+    assert_eq!(buffer[end..], chunk(&bytes)[end..], "what lies behind the reply stays");
+    assert_eq!(turn_around_anew(&mut anew, datagram.shape, length), Some(end));
+    assert_eq!(anew, buffer, "sums taken anew are those that were kept");
+    if length > 0 {
+        let mut tight = bytes[..payload].to_vec();
+        assert_eq!(turn_around(&mut tight, datagram.shape, &request, length), None, "no room");
+    }
+}
