@@ -29,6 +29,12 @@ fn servers_change_under_load(mode: Mode, queues: u32, more: &[&str]) {
     let flags = [&flags[..], &["--take-over"]].concat();
     let (asked, ended, last) = thread::scope(|scope| {
         let running = scope.spawn(|| load(&lab, address, &["--rate", "2000", "--duration", "10"]));
+        // The generator has its own program on its interface while it runs.
+        while !lab.client.has_xdp(&lab.link().client_interface) {
+            assert!(!running.is_finished(), "the load begins");
+            thread::sleep(Duration::from_millis(10));
+        }
+        asked_by_datagram(&lab, address);
         let second = mode.serve(&lab, &flags);
         first.wait_for("the end of the first", |line| line["message"] == "another server has taken over");
         // A connection that is open goes on, and new ones are the new server's.
@@ -36,8 +42,10 @@ fn servers_change_under_load(mode: Mode, queues: u32, more: &[&str]) {
         drop(open);
         ask(&lab.client.enter(|| TcpStream::connect(address)).unwrap());
         let first = first.ended();
+        asked_by_datagram(&lab, address);
         let third = mode.serve(&lab, &flags);
         let second = second.ended();
+        asked_by_datagram(&lab, address);
         assert!(!running.is_finished(), "both took over under load");
         (all_right(&format!("{mode:?}"), running.join().unwrap()), [first, second], third)
     });
@@ -50,6 +58,11 @@ fn servers_change_under_load(mode: Mode, queues: u32, more: &[&str]) {
     for counters in all {
         assert!(counters.replies(mode.path) > 0, "each serves by its own path:\n{}", counters.log);
     }
+}
+
+fn asked_by_datagram(lab: &Lab, server: SocketAddr) {
+    let asker = Asker::new(&lab.client, SocketAddr::new(lab.link().client_v4.into(), 0));
+    assert_eq!(asker.ask(server), asker.address());
 }
 
 /// Asks once over TCP.
