@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: one fuzz target for so many seconds, and `cargo xtask corpus`, which makes the
 //! corpora anew.
 
+use crate::lint::FUZZ;
 use crate::run::{exec, shown};
 use crate::setup::command_exists;
 use crate::tool::{Tool, nightly_cargo, with_tools};
@@ -46,6 +47,16 @@ pub(crate) fn replay(workspace: &Workspace, target: &str, input: &Path) -> Resul
     let input = fs::canonicalize(input).with_context(|| format!("there is no {}", input.display()))?;
     let mut fuzz = prepared(workspace, target)?;
     exec(fuzz.arg(target).arg(input))
+}
+
+/// Runs every target on its kept corpus, by the compiler that there is and without libFuzzer.
+///
+/// # Errors
+/// An input fails; the test names it.
+pub(crate) fn replay_kept(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--manifest-path", FUZZ, "--test", "corpus", "--target-dir"]);
+    exec(cargo.arg(&workspace.target))
 }
 
 /// Makes the kept corpus of every target anew: the least of seeds and findings that covers as much as all

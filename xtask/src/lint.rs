@@ -10,7 +10,7 @@ use anyhow::Result;
 /// benchmark only, so nothing that compiles them is done here.
 const BASELINES: &str = "bench/baselines/Cargo.toml";
 /// The workspace of the fuzz targets.
-const FUZZ: &str = "fuzz/Cargo.toml";
+pub(crate) const FUZZ: &str = "fuzz/Cargo.toml";
 
 /// Sets up, then checks.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {

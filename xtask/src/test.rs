@@ -4,7 +4,7 @@ use crate::leftovers::Before;
 use crate::run::{exec, output};
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
-use crate::{build, lint};
+use crate::{build, fuzz, lint};
 use anyhow::{Context as _, Result};
 use std::process::Command;
 use std::time::Instant;
@@ -24,6 +24,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     phase("xstun, release", || build::program(workspace, false))?;
     let before = root.then(Before::take).transpose()?;
     phase("unit, property and documentation tests", || exec(cargo_test(workspace).arg("--workspace")))?;
+    phase("kept corpora of the fuzz targets", || fuzz::replay_kept(workspace))?;
     let Some(before) = before else {
         let count = count_ignored(workspace)?;
         println!(
