@@ -14,6 +14,7 @@ use xstun::interface::{
     Address, NapiSettings, Watch, addresses, all, channels, driver, features, find, receive_queues,
     xdp_features,
 };
+use xstun::kernel::running;
 
 #[test]
 fn loopback_is_found_without_root() {
@@ -92,7 +93,10 @@ fn offloads_are_told_by_name() {
 #[ignore = "needs root: makes network namespaces"]
 fn a_veth_end_has_native_xdp_but_no_zero_copy() {
     inside("a_veth_end_has_native_xdp_but_no_zero_copy", || {
-        let xdp = xdp_features(&find("va").unwrap()).expect("Linux 6.3 and later tell XDP features");
+        let Some(xdp) = xdp_features(&find("va").unwrap()) else {
+            assert!(running() < (6, 3), "Linux 6.3 and later tell XDP features");
+            return;
+        };
         assert!(xdp.basic() && xdp.redirect());
         assert!(!xdp.zero_copy());
         assert!(!xdp_features(&find("lo").unwrap()).unwrap().basic());
@@ -200,10 +204,9 @@ fn examined(name: &str) -> Check {
 fn the_doctor_tells_what_a_veth_end_would_get() {
     inside("the_doctor_tells_what_a_veth_end_would_get", || {
         let serve = examined("serve").found;
-        assert!(
-            serve.starts_with("native XDP; copy mode (veth has no zero-copy here); 2 queues on "),
-            "{serve}"
-        );
+        // Before Linux 6.3 the table of drivers knows it, later ones ask the kernel.
+        assert!(serve.starts_with("native XDP; copy mode (veth has no zero-copy"), "{serve}");
+        assert!(serve.contains("); 2 queues on "), "{serve}");
         assert_eq!(examined("addresses").verdict, Verdict::Ok);
         assert!(examined("addresses").found.contains("192.0.2.1"));
         assert_eq!(examined("attached").verdict, Verdict::Ok);

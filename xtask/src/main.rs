@@ -21,6 +21,7 @@ mod setup;
 mod test;
 mod tidy;
 mod tool;
+mod vm;
 mod workspace;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -89,6 +90,8 @@ enum Verb {
     },
     /// Measure speed side by side with what else there is; or count instructions
     Bench(bench::Options),
+    /// Test the ladder on real kernels and emulated NICs, in virtual machines (minutes)
+    Vm(vm::Options),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -136,5 +139,6 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Mutants { only } => mutants::run(&workspace, only.as_deref()),
         Verb::Dist { check } => dist::run(&workspace, check),
         Verb::Bench(options) => bench::run(&workspace, &options),
+        Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }

@@ -183,7 +183,8 @@ impl AfXdp {
 
     /// Binds a socket and starts a worker on each of the first `queues` queues.
     fn bind(&mut self, queues: u32, request: &Request<'_>) -> Result<()> {
-        let (modes, zero_copy) = bind_modes(&self.interface, self.mode, request.config.bind_mode)?;
+        let (modes, zero_copy) =
+            bind_modes(&self.interface, self.mode, request.config.bind_mode, request.config.busy_poll)?;
         self.stepped_down.extend(zero_copy);
         for (number, &core) in (0..queues).zip(request.cores.iter().cycle()) {
             let place = queue::Place {
@@ -353,16 +354,27 @@ impl Drop for AfXdp {
 /// The bind modes to try, best first, and why zero-copy is not among them.
 ///
 /// # Errors
-/// Zero-copy is asked for, and the program does not run in the driver.
+/// Zero-copy is asked for, and the program does not run in the driver, or the driver's zero-copy cannot
+/// be busy-polled as is asked for too.
 pub(crate) fn bind_modes(
     interface: &Interface,
     mode: XdpMode,
     wanted: config::BindMode,
+    busy_poll: bool,
 ) -> Result<(Vec<BindMode>, Option<StepDown>)> {
+    let driver = interface::driver(interface).unwrap_or_default();
+    let unpolled = drivers::no_busy_poll(&driver).filter(|_| busy_poll);
     match wanted {
         config::BindMode::Copy => return Ok((vec![BindMode::Copy], None)),
         config::BindMode::ZeroCopy if mode == XdpMode::Native => {
-            return Ok((vec![BindMode::ZeroCopy], None));
+            return match unpolled {
+                None => Ok((vec![BindMode::ZeroCopy], None)),
+                Some(why) => Err(Failure::system(format!(
+                    "--bind-mode zero-copy cannot be had on {} together with --busy-poll: {why}",
+                    interface.name
+                ))
+                .remedy("leave one of them away")),
+            };
         }
         config::BindMode::ZeroCopy => {
             return Err(Failure::system(format!(
@@ -376,12 +388,13 @@ pub(crate) fn bind_modes(
     if mode == XdpMode::Generic {
         return Ok((vec![BindMode::Copy], None));
     }
-    let driver = interface::driver(interface).unwrap_or_default();
-    Ok(match drivers::zero_copy(&driver, kernel::running()) {
-        ZeroCopy::Trusted => (vec![BindMode::ZeroCopy, BindMode::Copy], None),
-        ZeroCopy::Untrusted(why) | ZeroCopy::Unsupported(why) => {
-            (vec![BindMode::Copy], Some(StepDown { from: "zero-copy".into(), reason: why.to_string() }))
-        }
+    let why_not = match drivers::zero_copy(&driver, kernel::running()) {
+        ZeroCopy::Trusted => unpolled,
+        ZeroCopy::Untrusted(why) | ZeroCopy::Unsupported(why) => Some(why),
+    };
+    Ok(match why_not {
+        None => (vec![BindMode::ZeroCopy, BindMode::Copy], None),
+        Some(why) => (vec![BindMode::Copy], Some(StepDown { from: "zero-copy".into(), reason: why.into() })),
     })
 }
 

@@ -4,7 +4,7 @@ use super::check::{Check, OUTLOOK};
 use super::facts::{FRAME_MTU, Facts};
 use super::host::Host;
 use super::report::counted;
-use crate::datapath::drivers::{ZeroCopy, zero_copy};
+use crate::datapath::drivers::{self, ZeroCopy, zero_copy};
 
 /// One line: XDP mode, copy or zero-copy, queues; or why sockets only.
 pub(super) fn outlook(facts: &Facts, host: &Host) -> Check {
@@ -13,7 +13,7 @@ pub(super) fn outlook(facts: &Facts, host: &Host) -> Check {
         None => {
             let (mode, bind) = match generic_only(facts, host) {
                 Some(reason) => (format!("generic XDP ({reason})"), "copy mode".to_owned()),
-                None => (native(facts).to_owned(), bind(facts, host)),
+                None => (native(facts, host).to_owned(), bind(facts, host)),
             };
             let cores = facts.queues.min(host.cores);
             let count = |number, what| counted(number as usize, what);
@@ -46,14 +46,24 @@ fn generic_only(facts: &Facts, host: &Host) -> Option<String> {
     if let Some(kind @ ("vlan" | "bridge" | "macvlan" | "ipvlan" | "dummy")) = facts.kind() {
         return Some(format!("a {kind} has no native XDP"));
     }
-    if facts.xdp.is_some_and(|xdp| !(xdp.basic() && xdp.redirect())) {
+    let without = match facts.xdp {
+        Some(xdp) => !(xdp.basic() && xdp.redirect()),
+        // Before Linux 6.3 the kernel does not tell.
+        None => in_table(facts, host) == Some(false),
+    };
+    if without {
         return Some("the driver has no native XDP".into());
     }
     facts.multi_buffer(host).err().map(str::to_owned)
 }
 
-fn native(facts: &Facts) -> &'static str {
-    if facts.xdp.is_none() {
+/// What the table of drivers says of native XDP here.
+fn in_table(facts: &Facts, host: &Host) -> Option<bool> {
+    drivers::native(facts.driver.as_deref()?, host.kernel)
+}
+
+fn native(facts: &Facts, host: &Host) -> &'static str {
+    if facts.xdp.is_none() && in_table(facts, host) != Some(true) {
         "native XDP if the driver has it, else generic"
     } else if facts.has_feature("rx-lro") || facts.has_feature("rx-gro-hw") {
         "native XDP unless the driver refuses it for coalescing, then generic"

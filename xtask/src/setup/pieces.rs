@@ -15,6 +15,8 @@ pub(crate) struct Needs {
     pub(crate) test: bool,
     /// The counter of instructions.
     pub(crate) count: bool,
+    /// The virtual machines, and what their file systems are made of.
+    pub(crate) vm: bool,
     /// What packs.
     pub(crate) dist: bool,
     /// What a package is installed into, and who reads what it brings.
@@ -29,6 +31,7 @@ impl Needs {
         demo: false,
         test: false,
         count: false,
+        vm: false,
         dist: false,
         dist_check: false,
     };
@@ -48,13 +51,17 @@ impl Needs {
     /// `cargo xtask bench`, both kinds.
     pub(crate) const BENCH: Needs = Needs { demo: true, count: true, ..Needs::BUILD };
 
+    /// `cargo xtask vm`.
+    pub(crate) const VM: Needs = Needs { vm: true, ..Needs::BUILD };
+
     /// `cargo xtask dist`.
     pub(crate) const DIST: Needs = Needs { dist: true, ..Needs::BUILD };
     /// `cargo xtask dist --check`.
     pub(crate) const DIST_CHECK: Needs = Needs { dist_check: true, demo: true, ..Needs::DIST };
 
     /// All that any verb needs.
-    pub(crate) const ALL: Needs = Needs { test: true, lint: true, count: true, ..Needs::DIST_CHECK };
+    pub(crate) const ALL: Needs =
+        Needs { test: true, lint: true, count: true, vm: true, ..Needs::DIST_CHECK };
 
     fn want(&self, group: Group) -> bool {
         match group {
@@ -65,6 +72,7 @@ impl Needs {
             Group::Count => self.count,
             Group::Dist => self.dist,
             Group::DistCheck => self.dist_check,
+            Group::Vm => self.vm,
         }
     }
 }
@@ -78,6 +86,7 @@ enum Group {
     Count,
     Dist,
     DistCheck,
+    Vm,
 }
 
 /// One thing that the distribution packages.
@@ -180,6 +189,36 @@ const PIECES: &[Piece] = &[
     ),
     piece(Group::DistCheck, "zsh", "zsh", &["zsh"], "reads its completions"),
     piece(Group::DistCheck, "fish", "fish", &["fish"], "reads its completions"),
+    piece(Group::Vm, "iproute2", "iproute", &["ip"], "lays the guests' wires, and those inside them"),
+    piece(Group::Vm, "ethtool", "ethtool", &["ethtool"], "sets queues and offloads in the guests"),
+    piece(Group::Vm, "util-linux", "util-linux", &["setpriv"], "ends the guests of a run that is killed"),
+    piece(
+        Group::Vm,
+        "iputils-ping",
+        "iputils",
+        &["ping"],
+        "shows in the guests that other traffic still passes",
+    ),
+    piece(
+        Group::Vm,
+        "qemu-system-x86",
+        "qemu-system-x86-core",
+        &["qemu-system-x86_64"],
+        "runs the virtual machines",
+    ),
+    piece(Group::Vm, "busybox-static", "busybox", &["busybox"], "is most of the guests' user space"),
+    piece(Group::Vm, "cpio", "cpio", &["cpio"], "packs the guests' file systems"),
+    piece(Group::Vm, "kmod", "kmod", &["depmod"], "tells which modules the guests' NICs need"),
+    piece(Group::Vm, "xz-utils", "xz", &["xz"], "unpacks the modules of Debian's kernels"),
+    piece(Group::Vm, "binutils", "binutils", &["strip"], "makes the test programs small"),
+    piece(Group::Vm, "zstd", "zstd", &["zstd"], "unpacks modules that are compressed by it"),
+    piece(
+        Group::Vm,
+        "debian-archive-keyring",
+        "",
+        &["/usr/share/keyrings/debian-archive-keyring.gpg"],
+        "proves that the kernels are Debian's",
+    ),
     piece(Group::Count, "valgrind", "valgrind", &["valgrind"], "counts instructions"),
 ];
 

@@ -111,7 +111,7 @@ pub(super) fn start(
     let mut stepped_down = Vec::new();
     let mut program = Program::load(queues, false)?;
     let mode = attach(&mut program, &interface, args.xdp_mode, &mut stepped_down).map_err(explain)?;
-    let (modes, _) = bind_modes(&interface, mode, args.bind_mode)?;
+    let (modes, _) = bind_modes(&interface, mode, args.bind_mode, false)?;
     program.serve(&shared.served)?;
     let ports = flows.into_iter().map(|(_, socket)| socket).collect();
     let mut crew = Crew::new(Arc::clone(&plan));

@@ -1,0 +1,81 @@
+use super::{DRIVERS, Kernel, Rung, ZeroCopy, native, no_busy_poll, zero_copy};
+use std::collections::BTreeMap;
+
+#[test]
+fn only_what_is_known_good_is_trusted() {
+    assert_eq!(zero_copy("mlx5_core", (6, 1)), ZeroCopy::Trusted);
+    assert_eq!(zero_copy("virtio_net", (6, 18)), ZeroCopy::Trusted);
+    assert_eq!(zero_copy("virtio_net", (8, 0)), ZeroCopy::Trusted);
+    assert!(matches!(zero_copy("mlx5_core", (5, 15)), ZeroCopy::Untrusted(_)));
+    assert!(matches!(zero_copy("virtio_net", (6, 12)), ZeroCopy::Untrusted(_)));
+    assert!(matches!(zero_copy("virtio_net", (6, 1)), ZeroCopy::Unsupported(_)));
+    assert!(matches!(zero_copy("ice", (6, 18)), ZeroCopy::Untrusted(note) if note.contains("#11245")));
+    assert!(matches!(zero_copy("veth", (6, 18)), ZeroCopy::Unsupported(_)));
+    assert!(matches!(zero_copy("unheard_of", (6, 18)), ZeroCopy::Untrusted(_)));
+}
+
+#[test]
+fn native_is_told_where_the_table_knows_it() {
+    assert_eq!(native("vmxnet3", (6, 1)), Some(false));
+    assert_eq!(native("vmxnet3", (6, 12)), Some(true));
+    assert_eq!(native("e1000e", (7, 2)), Some(false));
+    assert_eq!(native("unheard_of", (6, 18)), None);
+    assert!(no_busy_poll("virtio_net").is_some_and(|why| why.contains("no reply would leave")));
+    assert_eq!(no_busy_poll("mlx5_core"), None);
+}
+
+#[test]
+fn each_driver_stands_once_and_is_trusted_only_where_it_has_zero_copy() {
+    for (at, row) in DRIVERS.iter().enumerate() {
+        assert!(DRIVERS[..at].iter().all(|other| other.name != row.name), "{}", row.name);
+        assert!(row.trusted().is_none() || row.trusted() >= row.zero_copy, "{}", row.name);
+        assert!(row.zero_copy.is_none() || row.zero_copy >= row.native, "{}", row.name);
+        assert!(!row.note.is_empty(), "{}", row.name);
+        for (kernel, rung) in row.seen {
+            assert_eq!(*rung >= Rung::Native, native(row.name, *kernel) == Some(true), "{}", row.name);
+        }
+    }
+}
+
+/// What the table says of `cargo xtask vm` is what the verb has recorded, and all of it.
+#[test]
+fn what_was_seen_is_what_is_recorded() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/measurements.md");
+    let text = std::fs::read_to_string(document).unwrap();
+    let mut recorded: BTreeMap<(&str, Kernel), Rung> = BTreeMap::new();
+    for line in text.lines() {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let ["", kernel, _, driver, _, mode, frames, _, _, ""] = cells[..] else { continue };
+        let rung = match (mode, frames) {
+            ("generic", "copy") => Rung::Generic,
+            ("native", "copy") => Rung::Native,
+            ("native", "zero-copy") => Rung::ZeroCopy,
+            _ => continue,
+        };
+        let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap());
+        let kernel = (numbers.next().unwrap(), numbers.next().unwrap());
+        let best = recorded.entry((driver, kernel)).or_insert(rung);
+        *best = rung.max(*best);
+    }
+    let seen: BTreeMap<_, _> = DRIVERS
+        .iter()
+        .flat_map(|row| row.seen.iter().map(|(kernel, rung)| ((row.name, *kernel), *rung)))
+        .collect();
+    assert_eq!(seen, recorded);
+}
+
+/// The table in the manual is this one.
+#[test]
+fn the_manual_lists_every_driver_as_it_stands_here() {
+    let page = include_str!("../../../../docs/operations.md");
+    let version = |kernel: Option<Kernel>, none: &str| {
+        kernel.map_or_else(|| none.to_owned(), |(major, minor)| format!("{major}.{minor}"))
+    };
+    for row in DRIVERS {
+        let cells = format!("| {} | {} |", version(row.zero_copy, "none"), version(row.trusted(), "never"));
+        let names =
+            |line: &str| line.split('|').nth(1).unwrap_or_default().split(", ").any(|n| n.trim() == row.name);
+        let found = page.lines().any(|line| names(line) && line.contains(&cells));
+        assert!(found, "docs/operations.md has no row for {} with {cells}", row.name);
+    }
+}

@@ -1,0 +1,106 @@
+//! One case: each way of asking, what came of it, and the checks that follow.
+
+use crate::case::{Ask, Case};
+use crate::checks;
+use crate::common::server::{Server, xstun};
+use crate::life;
+use crate::report::Report;
+use crate::stage::Stage;
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+/// A check's surroundings.
+pub(crate) struct Scene<'a> {
+    pub(crate) case: &'a Case,
+    pub(crate) stage: &'a Stage,
+    pub(crate) ask: &'a Ask,
+    report: &'a Report,
+}
+
+impl Scene<'_> {
+    /// Runs a check; see [`Report::check`].
+    pub(crate) fn check<T>(&self, name: &str, check: impl FnOnce() -> (T, String)) -> Option<T> {
+        self.report.check(&self.case.name, &self.ask.name, name, check)
+    }
+
+    /// Serves as is asked, and waits until it does.
+    pub(crate) fn serve(&self, more: &[&str]) -> Server {
+        Server::start(&self.stage.server, &self.flags(more))
+    }
+
+    /// The same with the program that asserts the conservation of frames.
+    pub(crate) fn serve_asserting(&self) -> Server {
+        // The words after the script are the release binary, which gives way, and its arguments.
+        let instead = ["sh", "-c", "shift; exec /bin/xstun-asserting \"$@\"", "sh"];
+        Server::start_behind(&self.stage.server, &instead, &self.flags(&[]))
+    }
+
+    fn flags<'b>(&'b self, more: &[&'b str]) -> Vec<&'b str> {
+        let asked = self.ask.flags.iter().map(String::as_str);
+        ["--interface", self.stage.interface()].into_iter().chain(asked).chain(more.iter().copied()).collect()
+    }
+
+    /// What the server says it got.
+    pub(crate) fn rung(&self, server: &Server) -> Value {
+        server.serving_on(self.stage.interface())
+    }
+}
+
+/// Asks in every way of the case.
+pub(crate) fn all(case: &Case, report: &Report) {
+    let first = case.asks.first().map_or("", |ask| &ask.name);
+    let stage = report.check(&case.name, first, "stage", || {
+        let stage = Stage::set(case);
+        let driver = format!("on {}", stage.driver);
+        (stage, driver)
+    });
+    let Some(stage) = stage else { return };
+    for ask in &case.asks {
+        one(&Scene { case, stage: &stage, ask, report });
+    }
+}
+
+fn one(scene: &Scene<'_>) {
+    let Scene { case, stage, ask, report } = scene;
+    let record = |key: &str, value: Value| {
+        report.tell(&json!({ "case": case.name, "asked": ask.name, "driver": stage.driver, key: value }));
+    };
+    // Only what is pinned is refused.
+    if !ask.flags.is_empty()
+        && let Some(refusal) = refusal(scene, &[])
+    {
+        record("refused", refusal.clone().into());
+        scene.check("the refusal says what to do", || {
+            assert!(refusal.contains("cannot") && refusal.contains('('), "{refusal}");
+            ((), refusal.clone())
+        });
+        return;
+    }
+    let server = scene.check("serves", || (scene.serve(&[]), String::new()));
+    let Some(server) = server else { return };
+    let rung = scene.rung(&server);
+    record("rung", rung.clone());
+    checks::while_serving(scene, server, &rung);
+    if case.thorough && ask.flags.is_empty() {
+        life::all(scene, &rung);
+    }
+}
+
+/// Why the server refuses to serve as is asked and with these flags beside; nothing if it serves.
+pub(crate) fn refusal(scene: &Scene<'_>, more: &[&str]) -> Option<String> {
+    let mut command = scene.stage.server.command(xstun());
+    command.arg("serve").args(scene.flags(more)).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut last = String::new();
+    for line in BufReader::new(child.stderr.take().expect("standard error is piped")).lines() {
+        last = line.unwrap();
+        if last.ends_with(" ready") {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{last}");
+    Some(last)
+}

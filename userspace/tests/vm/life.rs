@@ -1,0 +1,237 @@
+//! What a NIC's queue goes through in a server's life: sleep, starvation, restarts, a link that goes
+//! away, queues that change their number.
+
+use crate::ask::{Scene, refusal};
+use crate::checks::{Flood, answers, load, neighbours};
+use crate::common::ask::Asker;
+use crate::common::server::Counters;
+use crate::stage::Stage;
+use rustix::process::Signal;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use xstun::datapath::af_xdp::FRAMES;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Requests a second that are more than a stopped worker's rings hold within seconds.
+const DELUGE: &str = "4000";
+
+/// All of them, on the rung that the server has got before.
+pub(crate) fn all(scene: &Scene<'_>, rung: &Value) {
+    let on_xdp = rung["path"] == "af-xdp";
+    scene.check("wakes from sleep", || ((), sleep(scene)));
+    scene.check("restarts at once", || ((), restart(scene, rung)));
+    scene.check("is killed and starts again", || ((), kill(scene, rung)));
+    scene.check("link down and up", || ((), link(scene)));
+    if on_xdp {
+        scene.check("frames are conserved", || ((), conserve(scene)));
+        scene.check("stops under load", || ((), stop(scene)));
+        scene.check("busy polling", || ((), busy_poll(scene, rung)));
+    }
+    if scene.case.queues > 1 {
+        scene.check("queues change under load", || ((), queues(scene)));
+    }
+}
+
+/// A worker that sleeps in poll(2) is woken by a frame, and its reply by the transmit ring's wake-up.
+fn sleep(scene: &Scene<'_>) -> String {
+    let server = scene.serve(&[]);
+    answers(scene.stage);
+    let (client, address) = scene.stage.ways()[0];
+    let asker = Asker::new(scene.stage.client(), client);
+    for _ in 0..3 {
+        // Longer than the worker spins.
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(asker.ask_once(address, LIMIT), Some(asker.address()));
+    }
+    server.stop();
+    "three times, and answered the first request".to_owned()
+}
+
+/// The queue is released by the kernel some time after the last socket was closed.
+fn restart(scene: &Scene<'_>, rung: &Value) -> String {
+    for _ in 0..4 {
+        let server = scene.serve(&[]);
+        assert_same(&scene.rung(&server), rung);
+        server.stop();
+    }
+    let server = scene.serve(&[]);
+    answers(scene.stage);
+    server.stop();
+    "five times, on the same rung".to_owned()
+}
+
+fn assert_same(now: &Value, before: &Value) {
+    for key in ["path", "xdp_mode", "bind_mode", "queues"] {
+        assert_eq!(now[key], before[key], "{key}: {now}");
+    }
+}
+
+fn kill(scene: &Scene<'_>, rung: &Value) -> String {
+    let Stage { server: namespace, .. } = scene.stage;
+    let flood = Flood::start(scene.stage, "300");
+    for _ in 0..2 {
+        let server = scene.serve(&[]);
+        answers(scene.stage);
+        server.kill();
+        let deadline = Instant::now() + LIMIT;
+        while namespace.has_xdp(scene.stage.interface()) {
+            assert!(Instant::now() < deadline, "the program outlives its server");
+        }
+    }
+    let server = scene.serve(&[]);
+    assert_same(&scene.rung(&server), rung);
+    answers(scene.stage);
+    flood.goes_on();
+    server.stop();
+    "twice under load, no program left, the same rung again".to_owned()
+}
+
+fn link(scene: &Scene<'_>) -> String {
+    let server = scene.serve(&[]);
+    answers(scene.stage);
+    let flood = Flood::start(scene.stage, "300");
+    for _ in 0..2 {
+        for state in ["down", "up"] {
+            let namespace = scene.stage.server.name();
+            crate::common::lab::ip(&["-n", namespace, "link", "set", scene.stage.interface(), state]);
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        scene.stage.raise();
+        answers(scene.stage);
+    }
+    flood.goes_on();
+    load(scene.stage, "300");
+    let counters = server.stop();
+    assert_clean(&counters);
+    "twice under load, and served again".to_owned()
+}
+
+/// The worker is stopped while more arrives than its rings can hold, so that the NIC starves of
+/// frames and asks for a wake-up of the fill ring; then it goes on. The program asserts that each
+/// frame of the UMEM is in one place, in every batch.
+fn conserve(scene: &Scene<'_>) -> String {
+    let server = scene.serve_asserting();
+    answers(scene.stage);
+    for _ in 0..2 {
+        server.signal(Signal::STOP);
+        let flood = Flood::start(scene.stage, DELUGE);
+        std::thread::sleep(Duration::from_secs(2));
+        server.signal(Signal::CONT);
+        flood.goes_on();
+        answers(scene.stage);
+    }
+    load(scene.stage, "300");
+    let counters = server.stop();
+    assert_clean(&counters);
+    let received = counters.get("af-xdp", "received");
+    assert!(received > u64::from(FRAMES), "no more frames than the UMEM has: {}", counters.log);
+    let kernel =
+        ["rx_dropped", "rx_ring_full", "rx_fill_ring_empty"].map(|name| counters.get("af-xdp", name));
+    format!("{received} received, starved twice; dropped, ring full, fill ring empty: {kernel:?}")
+}
+
+/// The kernel refused no descriptor.
+fn assert_clean(counters: &Counters) {
+    for name in ["rx_invalid", "tx_invalid"] {
+        assert_eq!(counters.get("af-xdp", name), 0, "{}", counters.log);
+    }
+}
+
+/// Out of the map, detached, closed, with frames on their way.
+fn stop(scene: &Scene<'_>) -> String {
+    let flood = Flood::start(scene.stage, DELUGE);
+    for _ in 0..3 {
+        let server = scene.serve(&[]);
+        answers(scene.stage);
+        assert_clean(&server.stop());
+        assert!(!scene.stage.server.has_xdp(scene.stage.interface()), "the XDP program is still attached");
+    }
+    flood.goes_on();
+    neighbours(scene.stage);
+    "three times; the NIC serves the kernel's stack after it".to_owned()
+}
+
+fn busy_poll(scene: &Scene<'_>, rung: &Value) -> String {
+    let setting = |name: &str| {
+        let path = format!("/sys/class/net/{}/{name}", scene.stage.interface());
+        scene.stage.server.run(&["cat", &path]).trim().to_owned()
+    };
+    let before = ["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting);
+    // Where the driver does not say what to poll, the server has to say so.
+    if let Some(why) = refusal(scene, &["--busy-poll"]) {
+        assert!(why.contains("leave --busy-poll out"), "{why}");
+        assert_eq!(
+            ["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting),
+            before,
+            "settings are put back"
+        );
+        answers_afterwards(scene);
+        return why;
+    }
+    let server = scene.serve(&["--busy-poll"]);
+    let polled = scene.rung(&server);
+    // virtio_net's zero-copy cannot be busy-polled: the server takes copy mode, and says why.
+    if rung["bind_mode"] == "zero-copy" && scene.stage.driver == "virtio_net" {
+        assert_eq!(
+            (&polled["xdp_mode"], &polled["bind_mode"]),
+            (&"native".into(), &"copy".into()),
+            "{polled}"
+        );
+        assert!(polled["stepped_down"].as_str().unwrap().contains("no reply would leave"), "{polled}");
+        assert!(refusal(scene, &["--bind-mode", "zero-copy", "--busy-poll"]).is_some_and(|why| {
+            why.contains("zero-copy cannot be had") && why.contains("leave one of them away")
+        }));
+    } else {
+        assert_same(&polled, rung);
+    }
+    assert_ne!(setting("gro_flush_timeout"), before[1], "busy polling has settings of its own");
+    answers(scene.stage);
+    let told = load(scene.stage, "300");
+    neighbours(scene.stage);
+    let counters = server.stop();
+    assert_clean(&counters);
+    assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
+    assert_eq!(["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting), before, "settings are put back");
+    told
+}
+
+/// The NIC serves again without what was refused.
+fn answers_afterwards(scene: &Scene<'_>) {
+    let server = scene.serve(&[]);
+    answers(scene.stage);
+    server.stop();
+}
+
+/// A driver may refuse to change its queues under an XDP program; the server serves on in any case.
+fn queues(scene: &Scene<'_>) -> String {
+    let server = scene.serve(&[]);
+    let flood = Flood::start(scene.stage, "300");
+    answers(scene.stage);
+    let mut told = Vec::new();
+    for count in ["1", "2"] {
+        let words = ["ethtool", "-L", scene.stage.interface(), "combined", count];
+        let output = scene.stage.server.output(&words);
+        let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
+        told.push(if output.status.success() {
+            format!("to {count}: done")
+        } else {
+            format!("to {count}: {said}")
+        });
+        answers(scene.stage);
+    }
+    flood.goes_on();
+    load(scene.stage, "300");
+    let counters = server.stop();
+    assert_clean(&counters);
+    for queue in 0..u64::from(scene.case.queues) {
+        assert!(counters.queue(queue, "received") > 0, "queue {queue} got nothing: {}", counters.log);
+    }
+    // Without the program the driver has no reason to refuse.
+    scene.stage.server.run(&["ethtool", "-L", scene.stage.interface(), "combined", "1"]);
+    let server = scene.serve(&[]);
+    answers(scene.stage);
+    assert_eq!(scene.rung(&server)["queues"], 1, "one queue is one worker");
+    server.stop();
+    scene.stage.server.run(&["ethtool", "-L", scene.stage.interface(), "combined", "2"]);
+    told.join("; ")
+}

@@ -1,0 +1,32 @@
+//! What runs inside a guest of `cargo xtask vm`: the server on each of the guest's NICs, asked over a
+//! wire from a namespace of its own. Each finding is a line of JSON on the guest's second serial line.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod ask;
+mod case;
+mod checks;
+mod life;
+mod report;
+mod stage;
+mod suites;
+
+use case::Case;
+use report::Report;
+
+fn main() {
+    let Some(file) = std::env::args().nth(1) else {
+        eprintln!("this runs inside the guests of `cargo xtask vm`: cargo xtask vm --help");
+        std::process::exit(2);
+    };
+    let report = Report::open();
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for case in Case::read(&text) {
+        ask::all(&case, &report);
+    }
+    suites::run(&report);
+    report.end();
+}

@@ -1,0 +1,139 @@
+//! A NIC and its peer, each in a namespace of its own, with addresses.
+
+use crate::case::{Case, Kind};
+use crate::common::lab::{Link, Namespace, ip};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+/// Port that the server listens on.
+const PORT: u16 = 3478;
+
+/// Where a server serves, and from where it is asked.
+pub(crate) struct Stage {
+    pub(crate) server: Namespace,
+    /// The peer's namespace; none on loopback, where the server is asked from its own.
+    peer: Option<Namespace>,
+    pub(crate) link: Link,
+    /// As sysfs calls it.
+    pub(crate) driver: String,
+}
+
+impl Stage {
+    /// Moves the case's interfaces where they belong, and gives them addresses.
+    pub(crate) fn set(case: &Case) -> Self {
+        let number = case.number;
+        let server = Namespace::new(format!("xstun-t-{}-{number}s", std::process::id()));
+        if case.kind == Kind::Loopback {
+            return Stage { server, peer: None, link: loopback(), driver: "loopback".to_owned() };
+        }
+        let peer = Namespace::new(format!("xstun-t-{}-{number}c", std::process::id()));
+        let link = Link {
+            server_interface: format!("xs{number}"),
+            client_interface: format!("xc{number}"),
+            server_mac: [2, 0, 0, 0, number, 1],
+            client_mac: [2, 0, 0, 0, number, 2],
+            server_v4: Ipv4Addr::new(10, 77, number, 1),
+            client_v4: Ipv4Addr::new(10, 77, number, 2),
+            server_v6: Ipv6Addr::new(0xfd77, 0, 0, number.into(), 0, 0, 0, 1),
+            client_v6: Ipv6Addr::new(0xfd77, 0, 0, number.into(), 0, 0, 0, 2),
+        };
+        if case.kind == Kind::Veth {
+            make_veth(&link, case.queues);
+        }
+        let driver = move_in(&server, &link.server_interface, link.server_mac);
+        move_in(&peer, &link.client_interface, link.client_mac);
+        let stage = Stage { server, peer: Some(peer), link, driver };
+        if case.queues > 1 && case.kind == Kind::Nic {
+            let queues = case.queues.to_string();
+            stage.server.run(&["ethtool", "-L", &stage.link.server_interface, "combined", &queues]);
+        }
+        stage.raise();
+        stage
+    }
+
+    /// Brings both ends up with their addresses. IPv6 addresses go with a link that goes down, so this
+    /// also mends one that did.
+    pub(crate) fn raise(&self) {
+        let Stage { server, link, .. } = self;
+        for (namespace, interface, v4, v6) in [
+            (server, &link.server_interface, link.server_v4, link.server_v6),
+            (self.client(), &link.client_interface, link.client_v4, link.client_v6),
+        ] {
+            let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
+            ip(&["-n", namespace.name(), "link", "set", interface, "up"]);
+            ip(&["-n", namespace.name(), "addr", "replace", &v4, "dev", interface]);
+            ip(&["-n", namespace.name(), "addr", "replace", &v6, "dev", interface, "nodad"]);
+        }
+    }
+
+    /// The namespace from where the server is asked.
+    pub(crate) fn client(&self) -> &Namespace {
+        self.peer.as_ref().unwrap_or(&self.server)
+    }
+
+    /// The interface that is served.
+    pub(crate) fn interface(&self) -> &str {
+        &self.link.server_interface
+    }
+
+    /// Where a client asks from and where the server is, in either version of IP.
+    pub(crate) fn ways(&self) -> [(SocketAddr, SocketAddr); 2] {
+        let Link { client_v4, server_v4, client_v6, server_v6, .. } = self.link;
+        let way =
+            |client: IpAddr, server: IpAddr| (SocketAddr::new(client, 0), SocketAddr::new(server, PORT));
+        [way(client_v4.into(), server_v4.into()), way(client_v6.into(), server_v6.into())]
+    }
+}
+
+fn loopback() -> Link {
+    Link {
+        server_interface: "lo".to_owned(),
+        client_interface: "lo".to_owned(),
+        server_mac: [0; 6],
+        client_mac: [0; 6],
+        server_v4: Ipv4Addr::LOCALHOST,
+        client_v4: Ipv4Addr::LOCALHOST,
+        server_v6: Ipv6Addr::LOCALHOST,
+        client_v6: Ipv6Addr::LOCALHOST,
+    }
+}
+
+fn make_veth(link: &Link, queues: u32) {
+    let queues = queues.to_string();
+    let [server, client] = [link.server_mac, link.client_mac].map(mac_text);
+    let mut words = vec!["link", "add", "numrxqueues", &queues, "numtxqueues", &queues, "address", &server];
+    words.extend([
+        "type",
+        "veth",
+        "peer",
+        "numrxqueues",
+        &queues,
+        "numtxqueues",
+        &queues,
+        "address",
+        &client,
+    ]);
+    ip(&words);
+}
+
+fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// Finds an interface by its MAC address, moves it, and gives the name of its driver.
+fn move_in(namespace: &Namespace, name: &str, mac: [u8; 6]) -> String {
+    let mac = mac_text(mac);
+    let found = std::fs::read_dir("/sys/class/net").unwrap().flatten().find(|entry| {
+        std::fs::read_to_string(entry.path().join("address")).is_ok_and(|address| address.trim() == mac)
+    });
+    let found = found.unwrap_or_else(|| panic!("this kernel shows no NIC with the address {mac}"));
+    let driver = std::fs::read_link(found.path().join("device/driver"));
+    let driver = driver.ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    let old = found.file_name().into_string().unwrap();
+    ip(&["link", "set", &old, "down"]);
+    ip(&["link", "set", &old, "netns", namespace.name(), "name", name]);
+    driver.unwrap_or_else(|| {
+        assert!(!Path::new("/sys/class/net").join(&old).join("device").exists(), "{old} has no driver");
+        "veth".to_owned()
+    })
+}

@@ -1,0 +1,153 @@
+//! What a guest boots into: an initial RAM file system with the release binary, the test programs, and
+//! the few programs that they call, each with its libraries.
+
+use super::cases::Case;
+use super::kernels::Kernel;
+use crate::run::{ask, exec, output};
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Programs of the distribution that the tests call.
+const PROGRAMS: [&str; 8] = ["ip", "ss", "ethtool", "ping", "setpriv", "timeout", "env", "busybox"];
+/// Tests of `userspace/tests` that a guest runs beside its own.
+const TESTS: [&str; 3] = ["verdicts", "interface", "end_to_end"];
+/// The guest's own test program.
+const GUEST: &str = "vm";
+
+/// A file system that is being put together.
+pub(super) struct Image {
+    root: PathBuf,
+}
+
+impl Image {
+    /// Builds the programs, the tests of `userspace/tests` among them if `suites` says so, and puts in
+    /// what is the same for all guests.
+    ///
+    /// # Errors
+    /// A program could not be built or is not there.
+    pub(super) fn build(workspace: &Workspace, suites: bool) -> Result<Self> {
+        let built = build(workspace, suites)?;
+        let root = workspace.target.join("vm/image");
+        if root.exists() {
+            fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
+        }
+        let image = Image { root };
+        for directory in ["bin", "dev", "etc", "proc", "run", "sys", "tmp", "var"] {
+            fs::create_dir_all(image.root.join(directory))?;
+        }
+        for program in PROGRAMS {
+            let path = ask(Command::new("sh").args(["-c", &format!("command -v {program}")]));
+            let path =
+                path.with_context(|| format!("there is no {program}, which the guest's tests call"))?;
+            image.program(Path::new(path.trim()), program)?;
+        }
+        symlink("busybox", image.root.join("bin/sh"))?;
+        image.program(&workspace.xstun("release"), "xstun")?;
+        image.program(&workspace.xstun("debug"), "xstun-asserting")?;
+        for (name, path) in &built {
+            image.program(path, name)?;
+        }
+        fs::copy(workspace.ebpf_object(), image.root.join("xstun-ebpf.o"))
+            .context("the eBPF object is gone")?;
+        let init = image.root.join("init");
+        fs::write(&init, include_str!("init.sh"))?;
+        fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(image)
+    }
+
+    /// Copies a program, without what only a debugger reads, and the libraries that it is linked to.
+    fn program(&self, path: &Path, name: &str) -> Result<()> {
+        let to = self.root.join("bin").join(name);
+        fs::copy(path, &to).with_context(|| format!("cannot copy {}", path.display()))?;
+        exec(Command::new("strip").arg("--strip-debug").arg(&to))?;
+        // Fails for a program that is linked to nothing.
+        let linked = ask(Command::new("ldd").arg(path)).unwrap_or_default();
+        for library in libraries(&linked) {
+            let to = self.root.join(library.strip_prefix("/")?);
+            if !to.exists() {
+                fs::create_dir_all(to.parent().context("a library in a directory")?)?;
+                fs::copy(library, &to).with_context(|| format!("cannot copy {}", library.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a kernel's modules and the list of what to test, and packs all of it into a file.
+    ///
+    /// # Errors
+    /// No room on the disk.
+    pub(super) fn pack(&self, kernel: &Kernel, cases: &[(usize, Case)], into: &Path) -> Result<()> {
+        let modules = self.root.join("modules");
+        if modules.exists() {
+            fs::remove_dir_all(&modules)?;
+        }
+        fs::create_dir(&modules)?;
+        for module in &kernel.modules {
+            fs::copy(module, modules.join(module.file_name().context("a module without a name")?))?;
+        }
+        let told: Vec<Value> = cases.iter().map(|(number, case)| case.told(*number)).collect();
+        fs::write(self.root.join("cases.json"), serde_json::to_string(&told)?)?;
+        let packed = "find . -print0 | cpio --null --create --format=newc --quiet";
+        let archive = fs::File::create(into).with_context(|| format!("cannot make {}", into.display()))?;
+        exec(Command::new("sh").args(["-c", packed]).current_dir(&self.root).stdout(archive))
+            .context("the guest's file system could not be packed: is there room on the disk?")
+    }
+}
+
+/// Builds the test programs; gives each with its name.
+fn build(workspace: &Workspace, suites: bool) -> Result<Vec<(String, PathBuf)>> {
+    let tests: Vec<_> = TESTS.into_iter().filter(|_| suites).chain([GUEST]).collect();
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--package", "xstun", "--bin", "xstun", "--message-format=json"]);
+    for test in &tests {
+        cargo.args(["--test", test]);
+    }
+    if workspace.target != workspace.root.join("target") {
+        cargo.env("XSTUN_EBPF_OBJECT", workspace.ebpf_object());
+    }
+    let told = output(&mut cargo)?;
+    let messages = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs: Vec<_> = messages
+        .filter(|message| message["target"]["kind"][0] == "test")
+        .filter_map(|message| {
+            Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
+        })
+        .collect();
+    for test in tests {
+        if !programs.iter().any(|(name, _)| name == test) {
+            bail!("cargo built no test program `{test}`");
+        }
+    }
+    Ok(programs)
+}
+
+/// Paths in what ldd(1) printed.
+fn libraries(linked: &str) -> impl Iterator<Item = &Path> {
+    linked.lines().filter_map(|line| {
+        let path = line.split_once(" => ").map_or(line, |(_, path)| path).trim();
+        let path = path.split(" (").next()?;
+        path.starts_with('/').then(|| Path::new(path))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::libraries;
+    use std::path::Path;
+
+    #[test]
+    fn libraries_are_told_from_what_has_no_file() {
+        let linked = "\tlinux-vdso.so.1 (0x00007f10ab661000)\n\
+                      \tlibelf.so.1 => /lib/x86_64-linux-gnu/libelf.so.1 (0x00007f10ab1d9000)\n\
+                      \tlibgone.so.1 => not found\n\
+                      \t/lib64/ld-linux-x86-64.so.2 (0x00007f10ab663000)\n";
+        let expected = ["/lib/x86_64-linux-gnu/libelf.so.1", "/lib64/ld-linux-x86-64.so.2"].map(Path::new);
+        assert!(libraries(linked).eq(expected));
+        assert_eq!(libraries("\tstatically linked\n").count(), 0);
+    }
+}

@@ -1,0 +1,237 @@
+//! Kernels as Debian packages: found by series, fetched, and cut down to what a guest boots with.
+
+use super::apt::Apt;
+use crate::run::{exec, output};
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The series that a run without arguments boots: Debian's stable releases, the first with true
+/// zero-copy in virtio_net, and whatever is newest.
+pub(super) const DEFAULT: [&str; 4] = ["6.1", "6.12", "6.18", NEWEST];
+/// What stands for the newest kernel that Debian has.
+const NEWEST: &str = "newest";
+
+/// Modules that a guest wants, where its kernel has them as modules.
+const MODULES: [&str; 9] =
+    ["virtio_pci", "virtio_net", "e1000", "e1000e", "vmxnet3", "veth", "bridge", "xsk_diag", "8021q"];
+
+/// A kernel that can be booted.
+#[derive(Clone, Debug)]
+pub(super) struct Kernel {
+    /// As `uname -r` has it, like `6.12.117+deb12-amd64`.
+    pub(super) release: String,
+    /// Its image.
+    pub(super) image: PathBuf,
+    /// Module files in the order in which they are inserted.
+    pub(super) modules: Vec<PathBuf>,
+}
+
+/// Finds the kernels of these series, each in its last version, and fetches those that are not there.
+///
+/// # Errors
+/// A series that Debian does not have, no network, no disk.
+pub(super) fn get(workspace: &Workspace, series: &[String]) -> Result<Vec<Kernel>> {
+    let home = workspace.target.join("vm");
+    let apt = Apt::open(&home.join("apt"))?;
+    let packages: Vec<Package> =
+        apt.names("linux-image-")?.iter().filter_map(|name| Package::parse(name)).collect();
+    let mut found: Vec<&Package> = Vec::new();
+    for series in series {
+        let package = pick(&packages, series)?;
+        if !found.contains(&package) {
+            found.push(package);
+        }
+    }
+    found.into_iter().map(|package| fetch(&apt, &home.join("kernels"), package)).collect()
+}
+
+/// A package with a kernel for 64-bit PCs, drivers and all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Package {
+    release: String,
+    /// The numbers of the release in their order: 6.12.90+deb12.1 comes after 6.12.90+deb12.
+    numbers: Vec<u32>,
+}
+
+impl Package {
+    /// From names like `linux-image-6.1.0-56-amd64`; neither `-cloud-` nor `-rt-`, nor a package that
+    /// only points at another.
+    fn parse(name: &str) -> Option<Self> {
+        let release = name.strip_prefix("linux-image-")?;
+        let version = release.strip_suffix("-amd64")?;
+        let plain = |c: char| c.is_ascii_digit() || ".+-".contains(c);
+        if !version.replace("deb", "").chars().all(plain) || version.matches('.').count() < 2 {
+            return None;
+        }
+        let numbers = version.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+        Some(Package { release: release.to_owned(), numbers: numbers.collect() })
+    }
+
+    fn series(&self) -> String {
+        format!("{}.{}", self.numbers[0], self.numbers[1])
+    }
+}
+
+/// The last package of a series.
+fn pick<'a>(packages: &'a [Package], series: &str) -> Result<&'a Package> {
+    let wanted = |package: &&Package| series == NEWEST || package.series() == series;
+    let found = packages.iter().filter(wanted).max_by(|one, other| one.numbers.cmp(&other.numbers));
+    found.with_context(|| {
+        let mut there: Vec<_> =
+            packages.iter().map(|package| (&package.numbers[..2], package.series())).collect();
+        there.sort();
+        there.dedup();
+        let there: Vec<_> = there.into_iter().map(|(_, series)| series).collect();
+        format!("Debian has no kernel '{series}': ask for {NEWEST}, or one of {}", there.join(", "))
+    })
+}
+
+/// A kernel's place in the cache; filled where it is empty.
+fn fetch(apt: &Apt, cache: &Path, package: &Package) -> Result<Kernel> {
+    let home = cache.join(&package.release);
+    let stamp = MODULES.join("\n");
+    if fs::read_to_string(home.join("complete")).is_ok_and(|modules| modules == stamp) {
+        return kernel(&home, package);
+    }
+    println!("vm: fetching Linux {}", package.release);
+    let partial = cache.join(format!("{}.partial", package.release));
+    for leftover in [&home, &partial] {
+        if leftover.exists() {
+            fs::remove_dir_all(leftover).with_context(|| format!("cannot remove {}", leftover.display()))?;
+        }
+    }
+    let root = partial.join("root");
+    fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    unpack(apt, package, &partial).context("the kernel's packages could not be fetched and unpacked")?;
+    cut_down(package, &partial)?;
+    fs::remove_dir_all(&root)?;
+    fs::write(partial.join("complete"), stamp)?;
+    fs::rename(&partial, &home)?;
+    kernel(&home, package)
+}
+
+/// Fetches the package, and those of its pieces that later kernels are cut into.
+fn unpack(apt: &Apt, package: &Package, partial: &Path) -> Result<()> {
+    let name = format!("linux-image-{}", package.release);
+    let mut names = vec![name.clone()];
+    let piece = |name: &String| name.starts_with("linux-") && name.ends_with(&package.release);
+    names.extend(apt.depends(&name)?.into_iter().filter(piece));
+    apt.download(&names, partial)?;
+    for entry in fs::read_dir(partial)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            exec(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(partial.join("root")))?;
+            fs::remove_file(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the image, and the modules in the order of their insertion, uncompressed.
+fn cut_down(package: &Package, partial: &Path) -> Result<()> {
+    let root = partial.join("root");
+    // Where packages carry everything below /usr, the old paths are links.
+    for old in ["lib", "boot"] {
+        if !root.join(old).exists() && root.join("usr").join(old).exists() {
+            std::os::unix::fs::symlink(format!("usr/{old}"), root.join(old))?;
+        }
+    }
+    let release = &package.release;
+    let images = [format!("boot/vmlinuz-{release}"), format!("lib/modules/{release}/vmlinuz")];
+    let image = images.iter().map(|image| root.join(image)).find(|image| image.exists());
+    let image = image.with_context(|| format!("the packages of Linux {release} hold no kernel image"))?;
+    fs::copy(image, partial.join("vmlinuz"))?;
+
+    exec(Command::new("depmod").arg("--basedir").arg(&root).arg(release))?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for module in MODULES {
+        let mut modprobe = Command::new("modprobe");
+        modprobe.arg("--dirname").arg(&root).args(["--set-version", release, "--show-depends", module]);
+        // A module that a kernel has not, or has built in, is none to insert.
+        let Ok(told) = output(&mut modprobe) else { continue };
+        let inserted = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("insmod "))
+            .map(|file| PathBuf::from(file.trim()));
+        for file in inserted {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+    }
+    let modules = partial.join("modules");
+    fs::create_dir(&modules)?;
+    for (number, file) in files.iter().enumerate() {
+        let name = file.file_name().context("a module without a name")?.to_string_lossy();
+        let (plain, tool) = match name.rsplit_once('.') {
+            Some((plain, "xz")) => (plain, Some("xz")),
+            Some((plain, "zst")) => (plain, Some("zstd")),
+            _ => (&*name, None),
+        };
+        let to = modules.join(format!("{number:02}-{plain}"));
+        match tool {
+            None => drop(fs::copy(file, &to)?),
+            Some(tool) => {
+                let unpacked = fs::File::create(&to)?;
+                exec(Command::new(tool).args(["-d", "-c", "-q"]).arg(file).stdout(unpacked))?;
+            }
+        }
+    }
+    if files.is_empty() {
+        bail!("none of the modules {} is in Linux {release}", MODULES.join(", "));
+    }
+    Ok(())
+}
+
+fn kernel(home: &Path, package: &Package) -> Result<Kernel> {
+    let mut modules =
+        fs::read_dir(home.join("modules"))?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    modules.sort();
+    Ok(Kernel { release: package.release.clone(), image: home.join("vmlinuz"), modules })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Package, pick};
+
+    fn packages() -> Vec<Package> {
+        let names = [
+            "linux-image-6.1.0-9-amd64",
+            "linux-image-6.1.0-56-amd64",
+            "linux-image-6.1.0-56-cloud-amd64",
+            "linux-image-6.1.0-57-rt-amd64",
+            "linux-image-6.12-amd64",
+            "linux-image-6.12.90+deb12-amd64",
+            "linux-image-6.12.90+deb12.1-amd64",
+            "linux-image-6.12.9+deb12-amd64",
+            "linux-image-7.2.12+deb13-amd64",
+            "linux-image-7.2.12+deb13-amd64-dbg",
+            "linux-image-7.3.1-amd64-unsigned",
+            "linux-image-amd64",
+        ];
+        names.iter().filter_map(|name| Package::parse(name)).collect()
+    }
+
+    #[test]
+    fn a_series_gives_its_last_full_kernel() {
+        for (series, release) in [
+            ("6.1", "6.1.0-56-amd64"),
+            ("6.12", "6.12.90+deb12.1-amd64"),
+            ("7.2", "7.2.12+deb13-amd64"),
+            ("newest", "7.2.12+deb13-amd64"),
+        ] {
+            assert_eq!(pick(&packages(), series).unwrap().release, release, "{series}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_series_is_told_those_that_there_are() {
+        let told = pick(&packages(), "5.4").unwrap_err().to_string();
+        assert_eq!(told, "Debian has no kernel '5.4': ask for newest, or one of 6.1, 6.12, 7.2");
+        assert!(pick(&packages(), "6").is_err(), "6 is no series");
+        assert!(pick(&packages(), "").is_err());
+    }
+}
