@@ -7,7 +7,7 @@
 //! case.
 //!
 //! Source of "native" and "zero-copy since" is ebpf-docs, BPF_PROG_TYPE_XDP, "Driver support", where a
-//! row says nothing else. What `cargo xtask vm` has verified stands in [`Driver::seen`], which a test
+//! row says nothing else. What `cargo xtask vm` has verified stands in `Driver::seen`, which a test
 //! holds to the table in docs/measurements.md.
 
 /// What to expect of zero-copy.
