@@ -12,7 +12,7 @@ use crate::run::{ask, exec, output};
 use crate::setup::{self, Needs};
 use crate::tool::{Tool, with_tools};
 use crate::workspace::Workspace;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -39,6 +39,9 @@ struct Made {
 /// # Errors
 /// Something could not be made, or does not do what it should.
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
+    if workspace.target != workspace.root.join("target") {
+        bail!("the package names its files below `target`: run this without CARGO_TARGET_DIR");
+    }
     let ready = setup::run(workspace, if check { Needs::DIST_CHECK } else { Needs::DIST })?;
     CARGO_DEB.get(workspace)?;
     CARGO_CYCLONEDX.get(workspace)?;

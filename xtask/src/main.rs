@@ -101,6 +101,7 @@ enum Purpose {
     Demo,
     Test,
     Bench,
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -124,6 +125,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
                 Purpose::Demo => setup::Needs::DEMO,
                 Purpose::Test => setup::Needs::TEST,
                 Purpose::Bench => setup::Needs::BENCH,
+                Purpose::Dist => setup::Needs::DIST_CHECK,
             };
             setup::run(&workspace, needs).map(|_| ())
         }

@@ -5,8 +5,10 @@ use crate::common::lab::{Lab, Link};
 use crate::common::server::Server;
 use crate::modes::{NATIVE, SOCKETS, busy_polling_works};
 use rustix::process::{Pid, Signal};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::time::Duration;
 
 /// What the unit grants, and CAP_IPC_LOCK in place of its LimitMEMLOCK.
@@ -153,4 +155,58 @@ fn the_hosts_firewall_sees_no_frame_that_af_xdp_takes() {
     client.send_to(b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl", (link.server_v4, 3478)).unwrap();
     assert!(client.recv(&mut [0; 64]).is_err(), "the sockets answered behind the firewall");
     assert_eq!(server.stop().get("sockets", "received"), 0);
+}
+
+/// Stops one thread of another process, and says so; it goes on when this ends. Word: the thread.
+const HOLD: &str = r#"
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+thread = int(sys.argv[1])
+for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+    if libc.ptrace(request, thread, None, None) != 0:
+        sys.exit(f'ptrace: errno {ctypes.get_errno()}')
+print('held', flush=True)
+sys.stdin.read()
+"#;
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_hanging_worker_is_told_and_starves_the_watchdog() {
+    let lab = Lab::new(1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let socket = format!("NOTIFY_SOCKET={}", path.display());
+    let flags = ["--interface", &lab.link().server_interface, "--datapath", "af-xdp"];
+    let server = Server::start_behind(&lab.server, &["env", &socket, "WATCHDOG_USEC=30000000"], &flags);
+    let process = server.pid().as_raw_nonzero();
+    let worker = std::fs::read_dir(format!("/proc/{process}/task"))
+        .unwrap()
+        .map(|thread| thread.unwrap().path())
+        .find(|thread| std::fs::read_to_string(thread.join("comm")).unwrap().contains("-q0"))
+        .expect("queue 0 has a worker");
+    let mut holder = std::process::Command::new("python3");
+    holder.args(["-c", HOLD]).arg(worker.file_name().unwrap());
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "held\n");
+    let line = server.wait_for("the end of patience", |line| {
+        line["message"].as_str().is_some_and(|m| m.contains("hangs"))
+    });
+    assert_eq!(line["worker"], format!("queue 0 of {}", lab.link().server_interface));
+    // What was sent before is read away; from here on nothing comes.
+    manager.set_nonblocking(true).unwrap();
+    while manager.recv(&mut [0; 4096]).is_ok() {}
+    manager.set_nonblocking(false).unwrap();
+    manager.set_read_timeout(Some(Duration::from_millis(2500))).unwrap();
+    assert!(manager.recv(&mut [0; 4096]).is_err(), "the watchdog is fed for a worker that hangs");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut buffer = [0; 64];
+    let length = manager.recv(&mut buffer).expect("the watchdog is fed again");
+    assert_eq!(&buffer[..length], b"WATCHDOG=1");
+    server.stop();
 }

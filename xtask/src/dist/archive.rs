@@ -66,6 +66,7 @@ pub(super) fn pack(workspace: &Workspace, directory: &Path, program: &Path) -> R
         (root.join("docs/operations.md"), "docs/operations.md"),
         (root.join("docs/metrics.md"), "docs/metrics.md"),
         (root.join("docs/threat-model.md"), "docs/threat-model.md"),
+        (root.join("deploy/kubernetes.yaml"), "kubernetes.yaml"),
         (root.join("LICENSE-MIT"), "LICENSE-MIT"),
         (root.join("LICENSE-APACHE"), "LICENSE-APACHE"),
     ] {
