@@ -28,12 +28,16 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// `script` makes the terminal; every distribution has it.
     fn open(namespace: &Namespace) -> Self {
+        Terminal::open_behind(namespace, "")
+    }
+
+    /// `script` makes the terminal; every distribution has it. `first` is for its shell.
+    fn open_behind(namespace: &Namespace, first: &str) -> Self {
         let program = xstun();
         let program = program.to_str().expect("a path in UTF-8");
         let script = format!(
-            "stty rows 30 cols 120; sh -c 'echo pid=$$.; exec \"$0\" top' {program}; echo code=$?.; stty -a; \
+            "{first}stty rows 30 cols 120; sh -c 'echo pid=$$.; exec \"$0\" top' {program}; echo code=$?.; stty -a; \
              echo the end"
         );
         let mut command = namespace.command("script");
@@ -164,17 +168,20 @@ fn every_end_gives_the_terminal_back() {
 fn a_terminal_that_is_gone_ends_it() {
     let lab = Lab::new(1);
     let server = SOCKETS.serve(&lab, &FLAGS);
-    let terminal = Terminal::open(&lab.server);
-    terminal.wait_for("sockets");
-    let pid = terminal.pid();
-    drop(terminal);
-    let deadline = Instant::now() + LIMIT;
-    while std::path::Path::new(&format!("/proc/{}", pid.as_raw_nonzero())).exists() {
-        if Instant::now() >= deadline {
-            kill_process(pid, Signal::KILL).unwrap();
-            panic!("it goes on without a terminal");
+    // A shell that ignores the signal does not pass it on.
+    for first in ["", "trap '' HUP; "] {
+        let terminal = Terminal::open_behind(&lab.server, first);
+        terminal.wait_for("sockets");
+        let pid = terminal.pid();
+        drop(terminal);
+        let deadline = Instant::now() + LIMIT;
+        while std::path::Path::new(&format!("/proc/{}", pid.as_raw_nonzero())).exists() {
+            if Instant::now() >= deadline {
+                kill_process(pid, Signal::KILL).unwrap();
+                panic!("it goes on without a terminal: {first:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(Duration::from_millis(20));
     }
     server.stop();
 }

@@ -8,7 +8,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::widgets::Paragraph;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -89,7 +89,12 @@ async fn look(server: SocketAddr, every: Duration, tell: &Sender<News>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick is at once, and the first look was just before.
     tick.tick().await;
+    let on_terminal = io::stdout().is_terminal();
     loop {
+        // Not everybody is told by a signal: a shell that ignores SIGHUP lives on and passes none on.
+        if on_terminal && !io::stdout().is_terminal() {
+            std::process::exit(0);
+        }
         let news = tokio::select! {
             _ = terminate.recv() => News::End,
             _ = interrupt.recv() => News::End,
