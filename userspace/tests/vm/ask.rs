@@ -6,6 +6,7 @@ use crate::common::server::{Server, xstun};
 use crate::life;
 use crate::report::Report;
 use crate::stage::Stage;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -93,10 +94,12 @@ pub(crate) fn refusal(scene: &Scene<'_>, more: &[&str]) -> Option<String> {
     command.arg("serve").args(scene.flags(more)).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut last = String::new();
-    for line in BufReader::new(child.stderr.take().expect("standard error is piped")).lines() {
+    let mut log = BufReader::new(child.stderr.take().expect("standard error is piped")).lines();
+    for line in log.by_ref() {
         last = line.unwrap();
         if last.ends_with(" ready") {
-            child.kill().unwrap();
+            // In good order: a killed server cannot put the NIC's settings back.
+            kill_process(Pid::from_child(&child), Signal::INT).unwrap();
             child.wait().unwrap();
             return None;
         }
