@@ -45,7 +45,9 @@ impl Accelerator {
     fn arguments(self) -> [&'static str; 4] {
         match self {
             Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            // One thread for all of a guest's CPUs: with one each, a CPU may run an instruction that another
+            // is just patching, and a kernel that switches a static key then dies of a stray int3.
+            Accelerator::Tcg => ["-accel", "tcg,thread=single", "-cpu", "max"],
         }
     }
 
