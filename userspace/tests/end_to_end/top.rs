@@ -107,6 +107,17 @@ impl Terminal {
     }
 }
 
+/// Whether the process still runs. One that has ended stays listed until its parent asks for its end, and
+/// the parent that inherits it may take its time.
+fn runs(pid: Pid) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else {
+        return false;
+    };
+    // The state comes after the name, which may have anything in it.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    !matches!(state, Some("Z" | "X"))
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -175,7 +186,7 @@ fn a_terminal_that_is_gone_ends_it() {
         let pid = terminal.pid();
         drop(terminal);
         let deadline = Instant::now() + LIMIT;
-        while std::path::Path::new(&format!("/proc/{}", pid.as_raw_nonzero())).exists() {
+        while runs(pid) {
             if Instant::now() >= deadline {
                 kill_process(pid, Signal::KILL).unwrap();
                 panic!("it goes on without a terminal: {first:?}");
