@@ -2,6 +2,7 @@
 //! that loses nothing. Up: attach, bind, fill, into the map. Down: out of the map, detach, close.
 
 mod link;
+mod patience;
 pub mod program;
 pub(crate) mod queue;
 pub mod rings;

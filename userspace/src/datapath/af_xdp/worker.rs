@@ -1,5 +1,6 @@
 //! The loop: one thread, one core, one queue.
 
+use super::patience::Patience;
 use super::rings::{BATCH, Frame, Rings};
 use super::socket::{XdpSocket, is_passing};
 use crate::answer::answer;
@@ -16,9 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use xsk_rs::umem::frame::FrameDesc;
 
-/// Empty rounds before the worker sleeps. The next batch of a busy queue arrives within them, and
-/// they cost an idle one nothing.
-const SPINS: u64 = 256;
 /// Longest sleep: the age of what is published, and how often an idle worker shows that it turns.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Batches, or empty rounds of a worker that polls, between two publications on a queue that never
@@ -95,23 +93,22 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         let mut served = Cache::new(Arc::clone(&self.shared.served));
         let mut policy = Cache::new(Arc::clone(&self.shared.policy));
-        let mut idle_rounds: u64 = 0;
+        let mut patience = Patience::default();
+        let mut polls: u64 = 0;
         while !self.shared.stop.is_ordered() {
             if self.turn(served.load(), policy.load())? {
-                idle_rounds = 0;
+                patience.found();
             } else if self.busy_poll {
                 self.shared.stats.idle.add(1);
                 self.wake_receive()?;
-                idle_rounds += 1;
-                if idle_rounds.is_multiple_of(PUBLISH_ROUNDS) {
+                polls += 1;
+                if polls.is_multiple_of(PUBLISH_ROUNDS) {
                     self.publish();
                 }
-            } else if idle_rounds < SPINS {
-                idle_rounds += 1;
+            } else if patience.looks_again() {
                 std::hint::spin_loop();
             } else {
                 self.sleep()?;
-                idle_rounds = 0;
             }
         }
         self.drain(served.load(), policy.load())
