@@ -7,6 +7,8 @@
 //! serve what of it is STUN.
 #![no_std]
 
+pub mod load;
+
 /// Name of the XDP program for kernels that know multi-buffer frames (Linux 5.18 and later). It
 /// attaches to interfaces of any MTU.
 pub const PROGRAM_FRAGS: &str = "xstun_frags";

@@ -149,8 +149,9 @@ fn build_all(workspace: &Workspace) -> Result<()> {
     build::ebpf(workspace, &ready)?;
     build::program(workspace, false)?;
     let mut limit = workspace.cargo();
-    limit.args(["build", "--release", "--package", "xstun-bench", "--features", "limit", "--bin", "limit"]);
-    exec(&mut limit)?;
+    limit.args(["build", "--release", "--package", "xstun-bench", "--features", "flood"]);
+    exec(limit.args(["--bin", "limit", "--bin", "flood"]))?;
+    build::generator(workspace, &ready)?;
     let mut baselines = workspace.cargo();
     baselines.args(["build", "--release", "--locked", "--manifest-path", "bench/baselines/Cargo.toml"]);
     exec(baselines.arg("--target-dir").arg(baselines_target(workspace)))?;

@@ -6,7 +6,7 @@ use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Sets up, builds, and says where the result is.
 pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
@@ -20,16 +20,42 @@ pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
 /// # Errors
 /// Set-up found no compiler, the build failed, or the object could not be copied.
 pub(crate) fn ebpf(workspace: &Workspace, ready: &setup::Ready) -> Result<()> {
-    let compiler = ready.compiler.as_ref().context("set-up was asked for no eBPF compiler")?;
-    let target = workspace.target.join("bpf");
-    exec(cargo(workspace, compiler)?.arg("--target-dir").arg(&target))?;
-    let built = target.join("bpfel-unknown-none/release/xstun-xdp");
+    let built = bpf(workspace, ready, "xstun-xdp")?;
     let object = workspace.ebpf_object();
     if !is_current(workspace, &object, &built)? {
         fs::copy(&built, &object)
             .with_context(|| format!("cannot copy {} to {}", built.display(), object.display()))?;
     }
     Ok(())
+}
+
+/// Builds the benchmark's generator, at [`generator_object`].
+///
+/// # Errors
+/// Set-up found no compiler, or the build failed.
+pub(crate) fn generator(workspace: &Workspace, ready: &setup::Ready) -> Result<()> {
+    bpf(workspace, ready, GENERATOR).map(drop)
+}
+
+/// Where the object of the benchmark's generator stands once it is built.
+pub(crate) fn generator_object(workspace: &Workspace) -> PathBuf {
+    object(workspace, GENERATOR)
+}
+
+/// The generator's name among the programs of `xdp-ebpf`.
+const GENERATOR: &str = "xstun-generator";
+
+/// Builds one program of `xdp-ebpf` for the kernel and gives the path of its object.
+fn bpf(workspace: &Workspace, ready: &setup::Ready, name: &str) -> Result<PathBuf> {
+    let compiler = ready.compiler.as_ref().context("set-up was asked for no eBPF compiler")?;
+    exec(
+        cargo(workspace, compiler)?.args(["--bin", name, "--target-dir"]).arg(workspace.target.join("bpf")),
+    )?;
+    Ok(object(workspace, name))
+}
+
+fn object(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.target.join("bpf/bpfel-unknown-none/release").join(name)
 }
 
 fn cargo(workspace: &Workspace, compiler: &Compiler) -> Result<std::process::Command> {
@@ -40,7 +66,7 @@ fn cargo(workspace: &Workspace, compiler: &Compiler) -> Result<std::process::Com
         .context("PATH cannot be led by the tools directory")?;
     cargo.current_dir(&workspace.root).env("PATH", path);
     cargo.args(["build", "--release", "-Z", "build-std=core", "--target", "bpfel-unknown-none"]);
-    cargo.args(["--package", "xstun-ebpf", "--bin", "xstun-xdp"]);
+    cargo.args(["--package", "xstun-ebpf"]);
     Ok(cargo)
 }
 

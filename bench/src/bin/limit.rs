@@ -1,11 +1,12 @@
 //! The limit, to measure xstun beside: a bare loop over AF_XDP that swaps addresses and ports and
 //! looks at nothing. The program in the kernel, the rings, the memory and the socket options are
-//! xstun's own; parsing, checksums, STUN, counters and sleep are left away. Not for use: it answers
+//! xstun's own; parsing, checksums, STUN, and counters are left away. Not for use: it answers
 //! anything.
 //!
 //! Prints `ready` when it serves, and serves until it is killed.
 
 use clap::Parser;
+use rustix::event::{PollFd, PollFlags, poll};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
@@ -73,6 +74,10 @@ fn turn_for_ever(rings: &mut Rings<XdpSocket>, busy_poll: bool) -> Result<(), Bo
         if rings.receive(&mut frames) == 0 {
             if busy_poll || rings.queues().fill_needs_wakeup() {
                 judge(rings.queues().wake_receive())?;
+            }
+            if !busy_poll {
+                // The core may be the one that receives.
+                poll(&mut [PollFd::new(rings.queues(), PollFlags::IN)], None)?;
             }
             continue;
         }

@@ -104,21 +104,6 @@ pub(super) fn judge(rows: &[Row]) -> Vec<Bar> {
         ),
         bar("the same under the flood", AtLeast(10.0), of(Flood, &AF_XDP, &["batch"])),
         bar("socket path / recvmmsg and sendmmsg", AtLeast(1.0), of(Capacity, &["socket"], &["batch"])),
-        bar(
-            "receive work on the server's core: AF_XDP path / coturn",
-            AtLeast(15.0),
-            of(Capacity, &["af-xdp-own"], &["coturn-own"]),
-        ),
-        bar(
-            "receive work on the server's core: AF_XDP path / recvmmsg and sendmmsg",
-            AtLeast(3.5),
-            of(Capacity, &["af-xdp-own"], &["batch-own"]),
-        ),
-        bar(
-            "receive work on the server's core, under the flood: AF_XDP path / recvmmsg and sendmmsg",
-            AtLeast(10.0),
-            of(Flood, &["af-xdp-own"], &["batch-own"]),
-        ),
         bar("AF_XDP path under the flood / at capacity, the lesser of both modes", AtLeast(0.95), steady),
         bar("p99 at half capacity: AF_XDP with interrupts / socket path", AtMost(0.5), sure(p99)),
         bar("memory of one more queue, in MiB", AtMost(12.0), sure(queue())),
@@ -209,13 +194,10 @@ mod tests {
             ("3.96", "met"),
             ("15.00", "met"),
             ("1.20", "met"),
-            ("-", "not measured"),
-            ("-", "not measured"),
-            ("-", "not measured"),
             ("0.91", "missed"),
             ("0.50", "met"),
         ];
-        assert_eq!(&verdicts[..10], expected.map(|(value, verdict)| (value.to_owned(), verdict)));
+        assert_eq!(&verdicts[..7], expected.map(|(value, verdict)| (value.to_owned(), verdict)));
     }
 
     #[test]
@@ -240,9 +222,9 @@ mod tests {
             "af-xdp",
             &numbers(&[(Metric::Capacity, 100.0), (Metric::Flood, 99.0), (Metric::FloodSent, 399.0)]),
         );
-        assert!(judge(std::slice::from_ref(&row))[8].verdict().starts_with("open"));
+        assert!(judge(std::slice::from_ref(&row))[5].verdict().starts_with("open"));
         row.medians.set(Metric::FloodSent, 400.0);
-        assert_eq!(judge(&[row])[8].verdict(), "met");
+        assert_eq!(judge(&[row])[5].verdict(), "met");
     }
 
     #[test]
@@ -254,7 +236,7 @@ mod tests {
             row("af-xdp-busy-poll", &numbers(&[(Metric::Idle, 1.0)])),
         ];
         let bars = judge(&rows);
-        let last: Vec<_> = bars[10..].iter().map(|bar| (bar.value(), bar.verdict())).collect();
+        let last: Vec<_> = bars[7..].iter().map(|bar| (bar.value(), bar.verdict())).collect();
         assert_eq!(
             last,
             [("9.50".to_owned(), "met"), ("2.00".to_owned(), "missed"), ("0.40".to_owned(), "met")]

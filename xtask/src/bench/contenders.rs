@@ -1,6 +1,7 @@
 //! Who is measured, and how each is started.
 
-use super::stage::{Cores, Napi, SERVER, Stage, list};
+use super::stage::{Cores, Napi, SERVER, SERVER_PRIORITY, Stage, list};
+use crate::build;
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,13 +40,8 @@ enum Launch {
     Baseline(&'static str),
 }
 
-/// The pair polls on the sender's core, so the generator bears the server's receive work.
-const HELPED: &[Napi] = &[Napi::Plain, Napi::Gro];
-/// All receive work is the server's core's own, as on a NIC whose interrupts go there.
-const OWN: &[Napi] = &[Napi::Softirq, Napi::ThreadedServer];
-/// The same for AF_XDP. A NAPI thread is no choice there: it and the worker take turns of milliseconds, and
-/// the 256 places of a veth queue are full long before.
-const OWN_XDP: &[Napi] = &[Napi::Softirq];
+/// The server's core does its own receive work.
+const OWN: &[Napi] = &[Napi::ServerFirst, Napi::Even];
 /// As the kernel makes the pair: for a worker that polls, and where no core is left to choose.
 const AS_MADE: &[Napi] = &[Napi::Plain];
 
@@ -72,7 +68,7 @@ pub(super) fn all() -> Vec<Contender> {
             AS_MADE,
             Launch::Limit(&["--busy-poll"]),
         ),
-        contender("limit", "limit: bare AF_XDP swap loop, interrupts", Limit, 1, HELPED, Launch::Limit(&[])),
+        contender("limit", "limit: bare AF_XDP swap loop, interrupts", Limit, 1, OWN, Launch::Limit(&[])),
         contender(
             "af-xdp-busy-poll",
             "xstun, AF_XDP native, busy polling",
@@ -86,7 +82,7 @@ pub(super) fn all() -> Vec<Contender> {
             "xstun, AF_XDP native, interrupts",
             Ours,
             1,
-            HELPED,
+            OWN,
             Launch::Xstun(&["--xdp-mode", "native"]),
         ),
         contender(
@@ -94,47 +90,14 @@ pub(super) fn all() -> Vec<Contender> {
             "xstun, AF_XDP generic",
             Ours,
             1,
-            HELPED,
+            OWN,
             Launch::Xstun(&["--xdp-mode", "generic"]),
         ),
-        contender("socket", "xstun, sockets", Ours, 1, HELPED, Launch::XstunSockets),
-        contender("batch", "recvmmsg and sendmmsg, fixed reply", Other, 1, HELPED, Launch::Baseline("batch")),
-        contender("one", "recv_from and send_to, `stun` crate", Other, 1, HELPED, Launch::Baseline("one")),
-        contender("tokio", "tokio, `stun` crate", Other, 1, HELPED, Launch::Baseline("tokio")),
-        contender("coturn", "coturn", Other, 1, HELPED, Launch::Coturn),
-        contender(
-            "limit-own",
-            "limit: bare AF_XDP swap loop, generic, receive work on its core",
-            Limit,
-            1,
-            OWN_XDP,
-            Launch::Limit(&["--generic"]),
-        ),
-        contender(
-            "af-xdp-own",
-            "xstun, AF_XDP generic, receive work on its core",
-            Ours,
-            1,
-            OWN_XDP,
-            Launch::Xstun(&["--xdp-mode", "generic"]),
-        ),
-        contender(
-            "socket-own",
-            "xstun, sockets, receive work on its core",
-            Ours,
-            1,
-            OWN,
-            Launch::XstunSockets,
-        ),
-        contender(
-            "batch-own",
-            "recvmmsg and sendmmsg, receive work on its core",
-            Other,
-            1,
-            OWN,
-            Launch::Baseline("batch"),
-        ),
-        contender("coturn-own", "coturn, receive work on its core", Other, 1, OWN, Launch::Coturn),
+        contender("socket", "xstun, sockets", Ours, 1, OWN, Launch::XstunSockets),
+        contender("batch", "recvmmsg and sendmmsg, fixed reply", Other, 1, OWN, Launch::Baseline("batch")),
+        contender("one", "recv_from and send_to, `stun` crate", Other, 1, OWN, Launch::Baseline("one")),
+        contender("tokio", "tokio, `stun` crate", Other, 1, OWN, Launch::Baseline("tokio")),
+        contender("coturn", "coturn", Other, 1, OWN, Launch::Coturn),
         contender(
             "af-xdp-2",
             "xstun, AF_XDP native, interrupts, 2 queues",
@@ -163,6 +126,9 @@ pub(super) struct Programs {
     /// The xstun that serves.
     pub(super) served: PathBuf,
     limit: PathBuf,
+    /// The generator within the kernel, and its object.
+    pub(super) flood: PathBuf,
+    pub(super) generator: PathBuf,
     baselines: PathBuf,
     scratch: PathBuf,
 }
@@ -173,6 +139,8 @@ impl Programs {
             xstun: workspace.xstun("release"),
             served: workspace.xstun("release"),
             limit: workspace.target.join("release/limit"),
+            flood: workspace.target.join("release/flood"),
+            generator: build::generator_object(workspace),
             baselines: baselines_target(workspace).join("release/xstun-baselines"),
             scratch: workspace.target.join("bench"),
         }
@@ -206,6 +174,9 @@ impl Contender {
         let server = list(&cores.server);
         let mut command = stage.server.command("taskset");
         command.args(["-c", &server]);
+        if stage.napi() == Napi::ServerFirst {
+            command.args(["chrt", "-f", &SERVER_PRIORITY.to_string()]);
+        }
         match self.launch {
             Launch::Limit(flags) => {
                 command.arg(&programs.limit).args([&stage.interface, &address]).args(flags);

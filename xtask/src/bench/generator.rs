@@ -1,12 +1,12 @@
-//! `xstun load` on the other end of the pair.
+//! Whoever asks on the other end of the pair.
 
-use super::contenders::Contender;
-use super::stage::{Cores, PEER, SERVER, Stage, list};
+use super::contenders::{Contender, Programs};
+use super::stage::{Cores, GENERATOR, SERVER, Stage, list};
 use crate::children::capture;
 use crate::interrupt::Interrupt;
+use crate::run::shown;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use std::path::Path;
 use std::time::Duration;
 
 /// Time that it may take beyond what it sends for: it waits for the last replies.
@@ -28,18 +28,25 @@ pub(super) struct Sample {
     pub(super) latency: Option<[f64; 3]>,
 }
 
-/// The generator. It sends over AF_XDP, so that it is the server that is measured. Its own search
-/// (`--find-max`) is not used: the limit's frames are no replies, and every row is to be searched alike.
+/// Who asks. For one queue that is `flood`, which can offer several times what a server bears; for
+/// several `xstun load` over AF_XDP, since frames made in the kernel all go to the queue of the core
+/// that makes them. `--find-max` is not used: every row is to be searched alike, the limit too.
 pub(super) struct Generator<'a> {
-    program: &'a Path,
+    programs: &'a Programs,
     stage: &'a Stage,
     cores: &'a Cores,
     answers: bool,
+    kernel: bool,
 }
 
 impl<'a> Generator<'a> {
-    pub(super) fn new(program: &'a Path, stage: &'a Stage, cores: &'a Cores, contender: &Contender) -> Self {
-        Generator { program, stage, cores, answers: contender.answers() }
+    pub(super) fn new(
+        programs: &'a Programs,
+        stage: &'a Stage,
+        cores: &'a Cores,
+        contender: &Contender,
+    ) -> Self {
+        Generator { programs, stage, cores, answers: contender.answers(), kernel: contender.width == 1 }
     }
 
     /// Sends for `duration`, `rate` requests a second or as many as leave.
@@ -50,9 +57,22 @@ impl<'a> Generator<'a> {
         interrupt.check()?;
         let cores = list(&self.cores.generator);
         let mut command = self.stage.client.command("taskset");
-        command.args(["-c", &cores]).arg(self.program).args(["load", &SERVER.to_string(), "--json"]);
-        command.args(["--interface", PEER, "--cores", &cores]);
-        command.args(["--ports", PORTS, "--duration", &duration.as_secs_f64().to_string()]);
+        command.args(["-c", &cores]);
+        if self.kernel {
+            command.args(["chrt", "-f", &GENERATOR.to_string()]);
+            command.arg(&self.programs.flood).arg(format!("{SERVER}:3478")).arg("--object");
+            command.arg(&self.programs.generator);
+        } else {
+            command.arg(&self.programs.xstun).args([
+                "load",
+                &SERVER.to_string(),
+                "--json",
+                "--cores",
+                &cores,
+            ]);
+        }
+        command.args(["--interface", &self.stage.peer, "--ports", PORTS]);
+        command.args(["--duration", &duration.as_secs_f64().to_string()]);
         if let Some(rate) = rate {
             command.args(["--rate", &format!("{:.0}", rate.max(1.0))]);
         }
@@ -60,7 +80,7 @@ impl<'a> Generator<'a> {
         let captured = capture(&mut command, duration + GRACE, interrupt)?;
         let returned = self.stage.returned()?.saturating_sub(before);
         let json: Value = serde_json::from_str(&captured.stdout).with_context(|| {
-            format!("`xstun load` ended with {} and printed: {}", captured.status, captured.told())
+            format!("`{}` ended with {} and printed: {}", shown(&command), captured.status, captured.told())
         })?;
         if self.answers { answered(&json) } else { reflected(&json, returned) }
     }

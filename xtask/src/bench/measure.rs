@@ -138,7 +138,7 @@ impl Bench<'_> {
         guess: Option<f64>,
         precision: Precision,
     ) -> Result<Capacity> {
-        let generator = Generator::new(&self.programs.xstun, stage, cores, contender);
+        let generator = Generator::new(self.programs, stage, cores, contender);
         let load = |rate| generator.run(rate, self.effort.step, self.interrupt);
         let guess = match guess {
             Some(guess) => guess,
@@ -151,7 +151,7 @@ impl Bench<'_> {
         let cores = self.cores(&row.contender);
         let stage = Stage::build(row.contender.width, row.napi, &cores)?;
         let mut server = Server::start(&row.contender, &stage, self.programs, &cores, self.interrupt)?;
-        let generator = Generator::new(&self.programs.xstun, &stage, &cores, &row.contender);
+        let generator = Generator::new(self.programs, &stage, &cores, &row.contender);
         let mut numbers = Numbers::default();
 
         std::thread::sleep(SETTLE);

@@ -97,11 +97,12 @@ pub(super) fn section(rows: &[Row], setting: &Setting, plot: &str) -> String {
     text.push_str(&table(rows));
     let _ = writeln!(
         text,
-        "\nThe server has the first core and `xstun load`, which sends over AF_XDP, the last; a veth pair joins \
-         them. Every number is the median of {} round{}; a load lasts {} s. The flood is 5 times the row's \
-         own capacity, or what the generator can send. Latency counts from the intended time of sending. A \
-         veth pair does its receive work where its settings say; each row has the setting under which it \
-         bore most:\n",
+        "\nThe server has the first core and the generator the last; a veth pair joins them. Requests are made \
+         within the kernel and redirected into the pair (`bench/src/bin/flood.rs`), for several queues by \
+         `xstun load`, which sends over AF_XDP. Every number is the median of {} round{}; a load lasts {} s. \
+         The flood is 5 times the row's own capacity, or what the generator can send. Latency counts from \
+         the intended time of sending. A veth pair does its receive work where its settings say; each row \
+         has the setting under which it bore most:\n",
         setting.rounds,
         if setting.rounds == 1 { "" } else { "s" },
         setting.step,

@@ -13,34 +13,46 @@ pub(super) const PREFIX: &str = "xstun-bench-";
 /// The server's address.
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 2);
-/// The generator's end of the pair.
-pub(super) const PEER: &str = "xb-client";
+/// Start of the names of the pair's ends; the number of the process follows.
+const SERVER_END: &str = "xb";
+const CLIENT_END: &str = "xc";
 
-/// Which core does the server end's receive work. On a veth pair that is a matter of settings alone.
+/// Which core does the server end's receive work, and who goes first there. On a veth pair that is a
+/// matter of settings alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Napi {
-    /// As the kernel makes the pair: without GRO. An end with an XDP program polls on the sender's
-    /// core, one without takes each frame through that core's backlog.
+    /// As the kernel makes the pair: an end with an XDP program polls on the sender's core, one without
+    /// takes each frame through that core's backlog.
     Plain,
-    /// GRO on: polled on the sender's core, datagrams of a flow gathered.
-    Gro,
-    /// GRO on, polled by kernel threads on the server's cores.
-    ThreadedServer,
-    /// Taken through the backlog of the server's first core (RPS), in soft interrupts that go before
-    /// everything else there, as those of a NIC do. An XDP program in the driver comes before it.
-    Softirq,
+    /// Both ends are polled by kernel threads (NAPI threads), the server's on its own core: it pays for
+    /// what it receives, as on a NIC whose interrupts go there. Both are of the real-time class, the server
+    /// before its thread: what it cannot take finds the ring of the pair full, and has cost it nothing.
+    ServerFirst,
+    /// The same, but server and thread share the core evenly, as any two threads do.
+    Even,
 }
 
 impl Napi {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Napi::Plain => "plain",
-            Napi::Gro => "GRO",
-            Napi::ThreadedServer => "GRO, NAPI thread on the server's core",
-            Napi::Softirq => "soft interrupts on the server's core",
+            Napi::ServerFirst => "NAPI thread on the server's core, the server before it",
+            Napi::Even => "NAPI thread on the server's core",
         }
     }
+
+    /// Whether NAPI threads poll.
+    pub(super) const fn threaded(self) -> bool {
+        matches!(self, Napi::Even | Napi::ServerFirst)
+    }
 }
+
+/// Priorities in the real-time class, which keeps the machine's other work out of a measurement: replies
+/// are counted before more is asked, and a server goes before its NAPI thread.
+const CLIENT_NAPI: u32 = 50;
+pub(super) const SERVER_PRIORITY: u32 = 10;
+const SERVER_NAPI: u32 = 5;
+pub(super) const GENERATOR: u32 = 5;
 
 /// The cores of a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,19 +80,14 @@ pub(super) fn list(cores: &[usize]) -> String {
     cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// One core as sysfs takes sets of them: hexadecimal words of 32 bits, the highest first.
-fn mask(core: usize) -> String {
-    let mut words = vec!["00000000".to_owned(); core / 32];
-    words.insert(0, format!("{:x}", 1u32 << (core % 32)));
-    words.join(",")
-}
-
 /// Both namespaces and the pair; all gone when it is dropped.
 pub(super) struct Stage {
     pub(super) server: Namespace,
     pub(super) client: Namespace,
-    /// The server's end. Its NAPI threads are known by its name, so no other run may have it.
+    /// The server's end. The NAPI threads of both are known by their names, so no other run may have them.
     pub(super) interface: String,
+    /// The generator's end.
+    pub(super) peer: String,
     napi: Napi,
     cores: Cores,
 }
@@ -90,71 +97,92 @@ impl Stage {
         let stage = Stage {
             server: Namespace::create(PREFIX, "server")?,
             client: Namespace::create(PREFIX, "client")?,
-            interface: format!("xb{}", std::process::id()),
+            interface: format!("{SERVER_END}{}", std::process::id()),
+            peer: format!("{CLIENT_END}{}", std::process::id()),
             napi,
             cores: cores.clone(),
         };
-        let (server, client, interface) = (stage.server.name(), stage.client.name(), &stage.interface);
+        let (server, client) = (stage.server.name(), stage.client.name());
+        let (interface, peer) = (&stage.interface, &stage.peer);
         let pair = format!(
             "link add {interface} netns {server} numrxqueues {queues} numtxqueues {queues} type veth \
-             peer name {PEER} netns {client} numrxqueues {queues} numtxqueues {queues}"
+             peer name {peer} netns {client} numrxqueues {queues} numtxqueues {queues}"
         );
         exec(Command::new("ip").args(pair.split_whitespace()))?;
-        for (namespace, name, address) in
-            [(&stage.server, interface.as_str(), SERVER), (&stage.client, PEER, CLIENT)]
+        for (namespace, name, address) in [(&stage.server, interface, SERVER), (&stage.client, peer, CLIENT)]
         {
             namespace.ip(&format!("address add {address}/24 dev {name}"))?;
             namespace.ip(&format!("link set {name} up"))?;
         }
         // A NIC's frames have whole checksums; the generator's sockets shall send such, too.
-        output(stage.client.command("ethtool").args(["-K", PEER, "tx", "off"]))?;
-        if matches!(napi, Napi::Gro | Napi::ThreadedServer) {
-            output(stage.server.command("ethtool").args(["-K", interface, "gro", "on"]))?;
-        }
-        let device = format!("/sys/class/net/{interface}");
-        let script = match napi {
-            Napi::Plain | Napi::Gro => return Ok(stage),
-            Napi::ThreadedServer => format!("echo 1 > {device}/threaded"),
-            Napi::Softirq => {
-                let first = cores.server.first().copied().unwrap_or_default();
-                format!("for queue in {device}/queues/rx-*; do echo {} > $queue/rps_cpus; done", mask(first))
+        output(stage.client.command("ethtool").args(["-K", peer, "tx", "off"]))?;
+        if napi.threaded() {
+            for (namespace, name) in stage.ends() {
+                // GRO turns NAPI on for good: without it the threads come and go with each XDP program.
+                output(namespace.command("ethtool").args(["-K", name, "gro", "on"]))?;
+                let script = format!("echo 1 > /sys/class/net/{name}/threaded");
+                output(namespace.command("sh").args(["-c", &script]))?;
             }
-        };
-        output(stage.server.command("sh").args(["-c", &script]))?;
+            let client = stage.cores.generator.clone();
+            stage.pin(&stage.peer, &client, Some(CLIENT_NAPI))?;
+        }
         Ok(stage)
     }
 
-    /// Puts the NAPI threads where the settings want them. To be called once the server serves: an
-    /// XDP program's attachment may have made new ones.
+    fn ends(&self) -> [(&Namespace, &str); 2] {
+        [(&self.server, &self.interface), (&self.client, &self.peer)]
+    }
+
+    /// Puts the server's NAPI threads where the settings want them. To be called once the server serves:
+    /// an XDP program's attachment may have made new ones.
     pub(super) fn pin_threads(&self) -> Result<()> {
-        if self.napi != Napi::ThreadedServer {
-            return Ok(());
+        match self.napi {
+            Napi::Plain => Ok(()),
+            Napi::ServerFirst => self.pin(&self.interface, &self.cores.server, Some(SERVER_NAPI)),
+            Napi::Even => self.pin(&self.interface, &self.cores.server, None),
         }
-        for (pid, core) in self.napi_threads().into_iter().zip(self.cores.server.iter().cycle()) {
+    }
+
+    /// Spreads the NAPI threads of an end over the cores, with a priority of the real-time class or none.
+    fn pin(&self, interface: &str, cores: &[usize], priority: Option<u32>) -> Result<()> {
+        for (pid, core) in napi_threads(interface).iter().zip(cores.iter().cycle()) {
             output(Command::new("taskset").args(["-p", "-c", &core.to_string(), &pid.to_string()]))?;
+            if let Some(priority) = priority {
+                output(Command::new("chrt").args(["-f", "-p", &priority.to_string(), &pid.to_string()]))?;
+            }
         }
         Ok(())
     }
 
     /// The kernel threads that poll the server's end.
     pub(super) fn napi_threads(&self) -> Vec<u32> {
-        let prefix = format!("napi/{}-", self.interface);
-        let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-        let mut pids: Vec<u32> =
-            processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        pids.retain(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(&prefix))
-        });
-        pids.sort_unstable();
-        pids
+        napi_threads(&self.interface)
+    }
+
+    /// How its NAPI runs.
+    pub(super) fn napi(&self) -> Napi {
+        self.napi
     }
 
     /// Frames that have come back to the generator's end.
     pub(super) fn returned(&self) -> Result<u64> {
-        let file = format!("/sys/class/net/{PEER}/statistics/rx_packets");
+        let file = format!("/sys/class/net/{}/statistics/rx_packets", self.peer);
         let text = output(self.client.command("cat").arg(&file))?;
         text.trim().parse().with_context(|| format!("{file} holds '{}'", text.trim()))
     }
+}
+
+/// The kernel threads that poll an interface. They are known by its name alone.
+fn napi_threads(interface: &str) -> Vec<u32> {
+    let prefix = format!("napi/{interface}-");
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut pids: Vec<u32> =
+        processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    pids.retain(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(&prefix))
+    });
+    pids.sort_unstable();
+    pids
 }
 
 /// The cores that this process may use, ascending.
@@ -185,12 +213,7 @@ pub(super) fn day_and_commit(root: &Path) -> (String, Option<String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cores, list, mask};
-
-    #[test]
-    fn a_core_is_a_bit_in_its_word() {
-        assert_eq!([mask(0), mask(5), mask(33)], ["1", "20", "2,00000000"]);
-    }
+    use super::{Cores, list};
 
     #[test]
     fn the_generator_has_a_core_of_its_own_where_there_is_one() {
