@@ -405,6 +405,7 @@ fn a_nonce_is_one_clients_and_one_servers() {
 
 /// 66 bits of the MAC: 11 characters, each of them any of 64.
 #[test]
+#[cfg_attr(miri, ignore = "a thousand MACs take the interpreter an hour; the other tests run the same code")]
 fn nonces_of_many_clients_differ_in_all_that_can() {
     let nonces = Nonces::new([7; 32], CoarseClock::default());
     let given: HashSet<_> =
