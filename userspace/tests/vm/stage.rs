@@ -76,6 +76,12 @@ impl Stage {
         &self.link.server_interface
     }
 
+    /// Frames that the client's interface has sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        let path = format!("/sys/class/net/{}/statistics/tx_packets", self.link.client_interface);
+        self.client().run(&["cat", &path]).trim().parse().expect("a number")
+    }
+
     /// Where a client asks from and where the server is, in either version of IP.
     pub(crate) fn ways(&self) -> [(SocketAddr, SocketAddr); 2] {
         let Link { client_v4, server_v4, client_v6, server_v6, .. } = self.link;
