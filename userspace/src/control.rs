@@ -108,7 +108,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     let mut metrics = metrics.open(&ready)?;
     report::serving(&datapath);
     if let Some(successor) = successor {
-        successor.done();
+        successor.done()?;
         tracing::info!("this server has taken over");
     }
     ready.set(State::Serving);
@@ -129,12 +129,17 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
             _ = terminate.recv() => break stopping("SIGTERM"),
             _ = user.recv() => drain.begin(&ready, datapath.config().drain),
             () = drain.over() => break stopping("drained"),
-            _ = hangup.recv() => {
+            // Its sockets would be the other server's too, and READY after STOPPING is not to be said.
+            _ = hangup.recv(), if !handed_over => {
                 manager.reloading();
                 reload.run(&mut datapath, &access).await;
                 manager.ready(report::status(&datapath));
             }
             order = door.order() => match order {
+                // Asked at a socket that the other server's has displaced.
+                Order::Bequeath(reply) if handed_over => {
+                    let _ = reply.send(Err(Failure::system("another server has taken over from it")));
+                }
                 Order::Bequeath(reply) => {
                     let inheritance = datapath.bequeath().map(|mut all| {
                         all.listeners.extend(metrics.bequeath());
@@ -153,14 +158,14 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                     Ok(()) => tracing::warn!("the server that began to take over is gone: this one goes on"),
                     Err(failure) => tracing::warn!("the server that began to take over is gone: {failure}"),
                 },
-                Order::Done => {
+                Order::Done(reply) => {
                     handed_over = true;
                     tracing::info!(connections = datapath.streams.connections(), "another server has taken over");
                     manager.stopping();
-                    door.leave_path();
                     metrics.close();
                     datapath.hand_over();
                     drain.begin(&ready, datapath.config().drain);
+                    let _ = reply.send(());
                 }
                 Order::Drain(reply) => {
                     drain.begin(&ready, datapath.config().drain);
@@ -184,7 +189,9 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                 }
                 access.tick();
                 care.look_after(&mut datapath);
-                manager.status(report::status(&datapath));
+                if !handed_over {
+                    manager.status(report::status(&datapath));
+                }
                 if handed_over || pulse.beats(&datapath) {
                     manager.alive();
                 }

@@ -106,8 +106,8 @@ fn can_be_asked(address: SocketAddr) -> bool {
         return true;
     }
     // This sends nothing: it looks for a route and a source.
-    let connected = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
-        .and_then(|socket| socket.connect(own(address)));
+    let connected =
+        std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect(own(address)));
     !connected.is_err_and(|error| {
         matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
     })
