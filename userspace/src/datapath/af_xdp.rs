@@ -168,8 +168,12 @@ impl AfXdp {
         Ok(path)
     }
 
-    /// Defers the NIC's interrupts for `--busy-poll`, and remembers what to put back.
+    /// Defers the NIC's interrupts for `--busy-poll`, and remembers what to put back. Without it, puts back
+    /// at once what another process changed: the right to do it later is given up.
     fn prepare_busy_poll(&mut self, config: &Config) -> Result<()> {
+        if !config.busy_poll {
+            self.put_napi_back();
+        }
         if config.busy_poll {
             let before = match self.napi {
                 Some(before) => before,
@@ -293,6 +297,14 @@ impl AfXdp {
         self.program.restore()
     }
 
+    fn put_napi_back(&mut self) {
+        if let Some(before) = self.napi.take()
+            && let Err(failure) = before.write(&self.interface)
+        {
+            tracing::warn!("{failure}");
+        }
+    }
+
     fn end_workers(&mut self) {
         for queue in &self.queues {
             queue.stop();
@@ -343,11 +355,7 @@ impl Drop for AfXdp {
         self.release_queues();
         self.program.detach();
         self.end_workers();
-        if let Some(before) = self.napi.take()
-            && let Err(failure) = before.write(&self.interface)
-        {
-            tracing::warn!("{failure}");
-        }
+        self.put_napi_back();
     }
 }
 
