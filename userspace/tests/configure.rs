@@ -51,6 +51,21 @@ fn a_file_is_checked_with_the_files_that_it_names() {
     assert!(err.starts_with(&format!("xstun: {file}:2:10: listen must be a string")), "{err}");
 }
 
+/// As in `xstun config show | head`.
+#[test]
+fn a_reader_that_has_gone_away_has_read_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(directory.path(), "x.toml", "no-tcp = true\n");
+    let program = std::env::var_os("XSTUN_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_xstun").into());
+    for words in [&["example"][..], &["show"], &["check", &file]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(&program).arg("config").args(words).stdout(writer).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{words:?}");
+    }
+}
+
 #[test]
 fn what_is_in_force_is_shown_with_who_said_so() {
     let directory = tempfile::tempdir().unwrap();
