@@ -5,7 +5,7 @@
 use clap::{ArgMatches, FromArgMatches as _};
 use std::path::Path;
 use std::process::ExitCode;
-use xstun::cli::{self, Cli, Command, ConfigCommand};
+use xstun::cli::{self, Cli, Command, ConfigCommand, LogFormat, LogLevel};
 use xstun::control;
 use xstun::datapath;
 use xstun::error::Result;
@@ -56,6 +56,8 @@ fn drain(control: &Path) -> Result<()> {
 
 /// `xstun config check`.
 fn check(file: &Path) -> Result<()> {
+    // What the server would warn of is to be seen here.
+    control::log::start(LogLevel::Warn, LogFormat::Text, false)?;
     let settings = Settings::of_file(&serve_command(), file)?;
     let config = settings.config(&datapath::available_cores()?)?;
     control::check(&config).map_err(|failure| settings.locate(failure))?;
