@@ -127,7 +127,9 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
         tokio::select! {
             _ = interrupt.recv() => break stopping("SIGINT"),
             _ = terminate.recv() => break stopping("SIGTERM"),
-            _ = user.recv() => drain.begin(&ready, datapath.config().drain),
+            _ = user.recv() => {
+                drain.begin(&ready, datapath.config().drain);
+            }
             () = drain.over() => break stopping("drained"),
             // Its sockets would be the other server's too, and READY after STOPPING is not to be said.
             _ = hangup.recv(), if !handed_over => {
@@ -168,8 +170,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                     let _ = reply.send(());
                 }
                 Order::Drain(reply) => {
-                    drain.begin(&ready, datapath.config().drain);
-                    let _ = reply.send(datapath.config().drain);
+                    let _ = reply.send(drain.begin(&ready, datapath.config().drain));
                 }
             },
             ready = watch.readable() => {
