@@ -119,7 +119,6 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     let mut pulse = Pulse::default();
     // Another process serves; only open connections are left here.
     let mut handed_over = false;
-    let mut counters = None;
     let result = loop {
         if handed_over && datapath.streams.connections() == 0 {
             break Ok(());
@@ -152,7 +151,6 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                 Order::Release(index, reply) => {
                     // Frames that met the old program are still on their way to its queues.
                     tokio::time::sleep(SETTLE).await;
-                    counters.get_or_insert_with(|| report::Counters::handles(&datapath));
                     datapath.let_go(index);
                     let _ = reply.send(());
                 }
@@ -201,7 +199,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
         }
     };
     manager.stopping();
-    let counters = counters.unwrap_or_else(|| report::Counters::handles(&datapath));
+    let counters = report::Counters::handles(&datapath);
     let streams = report::streams(&datapath);
     let verdicts = report::verdicts(&datapath);
     drop(datapath);

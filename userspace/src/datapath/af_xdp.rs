@@ -37,11 +37,22 @@ pub struct AfXdp {
     mode: XdpMode,
     served: Arc<ArcSwap<Served>>,
     queues: Vec<Queue>,
+    ended: Vec<Ended>,
     /// The queues were left to the kernel's stack for good.
     released: bool,
     napi: Option<NapiSettings>,
     /// What was stepped down from, and why.
     pub stepped_down: Vec<StepDown>,
+}
+
+/// What is left of a queue whose worker ended: what it counted did happen.
+pub struct Ended {
+    /// The queue's number.
+    pub number: u32,
+    /// Where its worker ran.
+    pub core: usize,
+    /// The worker's counters.
+    pub stats: Arc<WorkerStats>,
 }
 
 /// What [`AfXdp::start`] needs beside the interface.
@@ -152,6 +163,7 @@ impl AfXdp {
             mode,
             served: Arc::new(ArcSwap::from_pointee(request.served.clone())),
             queues: Vec::new(),
+            ended: Vec::new(),
             released: false,
             napi,
             stepped_down,
@@ -240,7 +252,7 @@ impl AfXdp {
         for queue in dead {
             self.program.remove_socket(queue.number);
             let number = queue.number;
-            if let Err(failure) = queue.join() {
+            if let Err(failure) = self.bury(queue) {
                 ended.push((number, failure));
             }
         }
@@ -309,11 +321,17 @@ impl AfXdp {
         for queue in &self.queues {
             queue.stop();
         }
-        for queue in self.queues.drain(..) {
-            if let Err(failure) = queue.join() {
+        for queue in std::mem::take(&mut self.queues) {
+            if let Err(failure) = self.bury(queue) {
                 tracing::warn!("{failure}");
             }
         }
+    }
+
+    /// Waits for the end of a queue's worker and keeps its counters.
+    fn bury(&mut self, queue: Queue) -> Result<()> {
+        self.ended.push(Ended { number: queue.number, core: queue.core, stats: Arc::clone(&queue.stats) });
+        queue.join()
     }
 
     /// The interface, as last seen.
@@ -334,6 +352,11 @@ impl AfXdp {
     /// Each queue that is served: number, core, bind mode, counters.
     pub fn queues(&self) -> impl Iterator<Item = (u32, usize, BindMode, &Arc<WorkerStats>)> + '_ {
         self.queues.iter().map(|queue| (queue.number, queue.core, queue.mode, &queue.stats))
+    }
+
+    /// The queues whose worker ended.
+    pub fn ended(&self) -> &[Ended] {
+        &self.ended
     }
 
     /// The program's verdicts so far.

@@ -63,7 +63,8 @@ fn to_be_seen(status: &Status) -> Vec<String> {
         if interface.delivering == Some(false) {
             failings.push(format!("{name}: frames that the XDP program hands over do not arrive"));
         }
-        for worker in status.workers.iter().filter(|worker| worker.interface.as_ref() == Some(name)) {
+        let living = status.workers.iter().filter(|worker| !worker.ended);
+        for worker in living.filter(|worker| worker.interface.as_ref() == Some(name)) {
             if let (false, Some(queue)) = (worker.ticking, worker.queue) {
                 failings.push(format!("{name}: the worker of queue {queue} stands still"));
             }
