@@ -35,6 +35,14 @@ impl From<Ending> for ExitCode {
     }
 }
 
+/// Prints a result to standard output. A reader that has gone away has read enough: that is no error.
+///
+/// # Errors
+/// It could not be written.
+pub fn tell(text: &str) -> Result<()> {
+    print(&mut io::stdout().lock(), text)
+}
+
 /// Prints a result. A reader that has gone away has read enough: that is no error.
 fn print(out: &mut dyn Write, text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

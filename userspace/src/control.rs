@@ -108,7 +108,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     let mut metrics = metrics.open(&ready)?;
     report::serving(&datapath);
     if let Some(successor) = successor {
-        successor.done();
+        successor.done()?;
         tracing::info!("this server has taken over");
     }
     ready.set(State::Serving);
@@ -119,7 +119,6 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     let mut pulse = Pulse::default();
     // Another process serves; only open connections are left here.
     let mut handed_over = false;
-    let mut counters = None;
     let result = loop {
         if handed_over && datapath.streams.connections() == 0 {
             break Ok(());
@@ -127,14 +126,21 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
         tokio::select! {
             _ = interrupt.recv() => break stopping("SIGINT"),
             _ = terminate.recv() => break stopping("SIGTERM"),
-            _ = user.recv() => drain.begin(&ready, datapath.config().drain),
+            _ = user.recv() => {
+                drain.begin(&ready, datapath.config().drain);
+            }
             () = drain.over() => break stopping("drained"),
-            _ = hangup.recv() => {
+            // Its sockets would be the other server's too, and READY after STOPPING is not to be said.
+            _ = hangup.recv(), if !handed_over => {
                 manager.reloading();
                 reload.run(&mut datapath, &access).await;
                 manager.ready(report::status(&datapath));
             }
             order = door.order() => match order {
+                // Asked at a socket that the other server's has displaced.
+                Order::Bequeath(reply) if handed_over => {
+                    let _ = reply.send(Err(Failure::system("another server has taken over from it")));
+                }
                 Order::Bequeath(reply) => {
                     let inheritance = datapath.bequeath().map(|mut all| {
                         all.listeners.extend(metrics.bequeath());
@@ -145,7 +151,6 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                 Order::Release(index, reply) => {
                     // Frames that met the old program are still on their way to its queues.
                     tokio::time::sleep(SETTLE).await;
-                    counters.get_or_insert_with(|| report::Counters::handles(&datapath));
                     datapath.let_go(index);
                     let _ = reply.send(());
                 }
@@ -153,18 +158,17 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                     Ok(()) => tracing::warn!("the server that began to take over is gone: this one goes on"),
                     Err(failure) => tracing::warn!("the server that began to take over is gone: {failure}"),
                 },
-                Order::Done => {
+                Order::Done(reply) => {
                     handed_over = true;
                     tracing::info!(connections = datapath.streams.connections(), "another server has taken over");
                     manager.stopping();
-                    door.leave_path();
                     metrics.close();
                     datapath.hand_over();
                     drain.begin(&ready, datapath.config().drain);
+                    let _ = reply.send(());
                 }
                 Order::Drain(reply) => {
-                    drain.begin(&ready, datapath.config().drain);
-                    let _ = reply.send(datapath.config().drain);
+                    let _ = reply.send(drain.begin(&ready, datapath.config().drain));
                 }
             },
             ready = watch.readable() => {
@@ -184,7 +188,9 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                 }
                 access.tick();
                 care.look_after(&mut datapath);
-                manager.status(report::status(&datapath));
+                if !handed_over {
+                    manager.status(report::status(&datapath));
+                }
                 if handed_over || pulse.beats(&datapath) {
                     manager.alive();
                 }
@@ -193,7 +199,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
         }
     };
     manager.stopping();
-    let counters = counters.unwrap_or_else(|| report::Counters::handles(&datapath));
+    let counters = report::Counters::handles(&datapath);
     let streams = report::streams(&datapath);
     let verdicts = report::verdicts(&datapath);
     drop(datapath);

@@ -5,7 +5,7 @@
 use clap::{ArgMatches, FromArgMatches as _};
 use std::path::Path;
 use std::process::ExitCode;
-use xstun::cli::{self, Cli, Command, ConfigCommand};
+use xstun::cli::{self, Cli, Command, ConfigCommand, LogFormat, LogLevel};
 use xstun::control;
 use xstun::datapath;
 use xstun::error::Result;
@@ -22,17 +22,13 @@ fn main() -> ExitCode {
         Command::Top(args) => client::top::run(&args),
         Command::Load(args) => client::load::run(&args),
         Command::Doctor(args) => doctor::run(&args, datapath::ebpf_object_present()),
-        Command::Drain(args) => control::drain(&args.control).map(|time| {
-            println!("draining: it ends in {} seconds", time.as_secs_f64());
-            ExitCode::SUCCESS
-        }),
+        Command::Drain(args) => drain(&args.control).map(|()| ExitCode::SUCCESS),
         Command::Config(ConfigCommand::Check(args)) => check(&args.file).map(|()| ExitCode::SUCCESS),
         Command::Config(ConfigCommand::Show(_)) => {
             show(below(&matches, &["config", "show"])).map(|()| ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Example) => {
-            print!("{}", example::example(&serve_command()));
-            Ok(ExitCode::SUCCESS)
+            client::tell(&example::example(&serve_command())).map(|()| ExitCode::SUCCESS)
         }
     };
     result.unwrap_or_else(|failure| {
@@ -51,20 +47,27 @@ fn serve(flags: &ArgMatches) -> Result<()> {
     control::serve(control::Server { reader, settings, config, log })
 }
 
+/// `xstun drain`.
+fn drain(control: &Path) -> Result<()> {
+    let seconds = control::drain(control)?.as_secs_f64();
+    // No more digits than somebody can use, and never too short a time.
+    client::tell(&format!("draining: it ends in {} seconds\n", (seconds * 10.0).ceil() / 10.0))
+}
+
 /// `xstun config check`.
 fn check(file: &Path) -> Result<()> {
+    // What the server would warn of is to be seen here.
+    control::log::start(LogLevel::Warn, LogFormat::Text, false)?;
     let settings = Settings::of_file(&serve_command(), file)?;
     let config = settings.config(&datapath::available_cores()?)?;
     control::check(&config).map_err(|failure| settings.locate(failure))?;
-    println!("{}: nothing is wrong", file.display());
-    Ok(())
+    client::tell(&format!("{}: nothing is wrong\n", file.display()))
 }
 
 /// `xstun config show`.
 fn show(flags: &ArgMatches) -> Result<()> {
     let (settings, _) = reader(flags)?.read()?;
-    print!("{settings}");
-    Ok(())
+    client::tell(&settings.to_string())
 }
 
 fn reader(flags: &ArgMatches) -> Result<Reader> {

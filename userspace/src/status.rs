@@ -69,6 +69,9 @@ pub struct Worker {
     pub core: usize,
     /// Whether it turned lately.
     pub ticking: bool,
+    /// Whether it is gone, as its queue is, and only its counts are left.
+    #[serde(default)]
+    pub ended: bool,
     /// What it counted.
     pub counts: Counts,
     /// What the kernel counted of its socket (XDP_STATISTICS), by name; AF_XDP only.

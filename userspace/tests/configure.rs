@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,10 +31,14 @@ fn a_file_is_checked_with_the_files_that_it_names() {
         "listen = '127.0.0.1:3478'\ncredentials = 'users'\nrealm = 'example.org'\n",
     );
     let users = write(directory.path(), "users", "anna:secret\n");
-    assert_eq!(
-        config(&["check", &file], &[]),
-        (Some(0), format!("{file}: nothing is wrong\n"), String::new())
-    );
+    let nothing = format!("{file}: nothing is wrong\n");
+    let mode = |mode| fs::set_permissions(&users, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let (code, out, err) = config(&["check", &file], &[]);
+    assert_eq!((code, &out), (Some(0), &nothing), "a warning is no mistake");
+    assert!(err.contains("anybody on this host may read the passwords"), "{err}");
+    mode(0o600);
+    assert_eq!(config(&["check", &file], &[]), (Some(0), nothing, String::new()));
 
     fs::write(&users, "anna\n").unwrap();
     let (code, _, err) = config(&["check", &file], &[]);
@@ -49,6 +54,21 @@ fn a_file_is_checked_with_the_files_that_it_names() {
     let (code, out, err) = config(&["check", &file], &[]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.starts_with(&format!("xstun: {file}:2:10: listen must be a string")), "{err}");
+}
+
+/// As in `xstun config show | head`.
+#[test]
+fn a_reader_that_has_gone_away_has_read_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(directory.path(), "x.toml", "no-tcp = true\n");
+    let program = std::env::var_os("XSTUN_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_xstun").into());
+    for words in [&["example"][..], &["show"], &["check", &file]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(&program).arg("config").args(words).stdout(writer).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{words:?}");
+    }
 }
 
 #[test]

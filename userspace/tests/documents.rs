@@ -87,6 +87,22 @@ fn collect(directory: &Path, into: &mut String) {
     }
 }
 
+/// All that is true of the unit is true of its template, which is that unit and takes over.
+#[test]
+fn the_template_is_the_unit() {
+    let [unit, template] = ["deploy/xstun.service", "deploy/xstun@.service"].map(read);
+    let own = |line: &&str| !line.starts_with('#') && !line.starts_with("Description=");
+    let unit: Vec<String> =
+        unit.lines().filter(own).map(|line| line.replace("xstun.toml", "xstun.toml --take-over")).collect();
+    let template: Vec<&str> = template.lines().filter(own).collect();
+    // The file is checked before a reload as it ever is.
+    let unit: Vec<String> = unit
+        .into_iter()
+        .map(|line| if line.starts_with("ExecReload=") { line.replace(" --take-over", "") } else { line })
+        .collect();
+    assert_eq!(unit, template);
+}
+
 #[test]
 fn unit_manifest_and_manual_grant_the_same_capabilities() {
     let unit = read("deploy/xstun.service");

@@ -6,9 +6,11 @@
 //! 2. For each interface the new one puts its own XDP program, whose map of sockets is empty, into the
 //!    place of the old one's: frames pass to the sockets. The old one answers what its queues hold, closes
 //!    them and says so; the new one binds the queues and enters them into its map.
-//! 3. The new one says that it serves; the old one stops reading, and ends when its connections have.
+//! 3. The new one says that it serves; the old one stops reading, says so, and ends when its connections
+//!    have.
 //!
-//! Should the new process end before that, the old one puts its programs back and goes on.
+//! Should the new process end before that, the old one puts its programs back and goes on. How long the new
+//! one takes is no reason to: only one of them may think that it serves.
 
 mod wire;
 
@@ -17,6 +19,7 @@ use crate::error::{Failure, Result};
 use crate::privileges;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -31,7 +34,7 @@ pub(super) enum Order {
     /// The queues of the interface of this index closed.
     Release(u32, SyncSender<()>),
     /// The end: another process serves.
-    Done,
+    Done(SyncSender<()>),
     /// The other process is gone and does not serve.
     GivenUp,
     /// Draining; the answer is how long it takes.
@@ -42,7 +45,15 @@ pub(super) enum Order {
 pub(super) struct Door {
     orders: mpsc::Receiver<Order>,
     _open: mpsc::Sender<Order>,
-    path: Option<PathBuf>,
+    /// Where its socket is, and which one it is.
+    place: Option<(PathBuf, Id)>,
+}
+
+/// Device and inode, which a socket that is open keeps from being another's.
+type Id = (u64, u64);
+
+fn id(path: &Path) -> io::Result<Id> {
+    std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 impl Door {
@@ -52,15 +63,17 @@ impl Door {
     /// The path cannot be had.
     pub(super) fn open(path: Option<&Path>) -> Result<Self> {
         let (open, orders) = mpsc::channel(1);
+        let mut place = None;
         if let Some(path) = path {
             let post = Post::listen(path)?;
+            place = id(path).ok().map(|id| (path.to_owned(), id));
             let orders = open.clone();
             thread::Builder::new()
                 .name("control".into())
                 .spawn(move || attend(&post, &orders))
                 .map_err(|error| Failure::system("cannot start a thread for --control").because(error))?;
         }
-        Ok(Door { orders, _open: open, path: path.map(Path::to_owned) })
+        Ok(Door { orders, _open: open, place })
     }
 
     /// Waits for the next order. Nothing is lost if the wait is given up.
@@ -70,17 +83,14 @@ impl Door {
             None => unreachable!("`_open` is a sender of this channel"),
         }
     }
-
-    /// Leaves the path to another process, which has it already.
-    pub(super) fn leave_path(&mut self) {
-        self.path = None;
-    }
 }
 
 impl Drop for Door {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // Gone already is as good.
+        // Another server may have put its own there, and gone already is as good.
+        if let Some((path, own)) = &self.place
+            && id(path).is_ok_and(|found| found == *own)
+        {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -132,8 +142,12 @@ fn give(wire: &Wire, orders: &mpsc::Sender<Order>) -> io::Result<()> {
         Err(failure) => return wire.send(&Message::Refused { why: failure.to_string() }, &[]),
     };
     let handed = send_all(wire, inheritance).and_then(|()| follow(wire, orders));
-    let order = if matches!(handed, Ok(true)) { Order::Done } else { Order::GivenUp };
-    let _ = orders.blocking_send(order);
+    if matches!(handed, Ok(true)) {
+        ask(orders, Order::Done)?;
+        // Were it gone by now, nobody would serve, and this server can no longer.
+        return wire.send(&Message::Ending, &[]);
+    }
+    let _ = orders.blocking_send(Order::GivenUp);
     handed.map(drop)
 }
 
@@ -157,6 +171,7 @@ fn send_all(wire: &Wire, inheritance: Inheritance) -> io::Result<()> {
 
 /// Does what the new server says until it serves; false if it ended before.
 fn follow(wire: &Wire, orders: &mpsc::Sender<Order>) -> io::Result<bool> {
+    wire.be_patient()?;
     loop {
         match wire.receive()? {
             Some((Message::Release { index }, _)) => {
@@ -201,9 +216,16 @@ impl Successor {
         }
     }
 
-    /// Has the old server end. That it is gone already is as good.
-    pub(super) fn done(self) {
-        let _ = self.0.send(&Message::Done, &[]);
+    /// Has the old server end.
+    ///
+    /// # Errors
+    /// It does not say that it does: it may have taken everything back, so this one must not serve.
+    pub(super) fn done(self) -> Result<()> {
+        match self.0.send(&Message::Done, &[]).and_then(|()| self.0.receive()) {
+            Ok(Some((Message::Ending, _))) => Ok(()),
+            Ok(_) => Err(Failure::system("the server to take over from went away before it was told to end")),
+            Err(error) => Err(Failure::system("the server to take over from does not end").because(error)),
+        }
     }
 }
 
@@ -267,3 +289,6 @@ pub fn drain(path: &Path) -> Result<Duration> {
 fn broken(path: &Path, error: io::Error) -> Failure {
     Failure::system(format!("cannot talk with the server at {} (--control)", path.display())).because(error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ impl Pulse {
 
     /// Takes in how far each worker is; whether all of them turn. One that hangs is told once.
     pub(super) fn beats(&mut self, datapath: &Datapath) -> bool {
-        let workers = Counters::handles(datapath);
+        let workers = Counters::of_living(datapath);
         let streams = super::report::streams(datapath);
         let stats = workers.iter().map(|worker| (worker.place(), worker.stats()));
         let streams = streams.iter().map(|(name, stats)| ((*name).to_owned(), &stats.messages));

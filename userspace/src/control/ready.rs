@@ -53,15 +53,16 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    /// Says that the server will end in `time`. Said again, it changes nothing.
-    pub(super) fn begin(&mut self, ready: &Ready, time: Duration) {
-        if self.end.is_some() {
+    /// Says that the server will end in `time`. Said again, it changes nothing. Gives the time that is left.
+    pub(super) fn begin(&mut self, ready: &Ready, time: Duration) -> Duration {
+        if let Some(end) = self.end {
             tracing::info!("draining already; SIGTERM ends it at once");
-            return;
+            return end.saturating_duration_since(Instant::now());
         }
         ready.set(State::Draining);
         self.end = Some(Instant::now() + time);
         tracing::info!(seconds = time.as_secs_f64(), "draining: health checks fail, requests are answered");
+        time
     }
 
     /// Waits until draining is over; for ever while nobody asked for it.
@@ -91,7 +92,8 @@ mod tests {
             drain.begin(&ready, Duration::from_millis(1));
             assert_eq!(reader.state(), State::Draining);
             // Asked again it would end in an hour, and this test with it.
-            drain.begin(&ready, Duration::from_secs(3600));
+            let left = drain.begin(&ready, Duration::from_secs(3600));
+            assert!(left <= Duration::from_millis(1), "{left:?}");
             drain.over().await;
         });
     }

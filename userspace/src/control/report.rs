@@ -101,14 +101,32 @@ impl Counters {
         &self.stats
     }
 
-    /// The counters of every worker; they outlive the workers.
+    /// The counters of every worker that ever was; they outlive the workers.
     pub(super) fn handles(datapath: &Datapath) -> Vec<Counters> {
+        #[cfg_attr(not(feature = "af-xdp"), allow(unused_mut))]
+        let mut all = Counters::of_living(datapath);
+        #[cfg(feature = "af-xdp")]
+        for path in &datapath.interfaces {
+            for queue in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.ended()) {
+                all.push(Counters::of_queue(path, queue.number, &queue.stats));
+            }
+        }
+        all
+    }
+
+    #[cfg(feature = "af-xdp")]
+    fn of_queue(path: &InterfacePath, number: u32, stats: &Arc<WorkerStats>) -> Self {
+        let (interface, stats) = (Some(path.name.clone()), Arc::clone(stats));
+        Counters { path: "af-xdp", interface, number: number.into(), stats }
+    }
+
+    /// The counters of every worker that has not ended.
+    pub(super) fn of_living(datapath: &Datapath) -> Vec<Counters> {
         let mut all = Vec::new();
         #[cfg(feature = "af-xdp")]
         for path in &datapath.interfaces {
             for (queue, _, _, stats) in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.queues()) {
-                let (interface, stats) = (Some(path.name.clone()), Arc::clone(stats));
-                all.push(Counters { path: "af-xdp", interface, number: queue.into(), stats });
+                all.push(Counters::of_queue(path, queue, stats));
             }
         }
         for (core, stats) in datapath.sockets.workers() {

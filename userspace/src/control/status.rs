@@ -16,14 +16,18 @@ pub(super) fn of(datapath: &Datapath, care: &Care, pulse: &Pulse, ready: &Ready)
     let mut workers = Vec::new();
     #[cfg(feature = "af-xdp")]
     for path in &datapath.interfaces {
-        for (queue, core, _, stats) in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.queues()) {
-            workers.push(Worker {
-                interface: Some(path.name.clone()),
-                queue: Some(queue),
-                kernel: owned(stats.kernel.named()),
-                frames: owned(stats.frames.named()),
-                ..worker("af-xdp", core, stats, pulse)
-            });
+        let Some(af_xdp) = &path.af_xdp else { continue };
+        let of = |queue, core, stats: &WorkerStats| Worker {
+            interface: Some(path.name.clone()),
+            queue: Some(queue),
+            kernel: owned(stats.kernel.named()),
+            ..worker("af-xdp", core, stats, pulse)
+        };
+        for (queue, core, _, stats) in af_xdp.queues() {
+            workers.push(Worker { frames: owned(stats.frames.named()), ..of(queue, core, stats) });
+        }
+        for queue in af_xdp.ended() {
+            workers.push(Worker { ended: true, ..of(queue.number, queue.core, &queue.stats) });
         }
     }
     for (core, stats) in datapath.sockets.workers() {

@@ -38,11 +38,22 @@ pub struct AfXdp {
     mode: XdpMode,
     served: Arc<ArcSwap<Served>>,
     queues: Vec<Queue>,
+    ended: Vec<Ended>,
     /// The queues were left to the kernel's stack for good.
     released: bool,
     napi: Option<NapiSettings>,
     /// What was stepped down from, and why.
     pub stepped_down: Vec<StepDown>,
+}
+
+/// What is left of a queue whose worker ended: what it counted did happen.
+pub struct Ended {
+    /// The queue's number.
+    pub number: u32,
+    /// Where its worker ran.
+    pub core: usize,
+    /// The worker's counters.
+    pub stats: Arc<WorkerStats>,
 }
 
 /// What [`AfXdp::start`] needs beside the interface.
@@ -153,6 +164,7 @@ impl AfXdp {
             mode,
             served: Arc::new(ArcSwap::from_pointee(request.served.clone())),
             queues: Vec::new(),
+            ended: Vec::new(),
             released: false,
             napi,
             stepped_down,
@@ -169,8 +181,12 @@ impl AfXdp {
         Ok(path)
     }
 
-    /// Defers the NIC's interrupts for `--busy-poll`, and remembers what to put back.
+    /// Defers the NIC's interrupts for `--busy-poll`, and remembers what to put back. Without it, puts back
+    /// at once what another process changed: the right to do it later is given up.
     fn prepare_busy_poll(&mut self, config: &Config) -> Result<()> {
+        if !config.busy_poll {
+            self.put_napi_back();
+        }
         if config.busy_poll {
             let before = match self.napi {
                 Some(before) => before,
@@ -237,7 +253,7 @@ impl AfXdp {
         for queue in dead {
             self.program.remove_socket(queue.number);
             let number = queue.number;
-            if let Err(failure) = queue.join() {
+            if let Err(failure) = self.bury(queue) {
                 ended.push((number, failure));
             }
         }
@@ -294,15 +310,29 @@ impl AfXdp {
         self.program.restore()
     }
 
+    fn put_napi_back(&mut self) {
+        if let Some(before) = self.napi.take()
+            && let Err(failure) = before.write(&self.interface)
+        {
+            tracing::warn!("{failure}");
+        }
+    }
+
     fn end_workers(&mut self) {
         for queue in &self.queues {
             queue.stop();
         }
-        for queue in self.queues.drain(..) {
-            if let Err(failure) = queue.join() {
+        for queue in std::mem::take(&mut self.queues) {
+            if let Err(failure) = self.bury(queue) {
                 tracing::warn!("{failure}");
             }
         }
+    }
+
+    /// Waits for the end of a queue's worker and keeps its counters.
+    fn bury(&mut self, queue: Queue) -> Result<()> {
+        self.ended.push(Ended { number: queue.number, core: queue.core, stats: Arc::clone(&queue.stats) });
+        queue.join()
     }
 
     /// The interface, as last seen.
@@ -325,6 +355,11 @@ impl AfXdp {
         self.queues.iter().map(|queue| (queue.number, queue.core, queue.mode, &queue.stats))
     }
 
+    /// The queues whose worker ended.
+    pub fn ended(&self) -> &[Ended] {
+        &self.ended
+    }
+
     /// The program's verdicts so far.
     ///
     /// # Errors
@@ -344,11 +379,7 @@ impl Drop for AfXdp {
         self.release_queues();
         self.program.detach();
         self.end_workers();
-        if let Some(before) = self.napi.take()
-            && let Err(failure) = before.write(&self.interface)
-        {
-            tracing::warn!("{failure}");
-        }
+        self.put_napi_back();
     }
 }
 

@@ -93,6 +93,9 @@ fn sample(serve: &Command, key: &Key) -> OsString {
         "192.0.2.1".to_owned()
     } else if key.kind == Kind::Number {
         "1".to_owned()
+    } else if key.name == "control" {
+        // Where the service's unit lets the server write.
+        "/run/xstun/control".to_owned()
     } else if key.path {
         format!("/etc/xstun/{}", key.name)
     } else {

@@ -127,6 +127,75 @@ fn a_server_that_fails_to_take_over_changes_nothing() {
     assert_eq!(counters.replies("sockets"), 0, "{}", counters.log);
 }
 
+/// A new server that fails when the queues are closed already leaves the sockets to the old one.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_server_that_fails_late_leaves_the_old_one_its_sockets() {
+    let lab = Lab::new(1);
+    let directory = tempfile::tempdir().unwrap();
+    let control = control(&directory);
+    let interface = &lab.link().server_interface;
+    let address = SocketAddr::new(lab.link().server_v4.into(), 3478);
+    let old = NATIVE.serve(&lab, &[&control]);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| load(&lab, address, &["--rate", "200", "--duration", "5"]));
+        while !lab.client.has_xdp(&lab.link().client_interface) {
+            assert!(!running.is_finished(), "the load begins");
+            thread::sleep(Duration::from_millis(10));
+        }
+        asked_by_datagram(&lab, address);
+        let program = xstun().into_string().unwrap();
+        let words = [program.as_str(), "serve", &control, "--take-over", "--datapath", "af-xdp"];
+        let output =
+            lab.server.output(&[&words[..], &["--interface", interface, "--interface", "lo"]].concat());
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains("loopback traffic is served by the sockets"), "{err}");
+        old.wait_for("the old server to go on", |line| {
+            line["message"].as_str().is_some_and(|message| message.ends_with("this one goes on"))
+        });
+        asked_by_datagram(&lab, address);
+        all_right("a late failure", running.join().unwrap());
+    });
+    let counters = old.stop();
+    for path in ["af-xdp", "sockets"] {
+        assert!(counters.replies(path) > 0, "{}", counters.log);
+    }
+    assert!(!lab.server.has_xdp(interface), "the program goes with the old server");
+}
+
+/// While it still has connections it is asked by one who found its socket before the new server's was there.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_server_that_was_taken_over_from_hands_nothing_over() {
+    let lab = Lab::new(1);
+    let directory = tempfile::tempdir().unwrap();
+    let control = control(&directory);
+    let [path, displaced] = ["control", "displaced"].map(|name| directory.path().join(name));
+    let address = SocketAddr::new(lab.link().server_v4.into(), 3478);
+    let old = NATIVE.serve(&lab, &[&control, "--drain-seconds=3600"]);
+    std::fs::hard_link(&path, &displaced).unwrap();
+    let open = lab.client.enter(|| TcpStream::connect(address)).unwrap();
+    ask(&open);
+    let new = NATIVE.serve(&lab, &[&control, "--take-over"]);
+    old.wait_for("the end of the old one", |line| line["message"] == "another server has taken over");
+    let program = xstun().into_string().unwrap();
+    let displaced = format!("--control={}", displaced.display());
+    let output = lab.server.output(&[&program, "serve", &displaced, "--take-over"]);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("another server has taken over from it"), "{err}");
+    asked_by_datagram(&lab, address);
+    ask(&open);
+    drop(open);
+    old.ended();
+    assert!(path.exists(), "the new server's socket");
+    let counters = new.stop();
+    assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
+    assert_eq!(counters.replies("sockets"), 0, "{}", counters.log);
+    assert!(!path.exists());
+}
+
 /// Health checks fail first, requests are answered, then the server ends by itself.
 #[test]
 #[ignore = "needs root: makes network namespaces"]

@@ -222,6 +222,12 @@ fn an_interface_that_vanishes_ends_nothing() {
     ask(&lab, &second);
     ip(&["-n", lab.server.name(), "link", "del", &second.server_interface]);
     ask(&lab, &first);
+    // What its workers counted is kept, also once they are gone.
+    server.wait_for_nth("the end of both queues", 2, |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.starts_with("the sockets take over this queue")
+            && line["interface"] == *second.server_interface
+    });
     let counters = server.stop();
     assert!(counters.get("af-xdp", "answered") >= 6, "{}", counters.log);
     assert!(!lab.server.has_xdp(&first.server_interface));
@@ -244,4 +250,15 @@ fn a_link_that_was_down_is_served_again() {
     ask(&lab, link);
     let counters = server.stop();
     assert!(counters.get("af-xdp", "answered") >= 3, "{}", counters.log);
+}
+
+/// Each verdict of the XDP program is to be read, where that is asked for.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_xdp_programs_own_log_is_passed_on() {
+    let lab = Lab::new(1);
+    let server = NATIVE.serve(&lab, &["--xdp-log"]);
+    ask(&lab, lab.link());
+    server.wait_for("a line of the XDP program", |line| line["message"] == "redirect: queue 0");
+    server.stop();
 }

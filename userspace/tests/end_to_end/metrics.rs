@@ -166,6 +166,22 @@ fn readiness_asks_each_path() {
     server.stop();
 }
 
+/// Where IPv6 is switched off, its wildcard is listened on and cannot be asked: that is no failing.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_host_without_ipv6_is_ready() {
+    let lab = Lab::new(1);
+    lab.server.run(&["sysctl", "--quiet", "--write", "net.ipv6.conf.all.disable_ipv6=1"]);
+    let certificate = Certificate::new();
+    let flags = certificate.flags();
+    let server = serve(SOCKETS, &lab, &flags.each_ref().map(String::as_str));
+    let listen = server.serving();
+    assert!(listen.iter().any(|line| line["listen"].to_string().contains("[::]:3478")), "{listen:?}");
+    let ready = get(&lab.server, TELL, "/readyz");
+    assert_eq!((ready.status, &ready.body[..]), (200, "ready\n"));
+    server.stop();
+}
+
 /// Somebody takes the XDP program away: the sockets serve what then comes, and the metrics say so.
 #[test]
 #[ignore = "needs root: makes network namespaces"]

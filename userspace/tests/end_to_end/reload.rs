@@ -8,7 +8,7 @@ use crate::modes::{Mode, NATIVE, SOCKETS};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -182,4 +182,45 @@ fn all_that_can_change_does_and_the_rest_says_so() {
     let told = file.change(&server, &text(&[first], ""));
     assert_eq!(told["changed"], "log-level", "{told}");
     server.stop();
+}
+
+/// What comes back, if anything does.
+fn reply(lab: &Lab, server: SocketAddr, request: &[u8; 20]) -> Option<Vec<u8>> {
+    let socket = lab.client.enter(|| UdpSocket::bind((lab.link().client_v4, 0))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    socket.send_to(request, server).unwrap();
+    let mut buffer = [0; 1024];
+    let length = socket.recv(&mut buffer).ok()?;
+    Some(buffer[..length].to_vec())
+}
+
+/// Workers answer by what the file says now, and again by what it said before.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_changed_policy_is_answered_by() {
+    const CLASSIC: &[u8; 20] = b"\0\x01\0\0abcdefghijklmnop";
+    const ZERO: &[u8; 20] = b"\0\x01\0\0\x21\x12\xa4\x42\0\0\0\0\0\0\0\0\0\0\0\0";
+    const PLAIN: &[u8; 20] = b"\0\x01\0\0\x21\x12\xa4\x42abcdefghijkl";
+    let lab = Lab::new(1);
+    let first = SocketAddr::new(lab.link().server_v4.into(), 3478);
+    let answered = |request| reply(&lab, first, request).is_some();
+    let named = || reply(&lab, first, PLAIN).map(|reply| reply.windows(2).any(|two| two == b"\x80\x22"));
+    let mut file = File::new(&text(&[first], ""));
+    let server = NATIVE.serve(&lab, &[&file.flag()]);
+    for _ in 0..2 {
+        wait_until("RFC 3489 clients to be answered", || answered(CLASSIC));
+        wait_until("zero transactions to be answered", || answered(ZERO));
+        wait_until("a reply that names no software", || named() == Some(false));
+        file.change(&server, &text(&[first], "no-classic = true"));
+        wait_until("RFC 3489 clients to be turned away", || !answered(CLASSIC) && answered(ZERO));
+        file.change(&server, &text(&[first], "drop-zero-transaction = true"));
+        wait_until("zero transactions to be dropped", || !answered(ZERO) && answered(CLASSIC));
+        file.change(&server, &text(&[first], "software = true"));
+        wait_until("a reply that names the software", || named() == Some(true));
+        file.change(&server, &text(&[first], ""));
+    }
+    let counters = server.stop();
+    for outcome in ["no_cookie", "zero_transaction"] {
+        assert!(counters.get("af-xdp", outcome) >= 2, "{}", counters.log);
+    }
 }

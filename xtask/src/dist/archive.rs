@@ -60,6 +60,7 @@ pub(super) fn pack(workspace: &Workspace, directory: &Path, program: &Path) -> R
         (dist.join("xstun.cdx.json"), "xstun.cdx.json"),
         (root.join("deploy/xstun.toml"), "etc/xstun.toml"),
         (root.join("deploy/xstun.service"), "etc/xstun.service"),
+        (root.join("deploy/xstun@.service"), "etc/xstun@.service"),
         (root.join("deploy/Containerfile"), "Containerfile"),
         (root.join("README.md"), "README.md"),
         (root.join("deploy/grafana/xstun.json"), "share/grafana/xstun.json"),

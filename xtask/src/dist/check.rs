@@ -1,6 +1,8 @@
 //! `cargo xtask dist --check`: the package installed, run, reloaded, stopped and purged in a Debian
 //! system of its own, and the image's file system run without an engine.
 
+mod takeover;
+
 use super::Made;
 use super::container::Recipe;
 use super::machine::{self, Machine};
@@ -62,7 +64,11 @@ impl Check<'_> {
     }
 
     fn property(&self, name: &str) -> Result<String> {
-        let told = self.must(&["systemctl", "show", "--value", "--property", name, "xstun"])?;
+        self.property_of("xstun", name)
+    }
+
+    fn property_of(&self, unit: &str, name: &str) -> Result<String> {
+        let told = self.must(&["systemctl", "show", "--value", "--property", name, unit])?;
         Ok(told.trim().to_owned())
     }
 
@@ -139,6 +145,7 @@ fn package(workspace: &Workspace, made: &Made, base: &Path, interrupt: &Interrup
 
     check.must(&["systemctl", "stop", "xstun"])?;
     ensure!(check.property("Result")? == "success", "it stopped with {}", check.property("Result")?);
+    takeover::run(&check)?;
     ensure!(!check.has_xdp()?, "it left its XDP program behind");
     ensure!(!ask(&stage, &client, "1", interrupt)?.status.success(), "something answers after the stop");
     println!("ok: stopped; no XDP program is left");

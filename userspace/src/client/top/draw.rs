@@ -31,7 +31,7 @@ pub(super) fn head(view: &View) -> Vec<Line<'static>> {
         Span::raw(format!("  up {}  ", time(status.uptime))),
         Span::styled(format!("http://{}", view.server), QUIET),
     ];
-    let still = status.workers.iter().filter(|worker| !worker.ticking).count();
+    let still = status.workers.iter().filter(|worker| !worker.ticking && !worker.ended).count();
     if still > 0 {
         first.push(Span::styled(format!("  {still} standing still"), BAD));
     }
@@ -113,7 +113,16 @@ fn worker_row(worker: &Worker, rate: Option<&Place>) -> Vec<Cell> {
     };
     let mut row = vec![
         (worker.path.clone(), bad_if(!worker.ticking)),
-        (if worker.ticking { place } else { format!("{place} stands still") }, bad_if(!worker.ticking)),
+        (
+            if worker.ended {
+                format!("{place} ended")
+            } else if worker.ticking {
+                place
+            } else {
+                format!("{place} stands still")
+            },
+            bad_if(!worker.ticking),
+        ),
         (worker.core.to_string(), PLAIN),
         number(rate.map(|rate| rate.received)),
         number(rate.map(|rate| rate.replies)),

@@ -24,6 +24,7 @@ pub(super) fn status(seconds: u64, answered: u64) -> Status {
         queue: Some(3),
         core: 1,
         ticking: true,
+        ended: false,
         counts: counts(seconds * answered),
         kernel: [("rx_dropped".to_owned(), 2 * seconds), ("rx_invalid".to_owned(), seconds)].into(),
         frames: [("free".to_owned(), 2047), ("fill".to_owned(), 2049)].into(),

@@ -19,12 +19,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Another than this is refused: its packets mean something else.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Descriptors in one packet; the kernel takes 253.
 pub(super) const MOST_DESCRIPTORS: usize = 128;
 /// Longest packet, in bytes.
 const LONGEST: usize = 4096;
-/// How long the other side may be silent. It may have threads to join and queues to wait for.
+/// How long the other side may be silent, unless it is waited for; see [`Wire::be_patient`]. It may have
+/// threads to join and queues to wait for.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// What the two sides say.
@@ -49,6 +50,8 @@ pub(super) enum Message {
     Released,
     /// New to old: I serve; end.
     Done,
+    /// Old to new: so I do.
+    Ending,
     /// `xstun drain` to a server.
     Drain,
     /// The server to `xstun drain`.
@@ -85,6 +88,20 @@ impl Wire {
             sockopt::set_socket_timeout(&socket, direction, Some(SILENCE))?;
         }
         Ok(Wire(socket))
+    }
+
+    /// Lets the other side be silent for as long as it lives: its death closes the connection.
+    ///
+    /// # Errors
+    /// setsockopt(2) failed.
+    pub(super) fn be_patient(&self) -> io::Result<()> {
+        Ok(sockopt::set_socket_timeout(&self.0, Timeout::Recv, None)?)
+    }
+
+    /// How long the other side may be silent.
+    #[cfg(test)]
+    pub(super) fn silence(&self) -> io::Result<Option<Duration>> {
+        Ok(sockopt::socket_timeout(&self.0, Timeout::Recv)?)
     }
 
     /// Sends one message with these descriptors, at most [`MOST_DESCRIPTORS`].

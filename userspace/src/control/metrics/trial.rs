@@ -63,7 +63,8 @@ fn to_be_seen(status: &Status) -> Vec<String> {
         if interface.delivering == Some(false) {
             failings.push(format!("{name}: frames that the XDP program hands over do not arrive"));
         }
-        for worker in status.workers.iter().filter(|worker| worker.interface.as_ref() == Some(name)) {
+        let living = status.workers.iter().filter(|worker| !worker.ended);
+        for worker in living.filter(|worker| worker.interface.as_ref() == Some(name)) {
             if let (false, Some(queue)) = (worker.ticking, worker.queue) {
                 failings.push(format!("{name}: the worker of queue {queue} stands still"));
             }
@@ -78,11 +79,11 @@ fn to_be_seen(status: &Status) -> Vec<String> {
 /// Asks every address that sockets listen on.
 async fn over_sockets(status: &Status) -> Vec<String> {
     let mut asking = JoinSet::new();
-    for &address in &status.sockets {
+    for &address in status.sockets.iter().filter(|address| can_be_asked(**address)) {
         asking.spawn(async move { told("UDP", address, over_udp(own(address)).await) });
     }
     for stream in &status.streams {
-        for &address in &stream.listen {
+        for &address in stream.listen.iter().filter(|address| can_be_asked(**address)) {
             if stream.path == "tls" {
                 asking.spawn(async move { told("TLS", address, limited(over_tls(own(address))).await) });
             } else {
@@ -99,7 +100,21 @@ fn told(transport: &str, address: SocketAddr, result: io::Result<()>) -> Option<
     result.err().map(|error| format!("{transport} {address}: {error}"))
 }
 
-/// The address to ask where a wildcard is listened on: the loopback, which every host has.
+/// Whether the host has the address to ask. Where IPv6 is switched off by sysctl, `[::]` can be bound all
+/// the same, and `::1` is not there: nobody can ask, and nothing is amiss.
+fn can_be_asked(address: SocketAddr) -> bool {
+    if !matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
+        return true;
+    }
+    // This sends nothing: it looks for a route and a source.
+    let connected =
+        std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect(own(address)));
+    !connected.is_err_and(|error| {
+        matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
+    })
+}
+
+/// The address to ask where a wildcard is listened on: the loopback, where there is one.
 fn own(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

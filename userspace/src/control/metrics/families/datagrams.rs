@@ -116,7 +116,11 @@ pub(super) const FAMILIES: &[Family] = &[
         labels: PLACE,
         help: "1 while the thread turns, 0 when it has stood still for seconds.",
         read: |status, samples| {
-            each_worker(status, |place, worker| samples.count(&place, worker.ticking.into()));
+            each_worker(status, |place, worker| {
+                if !worker.ended {
+                    samples.count(&place, worker.ticking.into());
+                }
+            });
             for stream in &status.streams {
                 samples.count(&[&stream.path, "", "", ""], stream.ticking.into());
             }

@@ -25,6 +25,7 @@ fn status() -> Status {
         queue: Some(3),
         core: 1,
         ticking: true,
+        ended: false,
         counts: counts(7),
         kernel: zeros(KernelStats::default().named().map(|(name, _)| name)),
         frames: zeros(FrameLevels::default().named().map(|(name, _)| name)),

@@ -152,7 +152,8 @@ function tell(status) {
     const where = stream ? `${one.open} open, ${one.listen.join(" ")}`
       : one.queue === null ? status.sockets.join(" ") : `${one.interface}, queue ${one.queue}`;
     return [
-      [one.ticking === false ? one.path + " (stands still)" : one.path, one.ticking === false ? "bad" : ""],
+      [one.ended ? one.path + " (ended)" : one.ticking === false ? one.path + " (stands still)" : one.path,
+        one.ended || one.ticking === false ? "bad" : ""],
       [where, "quiet"], [stream ? "" : one.core, "number"],
       [per(one => one.counts.received), "number"], [per(one => one.counts.replies), "number"],
       [stream ? "" : full, "number"], [stream ? "" : per(one => one.counts.wakeups), "number"],

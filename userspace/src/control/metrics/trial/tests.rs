@@ -43,6 +43,8 @@ fn each_failing_that_can_be_seen_is_named() {
 fn what_the_sockets_took_over_is_theirs_to_answer_for() {
     let interface = Interface { attached: Some(false), delivering: Some(false), ..interface(RUNGS[3]) };
     assert!(to_be_seen(&status(interface, vec![worker(0, false)])).is_empty());
+    let ended = Worker { ended: true, ..worker(0, false) };
+    assert!(to_be_seen(&status(self::interface(RUNGS[1]), vec![ended, worker(1, true)])).is_empty());
 }
 
 #[test]
