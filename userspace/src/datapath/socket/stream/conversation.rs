@@ -77,7 +77,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     return Ending::Malformed;
                 }
             };
-            let exchange = Exchange::stream(&ends.source, || ends.asked);
+            let asked = || ends.asked;
+            let exchange = match door.identity {
+                Some(_) => Exchange::tls(&ends.source, asked),
+                None => Exchange::stream(&ends.source, asked),
+            };
             let answer = respond(&mut desk, length, exchange, &door.shared.policy.load());
             if answer.length == 0 {
                 stats.count(answer.outcome);
