@@ -37,8 +37,8 @@ pub struct Extras {
     /// Where clients shall go instead (RFC 8489 §10). Without `credentials` nobody is sent there (§14.8),
     /// and nobody who asks over TLS.
     pub alternate_server: AlternateServer,
-    /// Who alone may ask (RFC 8489 §9). A request without magic cookie cannot prove anything, and gets
-    /// silence.
+    /// Who alone may ask (RFC 8489 §9). A request without magic cookie gets silence: the
+    /// MESSAGE-INTEGRITY of RFC 3489 §11.2.8 is not verified.
     pub credentials: Option<Arc<Credentials>>,
 }
 
