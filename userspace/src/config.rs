@@ -138,6 +138,17 @@ impl Config {
 }
 
 impl Config {
+    /// Checks what only the host can tell, whose own addresses are `own`: that `--alternate-server` is not
+    /// this server itself, reached by a wildcard of `--listen`. RFC 8489 §10 has a client give up where it is
+    /// sent in a circle.
+    ///
+    /// # Errors
+    /// One sentence that names the flag and the value.
+    pub fn check_on_host(&self, own: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+        let servers = self.policy.extras.as_ref().map(|extras| extras.alternate_server).unwrap_or_default();
+        policy::check_alternate_servers(&servers, &self.listen, own)
+    }
+
     /// The same, but with that of `running` which cannot change while it serves.
     pub fn keeping_what_is_fixed(self, running: &Config) -> Config {
         Config {

@@ -106,6 +106,8 @@ impl Datapath {
         // Names are checked before anything is touched.
         let interfaces =
             config.interfaces.iter().map(|name| interface::find(name)).collect::<Result<Vec<_>>>()?;
+        let host = interface::addresses(None)?;
+        config.check_on_host(host.iter().map(|address| address.ip))?;
         let policy = Arc::new(ArcSwap::from_pointee(config.policy.clone()));
         let sockets =
             socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy), &mut inheritance)?;
@@ -113,7 +115,6 @@ impl Datapath {
             socket::stream::Service::start(&config.listen, &config.stream, &policy, &mut inheritance)?;
         let mut datapath =
             Datapath { interfaces: Vec::new(), sockets, streams, policy: Arc::clone(&policy), config };
-        let host = interface::addresses(None)?;
         let mut turn = 0;
         for interface in interfaces {
             let link = inheritance.take_link(interface.index);
@@ -225,6 +226,7 @@ impl Datapath {
     /// What cannot be had; nothing is changed.
     pub fn prepare(&self, config: Config) -> Result<Change> {
         let config = config.keeping_what_is_fixed(&self.config);
+        config.check_on_host(interface::addresses(None)?.iter().map(|address| address.ip))?;
         let sockets = self.sockets.bind(&config.listen)?;
         let streams = self.streams.bind(&config.listen, &config.stream)?;
         Ok(Change { config, sockets, streams })

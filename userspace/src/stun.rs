@@ -40,8 +40,11 @@ pub struct Exchange<'a, D> {
 pub enum Transport {
     /// Datagrams: the source may be forged, and a reply can leave from another endpoint.
     Datagram,
-    /// A stream (TCP, TLS): the source has proven that it is there, and a reply goes back on the stream.
+    /// A stream in the clear (TCP): the source has proven that it is there, and a reply goes back on the
+    /// stream.
     Stream,
+    /// The same under TLS, by which the client knows the server (RFC 8489 §6.2.3).
+    Tls,
 }
 
 impl<'a, D: FnOnce() -> SocketAddr> Exchange<'a, D> {
@@ -55,6 +58,12 @@ impl<'a, D: FnOnce() -> SocketAddr> Exchange<'a, D> {
     #[inline(always)]
     pub fn stream(source: &'a SocketAddr, destination: D) -> Self {
         Exchange { source, destination, transport: Transport::Stream }
+    }
+
+    /// A message under TLS from `source` to what `destination` gives.
+    #[inline(always)]
+    pub fn tls(source: &'a SocketAddr, destination: D) -> Self {
+        Exchange { source, destination, transport: Transport::Tls }
     }
 }
 

@@ -107,6 +107,32 @@ fn alternate_server(server: &SocketAddr, listen: &Listen, servers: &mut Alternat
     if again { wrong("is a second one for its version of IP") } else { Ok(()) }
 }
 
+/// Refuses those that are this server by an address of `own` and a wildcard of `listen`.
+pub(super) fn check_alternate_servers(
+    servers: &AlternateServer,
+    listen: &Listen,
+    own: impl IntoIterator<Item = IpAddr>,
+) -> Result<()> {
+    let servers = [servers.v4.map(SocketAddr::V4), servers.v6.map(SocketAddr::V6)];
+    let is_answered_here = |server: &SocketAddr| {
+        listen.all().any(|listen| {
+            listen.ip().is_unspecified()
+                && listen.is_ipv4() == server.is_ipv4()
+                && listen.port() == server.port()
+        })
+    };
+    let answered: Vec<_> = servers.into_iter().flatten().filter(is_answered_here).collect();
+    match own.into_iter().find_map(|own| answered.iter().find(|server| server.ip() == own)) {
+        None => Ok(()),
+        Some(server) => Err(Failure::usage(format!(
+            "--alternate-server {server} is this server itself, which listens at port {} of every address: \
+             clients would go in a circle",
+            server.port()
+        ))
+        .remedy("name another server, or with --listen only the addresses that shall send clients there")),
+    }
+}
+
 fn wrong_alternate(alternate: &SocketAddr, why: &str) -> Failure {
     Failure::usage(format!("--alternate-address {alternate} {why}"))
 }

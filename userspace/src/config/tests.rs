@@ -210,3 +210,33 @@ fn credentials_are_long_term_unless_told_otherwise() {
     assert_eq!(access("--credentials f --auth short-term").unwrap().realm, None);
     assert_eq!(config("--credentials f --realm r").unwrap().policy.extras, None, "the file is not read yet");
 }
+
+#[test]
+fn an_alternate_server_is_not_this_host_by_a_wildcard() {
+    let own = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+    let check = |flags: &str| {
+        let config = config(&format!("--credentials f --auth short-term {flags}")).unwrap();
+        config.check_on_host(own).map_err(|failure| {
+            assert_eq!(failure.kind(), Kind::Usage, "{failure}");
+            failure.to_string()
+        })
+    };
+    for flags in [
+        "--alternate-server 192.0.2.1:3478",
+        "--alternate-server [2001:db8::1]:3478",
+        "--listen 0.0.0.0:3479 --alternate-server 192.0.2.1:3479",
+        "--alternate-server 192.0.2.9:3478 --alternate-server [2001:db8::1]:3478",
+    ] {
+        let failure = check(flags).unwrap_err();
+        assert!(failure.contains("is this server itself") && failure.contains("--listen"), "{failure}");
+    }
+    for flags in [
+        "",
+        "--alternate-server 192.0.2.9:3478",
+        "--alternate-server 192.0.2.1:3479",
+        "--listen 192.0.2.2:3478 --alternate-server 192.0.2.1:3478",
+        "--listen [::]:3478 --alternate-server 192.0.2.1:3478",
+    ] {
+        assert_eq!(check(flags), Ok(()), "{flags}");
+    }
+}

@@ -92,7 +92,7 @@ fn admitted(
             Outcome::BadRequest,
             error(Writer::new(buffer), request, &BAD_REQUEST, BARE_ERROR).finish(request, BINDING_ERROR),
         )
-    } else if let Some(writer) = elsewhere(buffer, request, exchange.source, extras, &wishes) {
+    } else if let Some(writer) = elsewhere(buffer, request, exchange, extras, &wishes) {
         (Outcome::Redirected, writer.finish(request, BINDING_ERROR))
     } else {
         let success = Success { request, exchange, discovery, software: extras.software.as_ref() };
@@ -157,17 +157,19 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
 /// RFC 8489 §14.8 allows it only to a request that has proven its user, and wants it sealed, which
 /// [`guard`] does. None for a client in the midst of NAT behaviour discovery (RFC 5780 §5), and none that
 /// is longer than its request: what proves a user may be somebody's who was listened to, sent again in
-/// the name of another address. The server of the other version of IP is named too where there is room.
+/// the name of another address. None over TLS either: a client asks the other server by the transport that
+/// it came by (§10), and the operator names a port for UDP and TCP. The server of the other version of IP is
+/// named too where there is room.
 fn elsewhere<'a>(
     buffer: &'a mut [u8],
     request: &Request,
-    source: &SocketAddr,
+    exchange: &Exchange<'_, SocketAddr>,
     extras: &Extras,
     wishes: &Wishes,
 ) -> Option<Writer<'a>> {
-    let (server, other) = extras.alternate_server.of(source)?;
+    let (server, other) = extras.alternate_server.of(exchange.source)?;
     // With credentials only a proven request comes this far, and RFC 3489 clients never do.
-    if extras.credentials.is_none() || wishes.discovery() {
+    if extras.credentials.is_none() || exchange.transport == Transport::Tls || wishes.discovery() {
         return None;
     }
     // Seal and FINGERPRINT are not counted on either side.

@@ -34,14 +34,15 @@ pub struct Extras {
     /// Whether a request whose transaction ID is all zero gets silence: scanners send it, and a client
     /// that draws its ID as RFC 8489 §5 asks never does.
     pub drop_zero_transaction: bool,
-    /// Where clients shall go instead (RFC 8489 §10). Without `credentials` nobody is sent there (§14.8).
+    /// Where clients shall go instead (RFC 8489 §10). Without `credentials` nobody is sent there (§14.8),
+    /// and nobody who asks over TLS.
     pub alternate_server: AlternateServer,
-    /// Who alone may ask (RFC 8489 §9). A request without magic cookie cannot prove anything, and gets
-    /// silence.
+    /// Who alone may ask (RFC 8489 §9). A request without magic cookie gets silence: the
+    /// MESSAGE-INTEGRITY of RFC 3489 §11.2.8 is not verified.
     pub credentials: Option<Arc<Credentials>>,
 }
 
-/// Servers that a 300 (Try Alternate) names, one of either version of IP.
+/// Servers that a 300 (Try Alternate) names, one of either version of IP, with their port for UDP and TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AlternateServer {
     /// For requests over IPv4.

@@ -4,6 +4,7 @@ use super::BoundSocket;
 use super::batch::{self, Batch, Datagram, Sent};
 use super::roster::Roster;
 use crate::outcome::Outcome;
+use crate::served::is_nobodys_here;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
 use crate::stun::{Answer, Exchange, Policy, respond};
@@ -233,15 +234,11 @@ fn ending(outcome: Outcome, sent: Sent) -> Outcome {
 /// The address that a datagram asked, or why it gets no answer whatever it says.
 #[inline]
 fn askable(datagram: &Datagram<'_>) -> Result<IpAddr, Outcome> {
-    let group_or_nobody = match datagram.source.ip() {
-        IpAddr::V4(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
-    };
     if datagram.truncated {
         Err(Outcome::BadLength)
     } else if datagram.source.port() == 0 {
         Err(Outcome::SourcePortZero)
-    } else if group_or_nobody {
+    } else if is_nobodys_here(&datagram.source.ip()) {
         Err(Outcome::BadSource)
     } else {
         datagram.destination.ok_or(Outcome::NotServed)

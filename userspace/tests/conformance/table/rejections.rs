@@ -35,10 +35,10 @@ pub(super) fn rows() -> Vec<Row> {
             &[0x4001, 0x4002],
         ),
         // Three would take another word, and the reply would be longer than the request.
-        rejected("RFC 8489 §14.9", "as many types as the request has room for", three, &[0x5000, 0x5001]),
-        rejected("RFC 8489 §14.9", "four types, and no room for more than two", four, &[0x5000, 0x5001]),
-        rejected("RFC 8489 §14.9", "five types, and room for four", five, &kinds_of_five[..4]),
-        rejected("RFC 8489 §14.9", "nine types in 56 bytes", nine, &kinds_of_nine),
+        rejected("RFC 8489 §14.13", "as many types as the request has room for", three, &[0x5000, 0x5001]),
+        rejected("RFC 8489 §14.13", "four types, and no room for more than two", four, &[0x5000, 0x5001]),
+        rejected("RFC 8489 §14.13", "five types, and room for four", five, &kinds_of_five[..4]),
+        rejected("RFC 8489 §14.13", "nine types in 56 bytes", nine, &kinds_of_nine),
         rejected_with_reason(
             "RFC 8489 §14.8",
             "the reason, where the request has room for it",

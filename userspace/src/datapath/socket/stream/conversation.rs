@@ -1,6 +1,7 @@
 //! One connection: messages in, replies out, in order, until it ends.
 
 use super::Door;
+use super::admission::Place;
 use super::framing::{Desk, Inbox, LONGEST};
 use super::stats::Ending;
 use super::stopping::Stopping;
@@ -30,14 +31,15 @@ pub(super) async fn serve(
     mut stream: TcpStream,
     source: SocketAddr,
     door: &Door,
+    place: &Place,
     mut stopping: Stopping,
 ) -> Ending {
     let Ok(asked) = stream.local_addr() else { return Ending::ByPeer };
     let ends = Ends { source, asked };
     let Some(identity) = &door.identity else {
-        let ending = converse(&mut stream, &ends, door, &mut stopping).await;
-        close(&mut stream, ending).await;
-        return reset_if_stalled(&stream, ending);
+        let ending = converse(&mut stream, &ends, door, place, &mut stopping).await;
+        close(&mut stream, place, ending).await;
+        return reset_if_abrupt(&stream, ending);
     };
     let handshake = timeout(HANDSHAKE, identity.acceptor().accept(stream));
     let mut stream = tokio::select! {
@@ -46,11 +48,12 @@ pub(super) async fn serve(
             Ok(Err(_)) => return Ending::HandshakeFailed,
             Err(_) => return Ending::HandshakeLate,
         },
+        () = place.evicted() => return Ending::Evicted,
         () = stopping.ordered() => return Ending::Stopped,
     };
-    let ending = converse(&mut stream, &ends, door, &mut stopping).await;
-    close(&mut stream, ending).await;
-    reset_if_stalled(stream.get_ref().0, ending)
+    let ending = converse(&mut stream, &ends, door, place, &mut stopping).await;
+    close(&mut stream, place, ending).await;
+    reset_if_abrupt(stream.get_ref().0, ending)
 }
 
 /// Answers every message in order. Whole messages that are here are answered before more is read, so
@@ -59,6 +62,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     ends: &Ends,
     door: &Door,
+    place: &Place,
     stopping: &mut Stopping,
 ) -> Ending {
     let mut inbox = Inbox::new();
@@ -69,6 +73,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         while let Some(next) = inbox.take(&mut desk) {
             stats.received.add(1);
+            place.speak();
             deadline = Instant::now() + door.idle();
             let length = match next {
                 Ok(length) => length,
@@ -77,7 +82,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     return Ending::Malformed;
                 }
             };
-            let exchange = Exchange::stream(&ends.source, || ends.asked);
+            let asked = || ends.asked;
+            let exchange = match door.identity {
+                Some(_) => Exchange::tls(&ends.source, asked),
+                None => Exchange::stream(&ends.source, asked),
+            };
             let answer = respond(&mut desk, length, exchange, &door.shared.policy.load());
             if answer.length == 0 {
                 stats.count(answer.outcome);
@@ -88,19 +97,18 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             }
             let sent = tokio::select! {
                 biased;
-                sent = send(stream, &desk[..answer.length]) => Some(sent),
-                () = sleep_until(deadline) => None,
-                () = stopping.over() => None,
+                sent = send(stream, &desk[..answer.length]) => sent.map_err(|_| Ending::ByPeer),
+                () = sleep_until(deadline) => Err(Ending::Stalled),
+                () = place.evicted() => Err(Ending::Evicted),
+                () = stopping.over() => Err(Ending::Stalled),
             };
             stats.count(match sent {
-                Some(Ok(())) => answer.outcome,
-                Some(Err(_)) => Outcome::TransmitFailed,
-                None => Outcome::TransmitFull,
+                Ok(()) => answer.outcome,
+                Err(Ending::ByPeer) => Outcome::TransmitFailed,
+                Err(_) => Outcome::TransmitFull,
             });
-            match sent {
-                Some(Ok(())) => {}
-                Some(Err(_)) => return Ending::ByPeer,
-                None => return Ending::Stalled,
+            if let Err(ending) = sent {
+                return ending;
             }
         }
         if stopping.is_over() {
@@ -111,6 +119,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             biased;
             read = stream.read(inbox.room()) => read,
             () = sleep_until(deadline) => return Ending::Idle,
+            () = place.evicted() => return Ending::Evicted,
             () = stopping.last_call() => return Ending::Stopped,
         };
         match read {
@@ -137,8 +146,8 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, reply: &[u8]) -> io::Result
 /// Closes the sending side, in good order where the peer may still be reading. A connection that is
 /// dropped with bytes unread is reset by the kernel, and the reset overtakes replies on their way: so
 /// after a malformed message the rest is read and thrown away until the peer closes, or for a moment.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, ending: Ending) {
-    if ending == Ending::Stalled {
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, place: &Place, ending: Ending) {
+    if is_abrupt(ending) {
         return;
     }
     let farewell = async {
@@ -151,12 +160,21 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, ending: Ending
             }
         }
     };
-    let _ = timeout(FAREWELL, farewell).await;
+    tokio::select! {
+        _ = timeout(FAREWELL, farewell) => {}
+        () = place.evicted() => {}
+    }
+}
+
+/// Whether nothing more is offered to the peer: it takes nothing, or what it held is another's now and
+/// must not be held on to.
+fn is_abrupt(ending: Ending) -> bool {
+    matches!(ending, Ending::Stalled | Ending::Evicted)
 }
 
 /// Lets the kernel forget at once what a peer does not take, instead of offering it for minutes.
-fn reset_if_stalled(stream: &TcpStream, ending: Ending) -> Ending {
-    if ending == Ending::Stalled {
+fn reset_if_abrupt(stream: &TcpStream, ending: Ending) -> Ending {
+    if is_abrupt(ending) {
         super::listen::reset(stream);
     }
     ending

@@ -114,7 +114,7 @@ fn take(
     let _ = stream.set_nodelay(true);
     let (door, stopping, alive) = (Arc::clone(door), stopping.clone(), alive.clone());
     tokio::spawn(async move {
-        let ending = conversation::serve(stream, source, &door, stopping).await;
+        let ending = conversation::serve(stream, source, &door, &place, stopping).await;
         door.stats.end(ending);
         drop((place, alive));
     });

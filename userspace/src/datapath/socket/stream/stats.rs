@@ -14,6 +14,8 @@ pub enum Ending {
     Stalled,
     /// It brought something that is no STUN message, or a malformed one.
     Malformed,
+    /// All places were taken, and another connection was given this one's.
+    Evicted,
     /// The TLS handshake failed.
     HandshakeFailed,
     /// The TLS handshake took too long.
@@ -24,11 +26,12 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending, in the order of its number.
-    pub const ALL: [Ending; 7] = [
+    pub const ALL: [Ending; 8] = [
         Ending::ByPeer,
         Ending::Idle,
         Ending::Stalled,
         Ending::Malformed,
+        Ending::Evicted,
         Ending::HandshakeFailed,
         Ending::HandshakeLate,
         Ending::Stopped,
@@ -41,6 +44,7 @@ impl Ending {
             Ending::Idle => "closed_idle",
             Ending::Stalled => "closed_stalled",
             Ending::Malformed => "closed_malformed",
+            Ending::Evicted => "closed_evicted",
             Ending::HandshakeFailed => "handshake_failed",
             Ending::HandshakeLate => "handshake_late",
             Ending::Stopped => "closed_at_stop",
@@ -55,7 +59,7 @@ pub struct StreamStats {
     pub messages: WorkerStats,
     /// Connections taken on.
     pub accepted: Counter,
-    /// Connections refused because there were as many as there may be.
+    /// Connections refused because there were as many as there may be, and no source had more than theirs.
     pub refused_limit: Counter,
     /// Connections refused because their source had as many as it may have.
     pub refused_source_limit: Counter,

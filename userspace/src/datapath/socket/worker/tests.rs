@@ -339,14 +339,16 @@ fn a_file_that_is_no_socket_ends_the_worker_with_an_error() {
 #[test]
 fn some_datagrams_are_answered_whatever_they_say_by_silence() {
     let own: IpAddr = Ipv4Addr::new(192, 0, 2, 1).into();
-    let table: [(&str, Option<IpAddr>, bool, Option<Outcome>); 11] = [
+    let table: [(&str, Option<IpAddr>, bool, Option<Outcome>); 13] = [
         ("198.51.100.7:40000", Some(own), false, None),
         ("[2001:db8::7]:40000", Some(own), false, None),
         ("127.0.0.1:40000", Some(own), false, None),
         ("198.51.100.7:0", Some(own), false, Some(Outcome::SourcePortZero)),
         ("[2001:db8::7]:0", Some(own), false, Some(Outcome::SourcePortZero)),
         ("0.0.0.0:68", Some(own), false, Some(Outcome::BadSource)),
+        ("0.1.2.3:9", Some(own), false, Some(Outcome::BadSource)),
         ("224.0.0.251:5353", Some(own), false, Some(Outcome::BadSource)),
+        ("240.0.0.1:9", Some(own), false, Some(Outcome::BadSource)),
         ("255.255.255.255:9", Some(own), false, Some(Outcome::BadSource)),
         ("[ff02::fb]:5353", Some(own), false, Some(Outcome::BadSource)),
         ("198.51.100.7:40000", None, false, Some(Outcome::NotServed)),

@@ -38,6 +38,18 @@ fn ask_stream(policy: &Policy, request: &[u8]) -> (Outcome, Vec<u8>) {
     (answer.outcome, buffer[..answer.length].to_vec())
 }
 
+/// RFC 8489 §10: the client would go on to use TLS, at a port that the operator named for UDP and TCP.
+#[test]
+fn nobody_is_sent_elsewhere_over_tls() {
+    let policy = redirecting(short_term(), true, true);
+    let request = as_long_as(64, Sha1);
+    assert_eq!(ask_stream(&policy, &request).0, Redirected);
+    let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
+    let answer = respond(&mut buffer, request.len(), Exchange::tls(&source(), destination), &policy);
+    assert_eq!(answer.outcome, Answered);
+    assert_eq!(buffer[..answer.length], ask(&short_term(), &request).1);
+}
+
 /// A short-term request with a SOFTWARE that makes it `length` bytes long before its integrity.
 fn as_long_as(length: usize, integrity: Integrity) -> Vec<u8> {
     let software = vec![b'x'; length - 32];

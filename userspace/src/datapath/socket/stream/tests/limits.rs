@@ -1,12 +1,12 @@
 //! What slow, silent, greedy and many peers can do: nothing to the others.
 
 use super::{
-    Ending, ask_over, config, connect, expect_end, read_message, request, start, stats, success, wait_for,
-    wait_until,
+    Ending, ask_over, at, config, connect, connect_to, expect_end, read_message, request, start, stats,
+    success, wait_for, wait_until,
 };
 use crate::outcome::Outcome;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -138,6 +138,24 @@ fn the_limit_in_all_refuses_and_a_closed_connection_makes_room() {
     open.pop();
     wait_for(&stats, Ending::ByPeer, 1);
     wait_until("there is room again", || !is_refused(&connect(&service)));
+}
+
+#[test]
+fn a_source_that_holds_most_makes_room_for_another() {
+    let mut service = start(&config::Stream { connections: 3, ..config() });
+    let (address, stats) = (service.transports()[0].addresses[0], stats(&service));
+    let v6 = at(&[address, SocketAddr::new("::1".parse().unwrap(), address.port())]);
+    let bound = service.bind(&v6, &config()).unwrap();
+    service.add(bound, &config::Stream { connections: 3, ..config() }).unwrap();
+    let open: Vec<_> = (0..3).map(|_| connect(&service)).collect();
+    open.iter().for_each(|stream| ask_over(stream, 1));
+    ask_over(&open[0], 2);
+    let other = connect_to(v6.addresses[1]);
+    ask_over(&other, 3);
+    assert!(is_refused(&open[1]), "it was silent longest");
+    wait_for(&stats, Ending::Evicted, 1);
+    [&open[0], &open[2], &other].into_iter().for_each(|stream| ask_over(stream, 4));
+    assert_eq!((stats.accepted.get(), stats.refused_limit.get()), (4, 0));
 }
 
 #[test]
