@@ -12,6 +12,7 @@ use bytecodec::DecodeExt;
 use messages::{BINDING_ERROR, BINDING_SUCCESS, COOKIE, crc32};
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use strategies::{mutated_request, request, source};
 use stun_codec::{
     Message, MessageClass, MessageDecoder,
@@ -23,6 +24,8 @@ use stun_codec::{
 };
 use xstun::{
     outcome::Outcome,
+    stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, Realm, ShortTerm},
+    stun::integrity::Integrity,
     stun::{AlternateServer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond},
 };
 
@@ -122,25 +125,60 @@ fn check_decoded(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[
     }
 }
 
-const ENDPOINTS: [&str; 5] =
-    ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479", "192.0.2.3:3478"];
+/// What may be asked over either version of IP: the four endpoints of NAT behaviour discovery, and one more.
+const ENDPOINTS: [[&str; 5]; 2] = [
+    ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479", "192.0.2.3:3478"],
+    [
+        "[2001:db8::1]:3478",
+        "[2001:db8::1]:3479",
+        "[2001:db8::2]:3478",
+        "[2001:db8::2]:3479",
+        "[2001:db8::3]:3478",
+    ],
+];
 
 /// Any choice of what can be switched on.
 fn extras() -> impl Strategy<Value = Extras> {
-    (any::<[bool; 5]>(), "[a-z]{1,32}").prop_map(|([four, named, zero, v4, v6], name)| Extras {
-        discovery_v4: if four {
-            Discovery::new(ENDPOINTS[0].parse().unwrap(), ENDPOINTS[3].parse().unwrap())
-        } else {
-            None
+    let discovery = |is_there: bool, [one, .., other, _]: [&str; 5]| {
+        is_there.then(|| Discovery::new(one.parse().unwrap(), other.parse().unwrap()).unwrap())
+    };
+    let credentials = prop_oneof![2 => Just(None), 1 => Just(Some(false)), 1 => Just(Some(true))];
+    (any::<[bool; 6]>(), "[a-z]{1,32}", credentials).prop_map(
+        move |([four_v4, four_v6, named, zero, v4, v6], name, long_term)| Extras {
+            discovery_v4: discovery(four_v4, ENDPOINTS[0]),
+            discovery_v6: discovery(four_v6, ENDPOINTS[1]),
+            software: named.then(|| Software::new(&name).unwrap()),
+            drop_zero_transaction: zero,
+            alternate_server: AlternateServer {
+                v4: v4.then(|| "203.0.113.9:3478".parse().unwrap()),
+                v6: v6.then(|| "[2001:db8::9]:3478".parse().unwrap()),
+            },
+            credentials: long_term.map(|long_term| Arc::new(users(long_term))),
         },
-        software: named.then(|| Software::new(&name).unwrap()),
-        drop_zero_transaction: zero,
-        alternate_server: AlternateServer {
-            v4: v4.then(|| "203.0.113.9:3478".parse().unwrap()),
-            v6: v6.then(|| "[2001:db8::9]:3478".parse().unwrap()),
-        },
-        ..Extras::default()
-    })
+    )
+}
+
+/// Who may ask: name and password.
+const USER: (&[u8], &[u8]) = (b"user", b"password");
+const REALM: &str = "example.org";
+
+fn users(long_term: bool) -> Credentials {
+    if !long_term {
+        return Credentials::ShortTerm(ShortTerm::new([USER]));
+    }
+    let nonces = Nonces::new([7; 32], CoarseClock::default());
+    Credentials::LongTerm(LongTerm::new([USER], Realm::new(REALM).unwrap(), nonces))
+}
+
+/// `request` with the user's name, and a proof by the short-term password.
+fn proven(request: &[u8]) -> Vec<u8> {
+    let name = [&[0, 6, 0, 4][..], USER.0].concat();
+    let [head, rest] = [&request[..20], &request[20..]];
+    let mut message = [head, &name, rest].concat();
+    let end = message.len();
+    message.resize(end + Integrity::Sha1.length(), 0);
+    Integrity::Sha1.append(USER.1, &mut message, end).unwrap();
+    message
 }
 
 /// A request that may ask for what RFC 5780 gives, and is long now and then.
@@ -241,10 +279,19 @@ proptest! {
     fn whatever_is_switched_on_replies_are_bounded_and_leave_from_served_endpoints(
         request in prop_oneof![3 => discovering_request(), 1 => mutated_request()],
         source in source(),
-        asked in 0..ENDPOINTS.len(),
+        version in 0..ENDPOINTS.len(),
+        asked in 0..ENDPOINTS[0].len(),
         extras in extras(),
+        proves: bool,
     ) {
-        let server: SocketAddr = ENDPOINTS[asked].parse().unwrap();
+        let server: SocketAddr = ENDPOINTS[version][asked].parse().unwrap();
+        // Whoever knows the password can prove what is no sound request too.
+        let request = if proves && request.len() >= 20 { proven(&request) } else { request };
+        let sealed = if extras.credentials.is_some() { Integrity::Sha256.length() } else { 0 };
+        let challenge = match extras.credentials.as_deref() {
+            Some(Credentials::LongTerm(_)) => 68 + REALM.len().next_multiple_of(4),
+            _ => 28,
+        };
         let named = if extras.software.is_some() { 36 } else { 0 };
         let policy = Policy { extras: Some(extras), ..Policy::default() };
         let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
@@ -258,18 +305,21 @@ proptest! {
         } else {
             let change = answer.change;
             prop_assert_eq!((origin.ip() != server.ip(), origin.port() != server.port()), (change.address, change.port));
-            prop_assert!(ENDPOINTS[..4].contains(&origin.to_string().as_str()));
+            prop_assert!(ENDPOINTS[version][..4].contains(&origin.to_string().as_str()));
         }
         let print = if has_fingerprint(&request) { 8 } else { 0 };
         let address = if canonical(source).is_ipv4() { 12 } else { 24 };
         let bound = match answer.outcome {
             Outcome::Answered | Outcome::AnsweredClassic if policy.discovery(&server).is_some() => {
-                (20 + 2 * address + 24 + named + print + 4).max(request.len())
+                // The endpoints that are told are of the version of IP that was asked.
+                let endpoint = if server.is_ipv4() { 12 } else { 24 };
+                (20 + 2 * address + 2 * endpoint + named + sealed + print + 4).max(request.len())
             }
-            Outcome::Answered | Outcome::AnsweredClassic => 20 + address + named + print,
-            Outcome::UnknownAttribute => request.len().max(36 + print),
-            Outcome::BadRequest => request.len(),
-            // Silence; and 300 for nobody, since nobody has proven anything (RFC 8489 §14.8).
+            Outcome::Answered | Outcome::AnsweredClassic => 20 + address + named + sealed + print,
+            Outcome::UnknownAttribute => request.len().max(36 + sealed + print),
+            Outcome::BadRequest => request.len().max(28 + print),
+            Outcome::Unauthenticated | Outcome::StaleNonce => challenge + print,
+            Outcome::Redirected => request.len(),
             _ => 0,
         };
         prop_assert!(answer.length <= bound, "{:?} for {}", answer, request.len());

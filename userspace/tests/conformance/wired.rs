@@ -70,7 +70,7 @@ fn users(directory: &Path) -> Vec<String> {
 }
 
 /// The endpoint beside `server` that differs in address and port.
-fn other(server: IpAddr) -> SocketAddr {
+pub(crate) fn other(server: IpAddr) -> SocketAddr {
     let address: IpAddr = match server {
         IpAddr::V4(ip) => (ip | std::net::Ipv4Addr::from_bits(8)).into(),
         IpAddr::V6(ip) => (ip | std::net::Ipv6Addr::from_bits(8)).into(),

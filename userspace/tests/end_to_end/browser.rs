@@ -1,5 +1,6 @@
 //! A browser behind a NAT gathers the candidate that it could not know without the server.
 
+use crate::clients::is_there;
 use crate::common::lab::{Lab, Namespace};
 use crate::common::packets::{Datagram, PORT};
 use crate::common::wire::Wire;
@@ -40,16 +41,6 @@ await fetch("/", { method: "POST", body: told.join("\n") });
 
 const NAT: &str =
     "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname OUTSIDE masquerade; }; }";
-
-/// Whether the machine has what this test wants, which set-up does not install: a browser is large.
-pub(crate) fn is_there(program: &str, package: &str) -> bool {
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&places).any(|place| place.join(program).is_file());
-    if !found {
-        eprintln!("skipped: {program} is missing; it comes with `apt-get install {package}`");
-    }
-    found
-}
 
 /// A running browser, ended on drop.
 struct Browser {
@@ -136,7 +127,7 @@ fn converse(stream: TcpStream, page: &str) -> Option<String> {
 }
 
 fn the_browser_gathers_its_reflexive_candidate(mode: Mode) {
-    if !is_there("chromium", "chromium") || !is_there("nft", "nftables") {
+    if !is_there("chromium", "apt-get install chromium") || !is_there("nft", "apt-get install nftables") {
         return;
     }
     let lab = Lab::new(1);

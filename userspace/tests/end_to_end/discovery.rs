@@ -3,9 +3,11 @@
 use crate::clients::{is_npm_package_there, is_there, node_modules, python};
 use crate::common::lab::{Lab, Namespace, ip};
 use crate::common::server::{Server, xstun};
+use crate::common::transaction::Transaction;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use serde_json::Value;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 const OTHER_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 const OTHER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 9);
@@ -220,4 +222,79 @@ fn the_probe_tells_nats_apart() {
         let counters = server.stop();
         assert_eq!(counters.get("sockets", "received"), 0, "{}", counters.log);
     }
+}
+
+/// Asks `server` with this CHANGE-REQUEST until it answers, from whichever endpoint; gives that endpoint and
+/// the address that it tells.
+fn ask(client: &Namespace, server: SocketAddr, flags: u8) -> (SocketAddr, SocketAddr) {
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = client.enter(|| UdpSocket::bind((any, 0))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    for _ in 0..40 {
+        let transaction = Transaction::new();
+        socket.send_to(&transaction.request(&[0, 3, 0, 4, 0, 0, 0, flags]), server).unwrap();
+        let mut buffer = [0; 2048];
+        if let Ok((length, origin)) = socket.recv_from(&mut buffer)
+            && let Some(mapped) = transaction.mapped_address(&buffer[..length])
+        {
+            assert_eq!(mapped.port(), socket.local_addr().unwrap().port(), "{server}, flags {flags}");
+            return (origin, mapped);
+        }
+    }
+    panic!("{server} does not answer a CHANGE-REQUEST with flags {flags}");
+}
+
+/// Each address has an interface of its own. AF_XDP sends a reply out where its request came in, and the
+/// sockets where the route leads, which is the same: either way it may come from the address of the other
+/// link.
+fn two_links_are_four_endpoints(mode: Mode) {
+    let mut lab = Lab::new(1);
+    let links = [lab.link().clone(), lab.add_link(1)];
+    // Where it is on, the client's host drops what the route to its source would not lead back.
+    for place in ["all", &links[0].client_interface, &links[1].client_interface] {
+        let filter = format!("/proc/sys/net/ipv4/conf/{place}/rp_filter");
+        lab.client.enter(|| std::fs::write(filter, "0")).expect("reverse-path filtering is switched off");
+    }
+    let of_version = links.each_ref().map(|link| [IpAddr::from(link.server_v4), link.server_v6.into()]);
+    let mut flags = vec!["--interface".to_owned(), links[1].server_interface.clone()];
+    for (primary, other) in of_version[0].into_iter().zip(of_version[1]) {
+        flags.extend(["--listen".to_owned(), SocketAddr::new(primary, 3478).to_string()]);
+        flags.extend(["--alternate-address".to_owned(), SocketAddr::new(other, 3479).to_string()]);
+    }
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = mode.serve(&lab, &flags);
+    if mode.path == "af-xdp" {
+        assert_eq!(server.serving_on(&links[1].server_interface)["path"], mode.path);
+    }
+    let mut asked = 0;
+    for (version, link) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let own: IpAddr =
+            if version == 0 { links[link].client_v4.into() } else { links[link].client_v6.into() };
+        for (port, other_port) in [(3478, 3479), (3479, 3478)] {
+            let endpoint = SocketAddr::new(of_version[link][version], port);
+            let other = SocketAddr::new(of_version[1 - link][version], other_port);
+            for (flags, expected) in [(0, endpoint), (6, other)] {
+                let (origin, mapped) = ask(&lab.client, endpoint, flags);
+                assert_eq!((origin, mapped.ip()), (expected, own), "{mode:?}: {endpoint}, flags {flags}");
+                asked += 1;
+            }
+        }
+    }
+    let counters = server.stop();
+    assert!(counters.get(mode.path, "answered") >= asked, "{mode:?}:\n{}", counters.log);
+    assert_eq!(counters.get(mode.path, "transmit_failed"), 0, "{mode:?}:\n{}", counters.log);
+    assert_eq!(counters.get(mode.other_path(), "received"), 0, "{mode:?}:\n{}", counters.log);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn two_links_are_four_endpoints_in_native_mode() {
+    two_links_are_four_endpoints(NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn two_links_are_four_endpoints_over_sockets() {
+    two_links_are_four_endpoints(SOCKETS);
 }

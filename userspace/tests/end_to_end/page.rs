@@ -1,6 +1,7 @@
 //! The status page, as a browser draws it.
 
-use crate::browser::{ALONE, is_there};
+use crate::browser::ALONE;
+use crate::clients::is_there;
 use crate::common::lab::{Lab, Namespace};
 use crate::metrics::{FLAGS, TELL, ask};
 use crate::modes::NATIVE;
@@ -41,7 +42,7 @@ fn rows(page: &str, id: &str) -> Vec<Vec<String>> {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn chromium_draws_the_status_page() {
-    if !is_there("chromium", "chromium") {
+    if !is_there("chromium", "apt-get install chromium") {
         return;
     }
     let lab = Lab::new(2);

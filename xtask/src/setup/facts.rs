@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Set to 1 it lets the clients of the tests be missing.
+const SKIP_MISSING: &str = "XSTUN_TEST_SKIP_MISSING";
+
 /// All that the plan depends on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
@@ -50,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) python_clients: bool,
     /// Whether the clients of npm are there, in their pinned versions.
     pub(crate) node_clients: bool,
+    /// Whether tests pass by the clients that are missing.
+    pub(crate) skips_missing: bool,
 }
 
 /// One toolchain of rustup.
@@ -86,6 +91,7 @@ pub(crate) fn gather(workspace: &Workspace, needs: Needs, updated: bool) -> Resu
         linker: linker(workspace),
         python_clients: python_clients(workspace),
         node_clients: node_clients(workspace),
+        skips_missing: std::env::var_os(SKIP_MISSING).is_some_and(|value| value == "1"),
         ..Facts::default()
     };
     facts.seen = pieces(needs).filter(|piece| shows(piece.signs)).map(|piece| piece.apt.to_owned()).collect();

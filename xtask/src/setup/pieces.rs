@@ -175,6 +175,13 @@ const PIECES: &[Piece] = &[
         &["bpftool", "/usr/sbin/bpftool"],
         "takes the XDP program away under a running server",
     ),
+    piece(
+        Group::Test,
+        "chromium",
+        "chromium",
+        &["chromium"],
+        "asks the server as a browser does, and draws the status page",
+    ),
     piece(Group::Test, "nodejs", "nodejs", &["node"], "runs the clients of npm, stun and node-stun"),
     piece(Group::Test, "npm", "nodejs-npm", &["npm"], "fetches the clients of npm"),
     piece(Group::Test, "python3-venv", "python3", &[], "holds the clients of PyPI, aioice and pystun3"),
@@ -225,4 +232,10 @@ const PIECES: &[Piece] = &[
 /// The pieces of the wanted groups.
 pub(crate) fn pieces(needs: Needs) -> impl Iterator<Item = &'static Piece> {
     PIECES.iter().filter(move |piece| needs.want(piece.group))
+}
+
+/// Whether a package is wanted for what only the tests call.
+pub(crate) fn only_tests_want(package: &str) -> bool {
+    let mut wanting = PIECES.iter().filter(|piece| piece.apt == package).peekable();
+    wanting.peek().is_some() && wanting.all(|piece| matches!(piece.group, Group::Test))
 }

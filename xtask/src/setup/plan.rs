@@ -1,7 +1,7 @@
 //! From facts to steps: a pure function, so that it can be tested for machines that are not here.
 
 use super::facts::Facts;
-use super::pieces::{Needs, pieces};
+use super::pieces::{Needs, only_tests_want, pieces};
 use crate::bpf::{Compiler, DEBIAN_COMPILER, LINKER_LLVM, LINKER_VERSION, Lacks, choose};
 
 /// Fetches over HTTPS, where apt must learn of a further repository.
@@ -223,6 +223,10 @@ impl Draft<'_> {
                         if fetch.is_empty() { Vec::new() } else { vec![Step::AptInstall(fetch)] };
                     self.plan.steps.push(Step::LlvmRepository { codename, llvm });
                     return self.plan;
+                }
+                // Ubuntu, for one, has Chromium as a snap alone.
+                _ if self.facts.skips_missing && only_tests_want(&package) => {
+                    self.wanted.retain(|wanted| wanted.package != package);
                 }
                 _ => {
                     let get = Get::By(format!("find a repository with {package} for {}", self.facts.system));

@@ -172,6 +172,24 @@ fn ubuntu_gets_the_llvm_repository_and_rust_src() {
 }
 
 #[test]
+fn a_client_that_the_distribution_does_not_have_may_be_missing_if_tests_may_skip_it() {
+    let mut facts = debian();
+    facts.updated = true;
+    facts.candidates.remove("chromium");
+    let stopped = plan(&facts, Needs::TEST);
+    assert_eq!(stopped.missing.iter().map(|missing| &missing.what[..]).collect::<Vec<_>>(), ["chromium"]);
+
+    facts.skips_missing = true;
+    let skipping = plan(&facts, Needs::TEST);
+    assert_eq!(skipping.missing, []);
+    let packages = skipping.steps.iter().find(|step| matches!(step, Step::AptInstall(_))).unwrap();
+    assert!(!installs(packages).contains("chromium") && installs(packages).contains("nmap"));
+
+    facts.candidates.remove("iproute2");
+    assert_eq!(plan(&facts, Needs::TEST).missing.len(), 1, "the tests cannot do without");
+}
+
+#[test]
 fn the_key_of_a_repository_needs_something_to_fetch_it() {
     let plan = plan(&ubuntu(), Needs::BUILD);
     assert_eq!(installs(&plan.steps[0]), names(["curl", "ca-certificates"]));
