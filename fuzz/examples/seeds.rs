@@ -8,6 +8,7 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 use xstun_fuzz::frames::{Tag, cases, ipv4_header, ipv6_header, udp};
+use xstun_fuzz::targets::policies;
 use xstun_fuzz::{MEND_ALL, SOURCE, messages};
 
 /// What the targets switch classic requests off by.
@@ -28,11 +29,42 @@ fn main() {
     let from = |message: &Vec<u8>| sources.map(|source| [&source[..], message].concat());
     let messages: Vec<_> = messages().iter().flat_map(from).collect();
     write(&directory, "respond", &flagged(&messages, &[0, MEND_ALL, NO_CLASSIC]));
+    write(&directory, "policies", &policies(&sources));
     write(&directory, "rings", &rings());
 }
 
 fn messages() -> Vec<Vec<u8>> {
     table::rows().into_iter().map(|row| row.request).collect()
+}
+
+/// Each row as its setting has it, as a datagram and over a stream, and under a policy that draws from all.
+fn policies(sources: &[[u8; SOURCE]]) -> Vec<Vec<u8>> {
+    let row = |row: table::Row| {
+        let set = match row.setting {
+            table::Setting::Default => 0,
+            table::Setting::NoClassic => policies::NO_CLASSIC,
+            table::Setting::NoZeroTransaction => policies::NO_ZERO,
+            table::Setting::Software => policies::SOFTWARE,
+            table::Setting::Elsewhere => policies::SHORT_TERM | policies::ELSEWHERE,
+            table::Setting::Discovery => policies::DISCOVERY,
+            table::Setting::Advertised => policies::DISCOVERY | policies::ADVERTISED,
+            table::Setting::ShortTerm => policies::SHORT_TERM,
+        };
+        let mut inputs = Vec::new();
+        for (source, version) in sources.iter().zip([0, 1, 0]) {
+            let all_but_long_term = !policies::LONG_TERM;
+            for [flags, set, asked] in [
+                [MEND_ALL, set, 0],
+                [MEND_ALL, set, policies::STREAM],
+                [MEND_ALL | policies::PROVEN, all_but_long_term, 2],
+                [MEND_ALL, policies::LONG_TERM, 0],
+            ] {
+                inputs.push([&[flags, set, asked | version], &source[..], &row.request].concat());
+            }
+        }
+        inputs
+    };
+    table::rows().into_iter().flat_map(row).collect()
 }
 
 /// The messages in frames of either version, one of them behind a tag, and the frames of the verdict table.

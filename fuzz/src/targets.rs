@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod classify;
 pub mod frame;
+pub mod policies;
 pub mod respond;
 pub mod rings;
 
@@ -11,10 +12,11 @@ pub mod rings;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Target; 5] = [
+pub const ALL: [Target; 6] = [
     ("answer", answer::run),
     ("classify", classify::run),
     ("frame", frame::run),
+    ("policies", policies::run),
     ("respond", respond::run),
     ("rings", rings::run),
 ];

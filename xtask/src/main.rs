@@ -57,7 +57,7 @@ enum Verb {
     Test,
     /// Serve over AF_XDP between two network namespaces, and ask with independent clients
     Demo,
-    /// Run a fuzz target (answer, classify, frame, respond, rings); needs a nightly compiler
+    /// Run a fuzz target (answer, classify, frame, policies, respond, rings); needs a nightly compiler
     Fuzz {
         /// Which
         target: String,
