@@ -169,11 +169,12 @@ impl AfXdp {
             napi,
             stepped_down,
         };
+        let vacated = release.is_some();
         if let Some(release) = release {
             release(path.interface.index)?;
         }
         path.prepare_busy_poll(config)?;
-        path.bind(queues, request)?;
+        path.bind(queues, request, vacated)?;
         for queue in &mut path.queues {
             path.program.enter_socket(queue.number, queue.socket)?;
             queue.go();
@@ -186,20 +187,19 @@ impl AfXdp {
     fn prepare_busy_poll(&mut self, config: &Config) -> Result<()> {
         if !config.busy_poll {
             self.put_napi_back();
+            return Ok(());
         }
-        if config.busy_poll {
-            let before = match self.napi {
-                Some(before) => before,
-                None => NapiSettings::read(&self.interface)?,
-            };
-            self.napi = Some(before);
-            before.for_busy_polling().write(&self.interface)?;
-        }
-        Ok(())
+        let before = match self.napi {
+            Some(before) => before,
+            None => NapiSettings::read(&self.interface)?,
+        };
+        self.napi = Some(before);
+        before.for_busy_polling().write(&self.interface)
     }
 
-    /// Binds a socket and starts a worker on each of the first `queues` queues.
-    fn bind(&mut self, queues: u32, request: &Request<'_>) -> Result<()> {
+    /// Binds a socket and starts a worker on each of the first `queues` queues, which another process may
+    /// have `vacated` just now.
+    fn bind(&mut self, queues: u32, request: &Request<'_>, vacated: bool) -> Result<()> {
         let (modes, zero_copy) =
             bind_modes(&self.interface, self.mode, request.config.bind_mode, request.config.busy_poll)?;
         self.stepped_down.extend(zero_copy);
@@ -210,6 +210,7 @@ impl AfXdp {
                 core,
                 modes: modes.clone(),
                 busy_poll: request.config.busy_poll,
+                vacated,
             };
             match Queue::start(place, Arc::clone(&self.served), Arc::clone(&request.policy)) {
                 Ok(queue) => {

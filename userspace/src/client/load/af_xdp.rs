@@ -119,8 +119,14 @@ pub(super) fn start(
     let mut attachment = Attachment { program, queues, _ports: ports };
     for (turn, &core) in cores.iter().enumerate().take(workers) {
         let numbers: Vec<u32> = (turn as u32..queues).step_by(workers).collect();
-        let place =
-            Place { interface: name.to_owned(), number: 0, core, modes: modes.clone(), busy_poll: false };
+        let place = Place {
+            interface: name.to_owned(),
+            number: 0,
+            core,
+            modes: modes.clone(),
+            busy_poll: false,
+            vacated: false,
+        };
         let shared = Arc::clone(&shared);
         let sockets = crew.hire(move || {
             let (sockets, mut worker) = prepare(&place, &numbers, sending, turn, senders, shared)?;

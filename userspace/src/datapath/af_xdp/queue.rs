@@ -27,6 +27,9 @@ const BUSY_POLL_BUDGET: i32 = super::rings::BATCH as i32;
 /// A queue is released some time after its last socket was closed, by a kernel worker: a bind that
 /// finds it busy is tried again this often.
 const BUSY_RETRIES: u32 = 10;
+/// The same where another process is known to have closed its socket just now. A busy machine's kernel
+/// worker takes seconds; the sockets serve meanwhile, and to give up would end the take-over.
+const VACATED_RETRIES: u32 = 150;
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a worker works, and how it may bind.
@@ -37,6 +40,8 @@ pub(crate) struct Place {
     pub(crate) core: usize,
     pub(crate) modes: Vec<BindMode>,
     pub(crate) busy_poll: bool,
+    /// Another process has just closed its socket of this queue.
+    pub(crate) vacated: bool,
 }
 
 /// A queue that is bound, and the thread that serves it.
@@ -208,7 +213,8 @@ pub(crate) fn bind(place: &Place) -> Result<Binding> {
                 error
             }
         };
-        if errno(&error) == Some(libc::EBUSY) && busy < BUSY_RETRIES {
+        let retries = if place.vacated { VACATED_RETRIES } else { BUSY_RETRIES };
+        if errno(&error) == Some(libc::EBUSY) && busy < retries {
             busy += 1;
             thread::sleep(BUSY_PAUSE);
             continue;
