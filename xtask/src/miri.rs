@@ -7,7 +7,7 @@ use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 
 /// Cases of each property: the interpreter takes a thousand times as long as the processor.
-const CASES: &str = "8";
+const CASES: &str = "4";
 
 /// Arguments of `cargo miri test`, one run each.
 const RUNS: [&[&str]; 4] = [

@@ -344,7 +344,7 @@ fn the_requests_of_the_vectors_are_proven_but_for_their_nonce() {
         let digits: Vec<_> = vector.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
         let request: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
         assert_eq!(ask(&policy, &request).0, StaleNonce);
-        for at in 8..request.len() {
+        for at in (8..request.len()).step_by(if cfg!(miri) { 13 } else { 1 }) {
             let mut changed = request.clone();
             changed[at] ^= 0x40;
             assert_ne!(ask(&policy, &changed).0, StaleNonce, "byte {at}");

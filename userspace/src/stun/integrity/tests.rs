@@ -65,7 +65,7 @@ fn the_vectors_are_checked_and_written_as_the_rfcs_have_them() {
 #[test]
 fn a_change_of_any_covered_byte_or_of_the_key_is_noticed() {
     for (name, integrity, key, start, message) in vectors() {
-        for at in 0..start + integrity.length() {
+        for at in (0..start + integrity.length()).step_by(if cfg!(miri) { 13 } else { 1 }) {
             // The length field is not covered as it stands: its value is the attribute's place.
             if at == 2 || at == 3 {
                 continue;
@@ -77,7 +77,7 @@ fn a_change_of_any_covered_byte_or_of_the_key_is_noticed() {
         let mut other = key.clone();
         other[0] ^= 1;
         assert!(!integrity.is_right(&other, &message, start), "{name}");
-        for cut in 0..start + integrity.length() {
+        for cut in (0..start + integrity.length()).step_by(if cfg!(miri) { 13 } else { 1 }) {
             assert!(!integrity.is_right(&key, &message[..cut], start), "{name}: cut to {cut}");
         }
     }

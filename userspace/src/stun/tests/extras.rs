@@ -346,7 +346,7 @@ fn without_credentials_nobody_is_sent_elsewhere() {
 
 #[test]
 fn a_buffer_without_room_ends_in_a_name_and_stays_as_it_was() {
-    for length in 20..REPLY_ROOM {
+    for length in (20..REPLY_ROOM).step_by(if cfg!(miri) { 7 } else { 1 }) {
         let mut buffer = vec![0; length];
         buffer[..20].copy_from_slice(&request(&[]));
         let before = buffer.clone();
