@@ -158,14 +158,13 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                     Ok(()) => tracing::warn!("the server that began to take over is gone: this one goes on"),
                     Err(failure) => tracing::warn!("the server that began to take over is gone: {failure}"),
                 },
-                Order::Done(reply) => {
+                Order::Done => {
                     handed_over = true;
                     tracing::info!(connections = datapath.streams.connections(), "another server has taken over");
                     manager.stopping();
                     metrics.close();
                     datapath.hand_over();
                     drain.begin(&ready, datapath.config().drain);
-                    let _ = reply.send(());
                 }
                 Order::Drain(reply) => {
                     let _ = reply.send(drain.begin(&ready, datapath.config().drain));

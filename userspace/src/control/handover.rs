@@ -6,8 +6,8 @@
 //! 2. For each interface the new one puts its own XDP program, whose map of sockets is empty, into the
 //!    place of the old one's: frames pass to the sockets. The old one answers what its queues hold, closes
 //!    them and says so; the new one binds the queues and enters them into its map.
-//! 3. The new one says that it serves; the old one stops reading, says so, and ends when its connections
-//!    have.
+//! 3. The new one says that it serves; the old one says that it ends, stops reading, and ends when its
+//!    connections have.
 //!
 //! Should the new process end before that, the old one puts its programs back and goes on. How long the new
 //! one takes is no reason to: only one of them may think that it serves.
@@ -34,7 +34,7 @@ pub(super) enum Order {
     /// The queues of the interface of this index closed.
     Release(u32, SyncSender<()>),
     /// The end: another process serves.
-    Done(SyncSender<()>),
+    Done,
     /// The other process is gone and does not serve.
     GivenUp,
     /// Draining; the answer is how long it takes.
@@ -141,13 +141,16 @@ fn give(wire: &Wire, orders: &mpsc::Sender<Order>) -> io::Result<()> {
         Ok(inheritance) => inheritance,
         Err(failure) => return wire.send(&Message::Refused { why: failure.to_string() }, &[]),
     };
-    let handed = send_all(wire, inheritance).and_then(|()| follow(wire, orders));
-    if matches!(handed, Ok(true)) {
-        ask(orders, Order::Done)?;
-        // Were it gone by now, nobody would serve, and this server can no longer.
-        return wire.send(&Message::Ending, &[]);
-    }
-    let _ = orders.blocking_send(Order::GivenUp);
+    let handed = send_all(wire, inheritance).and_then(|()| follow(wire, orders)).and_then(|serves| {
+        // Before the order: this server may be gone the moment that it has it, and the other one, not told,
+        // would be gone too.
+        if serves {
+            wire.send(&Message::Ending, &[])?;
+        }
+        Ok(serves)
+    });
+    let order = if matches!(handed, Ok(true)) { Order::Done } else { Order::GivenUp };
+    let _ = orders.blocking_send(order);
     handed.map(drop)
 }
 

@@ -9,7 +9,7 @@ fn told(order: &Order) -> &'static str {
     match order {
         Order::Bequeath(_) => "bequeath",
         Order::Release(..) => "release",
-        Order::Done(_) => "done",
+        Order::Done => "done",
         Order::GivenUp => "given up",
         Order::Drain(_) => "drain",
     }
@@ -27,8 +27,8 @@ fn server(path: &Path, last: &'static str) -> JoinHandle<Vec<&'static str>> {
             all.push(told(&order));
             match order {
                 Order::Bequeath(reply) => reply.send(Ok(Inheritance::default())).unwrap(),
-                Order::Release(_, reply) | Order::Done(reply) => reply.send(()).unwrap(),
-                Order::GivenUp | Order::Drain(_) => {}
+                Order::Release(_, reply) => reply.send(()).unwrap(),
+                Order::Done | Order::GivenUp | Order::Drain(_) => {}
             }
             if all.last() == Some(&last) {
                 break;
@@ -47,6 +47,18 @@ fn one_server_ends_for_the_other_and_says_so() {
     new.release(7).unwrap();
     new.done().unwrap();
     assert_eq!(old.join().unwrap(), ["bequeath", "release", "done"]);
+}
+
+/// With no connection open, a server is gone the moment that its control loop has the order to end.
+#[test]
+fn the_old_servers_word_does_not_wait_for_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control");
+    let old = server(&path, "release");
+    let (new, _) = Successor::begin(&path).unwrap().unwrap();
+    new.release(7).unwrap();
+    assert_eq!(old.join().unwrap(), ["bequeath", "release"]);
+    new.done().unwrap();
 }
 
 #[test]
