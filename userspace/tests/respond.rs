@@ -9,7 +9,7 @@ mod reference;
 mod strategies;
 
 use bytecodec::DecodeExt;
-use messages::{BINDING_ERROR, BINDING_SUCCESS, COOKIE, crc32};
+use messages::{BINDING_ERROR, BINDING_SUCCESS, COOKIE, ENDPOINTS, crc32};
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -124,18 +124,6 @@ fn check_decoded(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[
         }
     }
 }
-
-/// What may be asked over either version of IP: the four endpoints of NAT behaviour discovery, and one more.
-const ENDPOINTS: [[&str; 5]; 2] = [
-    ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479", "192.0.2.3:3478"],
-    [
-        "[2001:db8::1]:3478",
-        "[2001:db8::1]:3479",
-        "[2001:db8::2]:3478",
-        "[2001:db8::2]:3479",
-        "[2001:db8::3]:3478",
-    ],
-];
 
 /// Any choice of what can be switched on.
 fn extras() -> impl Strategy<Value = Extras> {

@@ -2,7 +2,7 @@
 //! has the user prove who asks), a byte of what is switched on, a byte of who is asked and how, a
 //! source, the message.
 
-use crate::messages::COOKIE;
+use crate::messages::{COOKIE, ENDPOINTS};
 use crate::{LEAVINGS, ROOM, SOURCE, message, source};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,18 +41,6 @@ pub const STREAM: u8 = 128;
 const USER: (&[u8], &[u8]) = (b"evtj", b"VOkJxbRl1RmTxUk/WvJxBt");
 const REALM: &str = "example.org";
 const NAME: &str = "fuzzed";
-
-/// The four endpoints of NAT behaviour discovery over either version of IP, and one more.
-const ENDPOINTS: [[&str; 5]; 2] = [
-    ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479", "192.0.2.3:3478"],
-    [
-        "[2001:db8::1]:3478",
-        "[2001:db8::1]:3479",
-        "[2001:db8::2]:3478",
-        "[2001:db8::2]:3479",
-        "[2001:db8::3]:3478",
-    ],
-];
 
 /// Judges what is made of `input`.
 pub fn run(input: &[u8]) {

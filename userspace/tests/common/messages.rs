@@ -14,6 +14,18 @@ pub const ID: [u8; 12] = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 
 /// What takes the cookie's place in the classic messages here.
 pub const NO_COOKIE: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
 
+/// What may be asked over either version of IP: the four endpoints of NAT behaviour discovery, and one more.
+pub const ENDPOINTS: [[&str; 5]; 2] = [
+    ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479", "192.0.2.3:3478"],
+    [
+        "[2001:db8::1]:3478",
+        "[2001:db8::1]:3479",
+        "[2001:db8::2]:3478",
+        "[2001:db8::2]:3479",
+        "[2001:db8::3]:3478",
+    ],
+];
+
 /// An attribute: type and value.
 pub type Attribute<'a> = (u16, &'a [u8]);
 
