@@ -13,10 +13,11 @@ pub use service::{Bound, Service};
 pub use worker::run;
 
 use crate::error::{Failure, Result};
+use crate::interface;
 use holder::Transport;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Receive buffer asked for, in bytes: with the kernel's own reckoning some 10,000 requests, which
@@ -28,12 +29,20 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 pub struct BoundSocket {
     socket: OwnedFd,
     local: SocketAddr,
+    /// Whether the kernel tells each datagram's destination, which costs it and us a fraction of every
+    /// datagram. Not where only one address can have been asked.
+    told: bool,
 }
 
 impl BoundSocket {
     /// The address and port it is bound to; the port is the one the kernel chose if 0 was asked for.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The one address that can be asked by it; none where the kernel tells which was.
+    fn only(&self) -> Option<IpAddr> {
+        (!self.told).then(|| self.local.ip())
     }
 
     /// Whether a datagram sent through it can leave from `origin`.
@@ -114,7 +123,10 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<BoundSocket> {
     if ipv6 {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
-    batch::ask_destination(&socket, ipv6)?;
+    let told = !is_own(address.ip());
+    if told {
+        batch::ask_destination(&socket, ipv6)?;
+    }
     // Anyone can send a forged ICMP "packet too big". With OMIT the kernel believes none on behalf
     // of this socket, and keeps no path state for it; replies are far below every MTU anyway.
     // A kernel that does not know the option serves as well.
@@ -132,13 +144,19 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<BoundSocket> {
     rustix::net::bind(&socket, &address)?;
     sockopt::set_socket_reuseport(&socket, true)?;
     let local = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
-    Ok(BoundSocket { socket, local })
+    Ok(BoundSocket { socket, local, told })
 }
 
 /// A socket that another process bound.
 fn adopt(socket: OwnedFd) -> io::Result<BoundSocket> {
     let local = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
-    Ok(BoundSocket { socket, local })
+    let told = batch::tells_destination(&socket, local.is_ipv6())?;
+    Ok(BoundSocket { socket, local, told })
+}
+
+/// Whether it is an interface's own address. A broadcast address can be bound too, and must not answer.
+fn is_own(ip: IpAddr) -> bool {
+    interface::addresses(None).is_ok_and(|all| all.iter().any(|address| address.ip == ip))
 }
 
 /// Whether a socket on one of them would stand in the way of one on the other.

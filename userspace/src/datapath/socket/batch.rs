@@ -4,10 +4,10 @@
 
 mod address;
 
-pub(super) use address::ask_destination;
+pub(super) use address::{ask_destination, tells_destination};
 
 use crate::stun::REPLY_ROOM;
-use address::{Control, Name, destination, forget_interface, set_origin, set_port, source};
+use address::{Control, Name, destination, forget_interface, make, set_origin, set_port, source};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::size_of;
@@ -59,8 +59,8 @@ pub struct Datagram<'a> {
     pub length: usize,
     /// Sender, an IPv4-mapped address turned into the IPv4 address that it is.
     pub source: SocketAddr,
-    /// Address of this host that was asked. `None` for what can be no reply's source: a multicast or
-    /// broadcast address.
+    /// Address of this host that was asked. `None` for what can be no reply's source, a multicast or
+    /// broadcast address, and from a socket that does not ask for it.
     pub destination: Option<IpAddr>,
     /// The datagram was longer than [`PAYLOAD`].
     pub truncated: bool,
@@ -245,7 +245,13 @@ impl Batch {
         // SAFETY: `mark` checked `index`, and nothing else refers to the storage while `self` is
         // borrowed mutably.
         unsafe {
-            set_origin(&mut (*all).controls[index], origin);
+            let header = &raw mut (*all).outgoing[self.marked - 1].msg_hdr;
+            if (*header).msg_controllen == 0 {
+                make(&mut (*all).controls[index], origin);
+                (*header).msg_controllen = size_of::<Control>() as _;
+            } else {
+                set_origin(&mut (*all).controls[index], origin);
+            }
             if let Some(port) = port {
                 set_port(&mut (*all).names[index], port.get());
             }

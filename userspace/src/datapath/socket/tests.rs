@@ -1,4 +1,4 @@
-use super::{bind, bind_one, overlap, sockopt};
+use super::{adopt, bind, bind_one, overlap, sockopt};
 use crate::error::Kind;
 use std::net::{SocketAddr, UdpSocket};
 
@@ -81,4 +81,21 @@ fn forged_path_mtu_news_is_not_believed() {
     let v6 = bind_one(address("[::1]:0"), 1).unwrap();
     assert_eq!(sockopt::ipv6_mtu_discover(&v6[0]).unwrap(), sockopt::Ipv6PathMtuDiscovery::OMIT);
     assert!(sockopt::ipv6_v6only(&v6[0]).unwrap());
+}
+
+/// Also for who takes the socket over.
+#[test]
+fn the_kernel_tells_the_address_that_was_asked_where_it_could_be_another() {
+    for (bound, told) in [
+        ("127.0.0.1:0", false),
+        ("[::1]:0", false),
+        ("0.0.0.0:0", true),
+        ("[::]:0", true),
+        ("127.0.0.2:0", true),
+    ] {
+        let socket = bind_one(address(bound), 1).unwrap().remove(0);
+        let expected = (!told).then(|| socket.local().ip());
+        assert_eq!(socket.only(), expected, "{bound}");
+        assert_eq!(adopt(socket.socket).unwrap().only(), expected, "{bound}");
+    }
 }

@@ -174,7 +174,7 @@ impl<'a> Worker<'a> {
         let mut outcomes = [Outcome::NotStun; batch::SIZE];
         for (index, outcome) in outcomes.iter_mut().enumerate().take(count) {
             let datagram = batch.datagram(index);
-            let asked = match askable(&datagram) {
+            let asked = match askable(&datagram, socket.only()) {
                 Ok(ip) => SocketAddr::new(ip, socket.local().port()),
                 Err(reason) => {
                     stats.count(reason);
@@ -231,9 +231,10 @@ fn ending(outcome: Outcome, sent: Sent) -> Outcome {
     }
 }
 
-/// The address that a datagram asked, or why it gets no answer whatever it says.
+/// The address that a datagram asked, `only` where just that can have been; or why it gets no answer
+/// whatever it says.
 #[inline]
-fn askable(datagram: &Datagram<'_>) -> Result<IpAddr, Outcome> {
+fn askable(datagram: &Datagram<'_>, only: Option<IpAddr>) -> Result<IpAddr, Outcome> {
     if datagram.truncated {
         Err(Outcome::BadLength)
     } else if datagram.source.port() == 0 {
@@ -241,7 +242,7 @@ fn askable(datagram: &Datagram<'_>) -> Result<IpAddr, Outcome> {
     } else if is_nobodys_here(&datagram.source.ip()) {
         Err(Outcome::BadSource)
     } else {
-        datagram.destination.ok_or(Outcome::NotServed)
+        only.or(datagram.destination).ok_or(Outcome::NotServed)
     }
 }
 

@@ -39,10 +39,7 @@ const _: () = {
 /// # Errors
 /// The kernel's own.
 pub(in crate::datapath::socket) fn ask_destination(socket: impl AsFd, ipv6: bool) -> io::Result<()> {
-    let (level, option) = match ipv6 {
-        false => (libc::IPPROTO_IP, libc::IP_PKTINFO),
-        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
-    };
+    let (level, option) = option(ipv6);
     let on: libc::c_int = 1;
     // SAFETY: setsockopt(2) reads as many bytes as the length says, here those of one int.
     let result = unsafe {
@@ -50,6 +47,29 @@ pub(in crate::datapath::socket) fn ask_destination(socket: impl AsFd, ipv6: bool
         libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, value, size_of_val(&on) as _)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether [`ask_destination`] was called for a socket, by whichever process.
+///
+/// # Errors
+/// The kernel's own.
+pub(in crate::datapath::socket) fn tells_destination(socket: impl AsFd, ipv6: bool) -> io::Result<bool> {
+    let (level, option) = option(ipv6);
+    let mut on: libc::c_int = 0;
+    let mut length = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: getsockopt(2) writes at most as many bytes as the length says, here those of one int.
+    let result = unsafe {
+        let value = (&raw mut on).cast();
+        libc::getsockopt(socket.as_fd().as_raw_fd(), level, option, value, &raw mut length)
+    };
+    if result == 0 { Ok(on != 0) } else { Err(io::Error::last_os_error()) }
+}
+
+const fn option(ipv6: bool) -> (libc::c_int, libc::c_int) {
+    match ipv6 {
+        false => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+    }
 }
 
 /// The sender that the kernel wrote, an IPv4-mapped address turned into the IPv4 address that it is.
@@ -105,6 +125,20 @@ pub(super) fn forget_interface(control: &mut Control) {
             control.info.v6.ipi6_ifindex = 0;
         }
     }
+}
+
+/// Makes the control message that `sendmmsg` wants where the kernel wrote none, for a reply that leaves
+/// from `origin` by whatever interface.
+pub(super) fn make(control: &mut Control, origin: IpAddr) {
+    let (level, kind, length) = match origin {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO, size_of::<libc::in_pktinfo>()),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size_of::<libc::in6_pktinfo>()),
+    };
+    control.header.cmsg_level = level;
+    control.header.cmsg_type = kind;
+    control.header.cmsg_len = (offset_of!(Control, info) + length) as _;
+    control.info.v6 = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: [0; 16] }, ipi6_ifindex: 0 };
+    set_origin(control, origin);
 }
 
 /// Has the reply leave from `origin`, if that is of the version of IP that the kernel wrote.

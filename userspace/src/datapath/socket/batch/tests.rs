@@ -54,6 +54,24 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
     }
 }
 
+/// As where the request came by a socket of one address, and the reply leaves by a wildcard's.
+#[test]
+fn a_reply_leaves_from_an_address_that_the_kernel_did_not_tell() {
+    for (asked, any, origin) in [("127.0.0.1:0", "0.0.0.0:0", "127.0.0.9"), ("[::1]:0", "[::]:0", "::1")] {
+        let (server, sender) = (UdpSocket::bind(asked).unwrap(), UdpSocket::bind(any).unwrap());
+        let client = UdpSocket::bind(asked).unwrap();
+        client.send_to(b"?", server.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::new();
+        assert_eq!(batch.receive(&server).unwrap(), 1);
+        assert_eq!(batch.datagram(0).destination, None);
+        batch.mark_diverted(0, 1, origin.parse().unwrap(), None);
+        batch.send(&sender, |_, sent| assert_eq!(sent, Sent::Left));
+        let (_, from) = client.recv_from(&mut [0; 8]).unwrap();
+        let port = sender.local_addr().unwrap().port();
+        assert_eq!(from, SocketAddr::new(origin.parse().unwrap(), port));
+    }
+}
+
 #[test]
 fn a_broadcast_address_is_no_destination() {
     let (server, port) = wildcard();
