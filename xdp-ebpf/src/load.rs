@@ -26,7 +26,7 @@ pub mod offset {
 }
 
 /// Words of a [`Plan`].
-pub const PLAN_WORDS: usize = 10;
+pub const PLAN_WORDS: usize = 13;
 
 /// Parts of a nanosecond that times between requests are told in.
 pub const FRACTIONS: u64 = 1 << 10;
@@ -55,21 +55,68 @@ pub struct Plan {
     pub sent: u64,
     /// When the next one is due, in [`FRACTIONS`] since the start.
     pub due: u64,
+    /// How late a request may leave; what is due longer is left out. In nanoseconds.
+    pub slack: u64,
+    /// Requests left out.
+    pub omitted: u64,
+    /// The latest that one was found due, in nanoseconds.
+    pub latest: u64,
 }
 
 impl Plan {
     /// The map's value, in the order of the fields.
     pub const fn to_words(self) -> [u64; PLAN_WORDS] {
         let Plan { interval, duration, interface, first_port, ports, server_port, .. } = self;
-        let Plan { start, elapsed, sent, due, .. } = self;
-        [interval, duration, interface, first_port, ports, server_port, start, elapsed, sent, due]
+        let Plan { start, elapsed, sent, due, slack, omitted, latest, .. } = self;
+        [
+            interval,
+            duration,
+            interface,
+            first_port,
+            ports,
+            server_port,
+            start,
+            elapsed,
+            sent,
+            due,
+            slack,
+            omitted,
+            latest,
+        ]
     }
 
     /// The plan in a value of the map.
     pub const fn from_words(words: [u64; PLAN_WORDS]) -> Self {
-        let [interval, duration, interface, first_port, ports, server_port, start, elapsed, sent, due] =
-            words;
-        Plan { interval, duration, interface, first_port, ports, server_port, start, elapsed, sent, due }
+        let [
+            interval,
+            duration,
+            interface,
+            first_port,
+            ports,
+            server_port,
+            start,
+            elapsed,
+            sent,
+            due,
+            slack,
+            omitted,
+            latest,
+        ] = words;
+        Plan {
+            interval,
+            duration,
+            interface,
+            first_port,
+            ports,
+            server_port,
+            start,
+            elapsed,
+            sent,
+            due,
+            slack,
+            omitted,
+            latest,
+        }
     }
 }
 
@@ -130,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_its_words() {
-        let words = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        let words = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13];
         assert_eq!(Plan::from_words(words).to_words(), words);
         assert_eq!(size_of::<Plan>(), size_of_val(&words));
         assert_eq!(core::mem::offset_of!(Plan, interface), 2 * 8);

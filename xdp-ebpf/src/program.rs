@@ -1,6 +1,7 @@
-//! Maps, the packet reader and the two entry points.
+//! Maps, the frame as the classifier reads it, and the two entry points.
 #![allow(unsafe_code)]
 
+use crate::packet::bytes;
 use aya_ebpf::{
     EbpfContext,
     bindings::xdp_action::XDP_PASS,
@@ -100,13 +101,7 @@ impl Frame for Packet<'_> {
 
     #[inline(always)]
     fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
-        let start = self.0.data() + offset;
-        if start + N > self.0.data_end() {
-            return None;
-        }
-        // SAFETY: the verifier holds us to the bounds just checked; a byte array needs no alignment, and
-        // nothing writes to the packet while the program runs.
-        Some(unsafe { &*(start as *const [u8; N]) })
+        bytes(self.0, offset)
     }
 }
 

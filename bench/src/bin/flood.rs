@@ -42,6 +42,9 @@ struct Arguments {
     /// Source ports; the next power of two is taken
     #[arg(long, default_value_t = 64)]
     ports: u16,
+    /// Microseconds that a request may leave late
+    #[arg(long, default_value_t = 50)]
+    slack: u64,
 }
 
 /// Below the range that the kernel gives out by itself.
@@ -78,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         first_port: FIRST_PORT.into(),
         ports: arguments.ports.next_power_of_two().into(),
         server_port: arguments.server.port().into(),
+        slack: arguments.slack * 1000,
         ..Plan::default()
     };
     plan_map(&mut ebpf)?.set(0, plan.to_words(), 0)?;
@@ -95,12 +99,12 @@ fn run(arguments: &Arguments) -> Result<()> {
         })?;
     }
     sleep(GRACE);
-    let sent = Plan::from_words(plan_map(&mut ebpf)?.get(&0, 0)?).sent;
-    println!("{}", told(&ebpf, sent, duration)?);
+    let plan = Plan::from_words(plan_map(&mut ebpf)?.get(&0, 0)?);
+    println!("{}", told(&ebpf, &plan, duration)?);
     Ok(())
 }
 
-fn told(ebpf: &Ebpf, sent: u64, duration: Duration) -> Result<serde_json::Value> {
+fn told(ebpf: &Ebpf, plan: &Plan, duration: Duration) -> Result<serde_json::Value> {
     let counts = sums(ebpf, MAP_COUNTS)?;
     let (right, other) = (counts[Count::Right as usize], counts[Count::Other as usize]);
     let latencies = sums(ebpf, MAP_LATENCIES)?;
@@ -113,9 +117,12 @@ fn told(ebpf: &Ebpf, sent: u64, duration: Duration) -> Result<serde_json::Value>
         })?;
         Some(latency_of(index as u32) as f64 / 1000.0)
     };
+    let sent = plan.sent;
     let seconds = duration.as_secs_f64();
     Ok(json!({
         "sent": sent,
+        "omitted": plan.omitted,
+        "latest_us": plan.latest as f64 / 1000.0,
         "received": right,
         "wrong": other,
         "loss": 1.0 - (right.min(sent) as f64) / sent.max(1) as f64,

@@ -3,6 +3,7 @@
 //! another one loses (RFC 1624).
 #![allow(unsafe_code)]
 
+use crate::packet::bytes;
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
     helpers::{bpf_ktime_get_ns, bpf_redirect},
@@ -48,6 +49,7 @@ fn ask(ctx: &XdpContext) -> u32 {
             plan.start = now;
         }
         plan.elapsed = now - plan.start;
+        make_up(plan);
     }
     let due = if plan.interval == 0 { plan.elapsed } else { plan.due / FRACTIONS };
     if due > plan.elapsed || plan.elapsed >= plan.duration {
@@ -72,6 +74,24 @@ fn ask(ctx: &XdpContext) -> u32 {
     unsafe { bpf_redirect(plan.interface as u32, 0) as u32 }
 }
 
+/// Leaves out what is due for longer than the plan's slack. The core that asks is away at times, and what
+/// it would ask all at once after that no network brings.
+#[inline(always)]
+fn make_up(plan: &mut Plan) {
+    if plan.interval == 0 {
+        return;
+    }
+    let late = plan.elapsed.saturating_sub(plan.due / FRACTIONS);
+    if late > plan.latest {
+        plan.latest = late;
+    }
+    if late > plan.slack {
+        let left_out = (late - plan.slack) * FRACTIONS / plan.interval;
+        plan.omitted += left_out;
+        plan.due += left_out * plan.interval;
+    }
+}
+
 /// Counts what comes from the server's port, right replies and others, and how long they took.
 #[inline(always)]
 fn tally(ctx: &XdpContext, plan: &Plan) -> u32 {
@@ -94,8 +114,11 @@ fn tally(ctx: &XdpContext, plan: &Plan) -> u32 {
     XDP_DROP
 }
 
-/// Length of the only right reply: a header and XOR-MAPPED-ADDRESS with an IPv4 address.
+/// What is looked at of a reply: its header, and XOR-MAPPED-ADDRESS with an IPv4 address, which every
+/// server that is measured sends first. Some send more after it.
 const REPLY: usize = 32;
+/// Headers of UDP and STUN, in bytes.
+const WITHOUT_ATTRIBUTES: u16 = 8 + 20;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// Whether it is a success that tells the address and the port that it was sent to, for a request of
@@ -104,7 +127,10 @@ const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 fn is_right(headers: &[u8; offset::STUN], reply: &[u8; REPLY]) -> bool {
     let (address, port) = (&headers[30..34], &headers[36..38]);
     let xored = |index: usize| reply[24 + 4 + index] == address[index] ^ COOKIE[index];
-    reply[..8] == [1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42]
+    let (udp, attributes) = ([headers[38], headers[39]], [reply[2], reply[3]]);
+    reply[..2] == [1, 1]
+        && u16::from_be_bytes(udp) == u16::from_be_bytes(attributes).wrapping_add(WITHOUT_ATTRIBUTES)
+        && reply[4..8] == COOKIE
         && reply[8..10] == [!port[0], !port[1]]
         && reply[10..14] == [!reply[14], !reply[15], !reply[16], !reply[17]]
         && reply[20..26] == [0, 0x20, 0, 8, 0, 1]
@@ -113,17 +139,6 @@ fn is_right(headers: &[u8; offset::STUN], reply: &[u8; REPLY]) -> bool {
         && xored(1)
         && xored(2)
         && xored(3)
-}
-
-#[inline(always)]
-fn bytes<const N: usize>(ctx: &XdpContext, at: usize) -> Option<&[u8; N]> {
-    let start = ctx.data() + at;
-    if start + N > ctx.data_end() {
-        return None;
-    }
-    // SAFETY: the bounds were just checked; a byte array needs no alignment, and nothing writes to the
-    // packet while the program runs.
-    Some(unsafe { &*(start as *const [u8; N]) })
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Who is measured, and how each is started.
 
-use super::stage::{Cores, Napi, SERVER, SERVER_PRIORITY, Stage, list};
+use super::stage::{Cores, Napi, Order, Replies, SERVER, Stage, list};
 use crate::build;
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,12 @@ enum Launch {
 }
 
 /// The server's core does its own receive work.
-const OWN: &[Napi] = &[Napi::ServerFirst, Napi::Even];
+const OWN: &[Napi] = &[
+    Napi::Thread(Order::ServerFirst, Replies::Thread),
+    Napi::Thread(Order::InTurn, Replies::Thread),
+    Napi::Thread(Order::ServerFirst, Replies::Sender),
+    Napi::Thread(Order::InTurn, Replies::Sender),
+];
 /// As the kernel makes the pair: for a worker that polls, and where no core is left to choose.
 const AS_MADE: &[Napi] = &[Napi::Plain];
 
@@ -174,8 +179,8 @@ impl Contender {
         let server = list(&cores.server);
         let mut command = stage.server.command("taskset");
         command.args(["-c", &server]);
-        if stage.napi() == Napi::ServerFirst {
-            command.args(["chrt", "-f", &SERVER_PRIORITY.to_string()]);
+        if let Some(priority) = stage.napi().server_priority() {
+            command.args(["chrt", "-f", &priority.to_string()]);
         }
         match self.launch {
             Launch::Limit(flags) => {

@@ -49,11 +49,11 @@ impl<'a> Generator<'a> {
         Generator { programs, stage, cores, answers: contender.answers(), kernel: contender.width == 1 }
     }
 
-    /// Sends for `duration`, `rate` requests a second or as many as leave.
+    /// Sends for `duration`, `rate` requests a second or as many of these as leave.
     ///
     /// # Errors
     /// It failed, or got replies that were wrong.
-    pub(super) fn run(&self, rate: Option<f64>, duration: Duration, interrupt: &Interrupt) -> Result<Sample> {
+    pub(super) fn run(&self, rate: f64, duration: Duration, interrupt: &Interrupt) -> Result<Sample> {
         interrupt.check()?;
         let cores = list(&self.cores.generator);
         let mut command = self.stage.client.command("taskset");
@@ -73,9 +73,7 @@ impl<'a> Generator<'a> {
         }
         command.args(["--interface", &self.stage.peer, "--ports", PORTS]);
         command.args(["--duration", &duration.as_secs_f64().to_string()]);
-        if let Some(rate) = rate {
-            command.args(["--rate", &format!("{:.0}", rate.max(1.0))]);
-        }
+        command.args(["--rate", &format!("{:.0}", rate.max(1.0))]);
         let before = self.stage.returned()?;
         let captured = capture(&mut command, duration + GRACE, interrupt)?;
         let returned = self.stage.returned()?.saturating_sub(before);

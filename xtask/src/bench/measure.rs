@@ -13,8 +13,12 @@ use std::time::{Duration, Instant};
 
 /// The flood, in capacities.
 pub(super) const FLOOD: f64 = 5.0;
-/// Time for a server that answers its first request to come to rest.
-const SETTLE: Duration = Duration::from_secs(1);
+/// Time for a server that answers its first request to come to rest, and for the interfaces' addresses.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How long an idle server is watched.
+const IDLE: Duration = Duration::from_secs(2);
+/// The first rate that is tried, to guess the capacity by what comes back.
+const FIRST: f64 = 200_000.0;
 /// How closely a setting's capacity is found when only the best is to be told.
 const ROUGH: Precision = Precision { ratio: 1.25 };
 const FINE: Precision = Precision { ratio: 1.03 };
@@ -129,7 +133,7 @@ impl Bench<'_> {
         best.context("it has no setting")
     }
 
-    /// Searches from a guess or, without one, from what comes back of a load without bounds.
+    /// Searches from a guess or, without one, from what comes back of a first load.
     fn search(
         &self,
         contender: &Contender,
@@ -142,9 +146,9 @@ impl Bench<'_> {
         let load = |rate| generator.run(rate, self.effort.step, self.interrupt);
         let guess = match guess {
             Some(guess) => guess,
-            None => load(None)?.replies,
+            None => load(FIRST)?.replies,
         };
-        capacity(guess, precision, |rate| load(Some(rate)))
+        capacity(guess, precision, load)
     }
 
     fn round(&self, row: &mut Running) -> Result<Numbers> {
@@ -156,7 +160,7 @@ impl Bench<'_> {
 
         std::thread::sleep(SETTLE);
         let before = (Instant::now(), server.used()?);
-        std::thread::sleep(self.effort.step);
+        std::thread::sleep(IDLE);
         let idle = server.used()?.process - before.1.process;
         numbers.set(Metric::Idle, idle as f64 / before.0.elapsed().as_nanos() as f64);
         let memory = server.memory()?;
@@ -168,7 +172,7 @@ impl Bench<'_> {
         numbers.set(Metric::Capacity, found.best.replies);
 
         let before = server.used()?;
-        let half = generator.run(Some(found.best.replies / 2.0), self.effort.step, self.interrupt)?;
+        let half = generator.run(found.best.replies / 2.0, self.effort.step, self.interrupt)?;
         let used = server.used()?.process - before.process;
         numbers.set(Metric::ProcessTime, used as f64 / self.replies(&half));
         if let Some([p50, p99, p999]) = half.latency {
@@ -178,7 +182,7 @@ impl Bench<'_> {
         }
 
         let before = server.used()?;
-        let flood = generator.run(Some(FLOOD * found.best.replies), self.effort.step, self.interrupt)?;
+        let flood = generator.run(FLOOD * found.best.replies, self.effort.step, self.interrupt)?;
         let used = server.used()?.cores - before.cores;
         numbers.set(Metric::CoreTime, used as f64 / self.replies(&flood));
         numbers.set(Metric::Flood, flood.replies);

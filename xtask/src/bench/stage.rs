@@ -17,40 +17,64 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 2);
 const SERVER_END: &str = "xb";
 const CLIENT_END: &str = "xc";
 
-/// Which core does the server end's receive work, and who goes first there. On a veth pair that is a
+/// Which core does the receive work of each end, and who goes first there. On a veth pair that is a
 /// matter of settings alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Napi {
     /// As the kernel makes the pair: an end with an XDP program polls on the sender's core, one without
     /// takes each frame through that core's backlog.
     Plain,
-    /// Both ends are polled by kernel threads (NAPI threads), the server's on its own core: it pays for
-    /// what it receives, as on a NIC whose interrupts go there. Both are of the real-time class, the server
-    /// before its thread: what it cannot take finds the ring of the pair full, and has cost it nothing.
+    /// The server's end is polled by a kernel thread (its NAPI thread) on the server's own core: it pays
+    /// for what it receives, as on a NIC whose interrupts go there. Both are of the real-time class.
+    Thread(Order, Replies),
+}
+
+/// Who goes first on the server's core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The server: what it cannot take finds the ring of the pair full, and has cost it nothing.
     ServerFirst,
-    /// The same, but server and thread share the core evenly, as any two threads do.
-    Even,
+    /// Neither: each goes on until it has nothing to do, so that the other finds much at a time.
+    InTurn,
+}
+
+/// Where replies are received. A pair makes one end pay for what is the other's, in one way or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replies {
+    /// A NAPI thread on the generator's core, which the server's core has to wake.
+    Thread,
+    /// The server's core, after each reply that it sends.
+    Sender,
 }
 
 impl Napi {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Napi::Plain => "plain",
-            Napi::ServerFirst => "NAPI thread on the server's core, the server before it",
-            Napi::Even => "NAPI thread on the server's core",
+            Napi::Thread(Order::ServerFirst, Replies::Thread) => "server before its NAPI thread",
+            Napi::Thread(Order::InTurn, Replies::Thread) => "server and its NAPI thread in turn",
+            Napi::Thread(Order::ServerFirst, Replies::Sender) => {
+                "server before its NAPI thread, replies received on its core"
+            }
+            Napi::Thread(Order::InTurn, Replies::Sender) => {
+                "server and its NAPI thread in turn, replies received on its core"
+            }
         }
     }
 
-    /// Whether NAPI threads poll.
-    pub(super) const fn threaded(self) -> bool {
-        matches!(self, Napi::Even | Napi::ServerFirst)
+    /// The server's priority in the real-time class, where it is of that.
+    pub(super) const fn server_priority(self) -> Option<u32> {
+        match self {
+            Napi::Plain => None,
+            Napi::Thread(..) => Some(SERVER_PRIORITY),
+        }
     }
 }
 
 /// Priorities in the real-time class, which keeps the machine's other work out of a measurement: replies
 /// are counted before more is asked, and a server goes before its NAPI thread.
 const CLIENT_NAPI: u32 = 50;
-pub(super) const SERVER_PRIORITY: u32 = 10;
+const SERVER_PRIORITY: u32 = 10;
 const SERVER_NAPI: u32 = 5;
 pub(super) const GENERATOR: u32 = 5;
 
@@ -116,21 +140,19 @@ impl Stage {
         }
         // A NIC's frames have whole checksums; the generator's sockets shall send such, too.
         output(stage.client.command("ethtool").args(["-K", peer, "tx", "off"]))?;
-        if napi.threaded() {
-            for (namespace, name) in stage.ends() {
+        if let Napi::Thread(_, replies) = napi {
+            for (namespace, name) in [(&stage.server, interface), (&stage.client, peer)] {
                 // GRO turns NAPI on for good: without it the threads come and go with each XDP program.
                 output(namespace.command("ethtool").args(["-K", name, "gro", "on"]))?;
+                if name == peer && replies == Replies::Sender {
+                    continue;
+                }
                 let script = format!("echo 1 > /sys/class/net/{name}/threaded");
                 output(namespace.command("sh").args(["-c", &script]))?;
             }
-            let client = stage.cores.generator.clone();
-            stage.pin(&stage.peer, &client, Some(CLIENT_NAPI))?;
+            stage.pin(peer, &cores.generator, CLIENT_NAPI)?;
         }
         Ok(stage)
-    }
-
-    fn ends(&self) -> [(&Namespace, &str); 2] {
-        [(&self.server, &self.interface), (&self.client, &self.peer)]
     }
 
     /// Puts the server's NAPI threads where the settings want them. To be called once the server serves:
@@ -138,18 +160,16 @@ impl Stage {
     pub(super) fn pin_threads(&self) -> Result<()> {
         match self.napi {
             Napi::Plain => Ok(()),
-            Napi::ServerFirst => self.pin(&self.interface, &self.cores.server, Some(SERVER_NAPI)),
-            Napi::Even => self.pin(&self.interface, &self.cores.server, None),
+            Napi::Thread(Order::ServerFirst, _) => self.pin(&self.interface, &self.cores.server, SERVER_NAPI),
+            Napi::Thread(Order::InTurn, _) => self.pin(&self.interface, &self.cores.server, SERVER_PRIORITY),
         }
     }
 
-    /// Spreads the NAPI threads of an end over the cores, with a priority of the real-time class or none.
-    fn pin(&self, interface: &str, cores: &[usize], priority: Option<u32>) -> Result<()> {
+    /// Spreads the NAPI threads of an end over the cores, with a priority of the real-time class.
+    fn pin(&self, interface: &str, cores: &[usize], priority: u32) -> Result<()> {
         for (pid, core) in napi_threads(interface).iter().zip(cores.iter().cycle()) {
             output(Command::new("taskset").args(["-p", "-c", &core.to_string(), &pid.to_string()]))?;
-            if let Some(priority) = priority {
-                output(Command::new("chrt").args(["-f", "-p", &priority.to_string(), &pid.to_string()]))?;
-            }
+            output(Command::new("chrt").args(["-f", "-p", &priority.to_string(), &pid.to_string()]))?;
         }
         Ok(())
     }

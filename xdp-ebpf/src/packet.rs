@@ -1,0 +1,16 @@
+//! The checked read of a frame that both programs share.
+#![allow(unsafe_code)]
+
+use aya_ebpf::programs::XdpContext;
+
+/// The `N` bytes from `offset` on of the frame's first buffer, where that has them.
+#[inline(always)]
+pub fn bytes<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<&[u8; N]> {
+    let start = ctx.data() + offset;
+    if start + N > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the verifier holds us to the bounds just checked; a byte array needs no alignment. The
+    // borrow is of the context, and nothing writes to the packet while that is borrowed.
+    Some(unsafe { &*(start as *const [u8; N]) })
+}
