@@ -146,15 +146,14 @@ impl AfXdp {
         // Before it runs: with no socket in its map it passes all on, and one that takes another's place
         // must know the endpoints at once.
         program.serve(&request.served)?;
-        let mut napi = None;
-        let mut release = None;
+        let mut other = None;
         let mode = match inherited {
             None => attach(&mut program, &interface, config.xdp_mode, &mut stepped_down)
                 .map_err(|failure| explain(failure, &interface))?,
             Some(Inherited { link, release: of_other }) => {
                 let mode = inherited_mode(&link, config.xdp_mode)?;
                 program.take_over(&interface, mode, link.link)?;
-                (napi, release) = (link.napi, Some(of_other));
+                other = Some((link.napi, of_other));
                 mode
             }
         };
@@ -166,12 +165,14 @@ impl AfXdp {
             queues: Vec::new(),
             ended: Vec::new(),
             released: false,
-            napi,
+            napi: None,
             stepped_down,
         };
-        let vacated = release.is_some();
-        if let Some(release) = release {
+        let vacated = other.is_some();
+        if let Some((napi, release)) = other {
             release(path.interface.index)?;
+            // Before that they are the other's to put back, which may still be polling.
+            path.napi = napi;
         }
         path.prepare_busy_poll(config)?;
         path.bind(queues, request, vacated)?;
