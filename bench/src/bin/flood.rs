@@ -13,6 +13,7 @@ use etherparse::PacketBuilder;
 use serde_json::json;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process;
 use std::thread::sleep;
@@ -39,9 +40,16 @@ struct Arguments {
     /// Seconds
     #[arg(long, default_value_t = 1.0)]
     duration: f64,
+    /// Slices of that time, each asked and counted for itself: loss, replies a second and latencies are
+    /// medians over them, so that a moment in which a core was away is one slice's matter
+    #[arg(long, value_name = "N", default_value = "1")]
+    slices: NonZeroU32,
     /// Source ports; the next power of two is taken
     #[arg(long, default_value_t = 64)]
     ports: u16,
+    /// Take whatever comes from the server's port for a reply: the server sends requests back
+    #[arg(long)]
+    reflected: bool,
     /// Microseconds that a request may leave late
     #[arg(long, default_value_t = 50)]
     slack: u64,
@@ -54,8 +62,8 @@ const BATCH: u32 = 64;
 /// Runs of the program a call: some ten milliseconds, so that the end is seen in time and the cost of a
 /// call (it makes a pool of pages) is none.
 const RUNS: u32 = 256 * 1024;
-/// How long the last replies may take.
-const GRACE: Duration = Duration::from_millis(100);
+/// How long the last replies of a slice may take.
+const GRACE: Duration = Duration::from_millis(20);
 const HOPS: u8 = 64;
 /// A Binding request without attributes: type, length, magic cookie.
 const REQUEST: [u8; 8] = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
@@ -73,10 +81,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let interface = interface::find(&arguments.interface)?;
     let frame = request(arguments.server, &interface)?;
     let mut ebpf = EbpfLoader::new().load_file(&arguments.object)?;
-    let duration = Duration::from_secs_f64(arguments.duration);
+    let slice = Duration::from_secs_f64(arguments.duration) / arguments.slices.get();
     let plan = Plan {
         interval: arguments.rate.map_or(0, |rate| 1_000_000_000 * FRACTIONS / rate.max(1)),
-        duration: u64::try_from(duration.as_nanos())?,
+        duration: u64::try_from(slice.as_nanos())?,
         interface: interface.index.into(),
         first_port: FIRST_PORT.into(),
         ports: arguments.ports.next_power_of_two().into(),
@@ -84,52 +92,95 @@ fn run(arguments: &Arguments) -> Result<()> {
         slack: arguments.slack * 1000,
         ..Plan::default()
     };
-    plan_map(&mut ebpf)?.set(0, plan.to_words(), 0)?;
     let program: &mut Xdp = ebpf.program_mut(PROGRAM).ok_or("the object has no program")?.try_into()?;
     program.load()?;
     program.attach_to_if_index(interface.index, XdpMode::Driver)?;
+    let mut slices = Vec::new();
+    for _ in 0..arguments.slices.get() {
+        slices.push(ask(&mut ebpf, &frame, &plan, arguments.reflected)?);
+    }
+    println!("{}", told(&ebpf, &slices, slice, arguments.reflected)?);
+    Ok(())
+}
 
+/// What came of one slice of the time.
+struct Slice {
+    sent: u64,
+    replies: u64,
+    omitted: u64,
+    /// Nanoseconds.
+    latest: u64,
+    /// Right replies by their latency.
+    latencies: Vec<u64>,
+}
+
+impl Slice {
+    /// The latency that this part of its right replies took at most, in microseconds.
+    fn quantile(&self, part: f64) -> Option<f64> {
+        let wanted = (self.latencies.iter().sum::<u64>() as f64 * part).ceil() as u64;
+        let mut seen = 0;
+        let index = self.latencies.iter().position(|count| {
+            seen += count;
+            seen >= wanted.max(1)
+        })?;
+        Some(latency_of(index as u32) as f64 / 1000.0)
+    }
+}
+
+/// Asks for the time of one slice, and waits for its last replies.
+fn ask(ebpf: &mut Ebpf, frame: &[u8], plan: &Plan, reflected: bool) -> Result<Slice> {
+    let before = (replies(ebpf, reflected)?, sums(ebpf, MAP_LATENCIES)?);
+    plan_map(ebpf)?.set(0, plan.to_words(), 0)?;
+    let program: &mut Xdp = ebpf.program_mut(PROGRAM).ok_or("the object has no program")?.try_into()?;
     let begun = Instant::now();
-    while begun.elapsed() < duration {
+    while begun.elapsed() < Duration::from_nanos(plan.duration) {
         program.test_run(TestRunOptions {
-            data_in: Some(&frame),
+            data_in: Some(frame),
             repeat: RUNS,
             attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
             ..TestRunOptions::new()
         })?;
     }
     sleep(GRACE);
-    let plan = Plan::from_words(plan_map(&mut ebpf)?.get(&0, 0)?);
-    println!("{}", told(&ebpf, &plan, duration)?);
-    Ok(())
+    let Plan { sent, omitted, latest, .. } = Plan::from_words(plan_map(ebpf)?.get(&0, 0)?);
+    let after = sums(ebpf, MAP_LATENCIES)?;
+    let latencies = after.iter().zip(&before.1).map(|(after, before)| after - before).collect();
+    Ok(Slice { sent, replies: replies(ebpf, reflected)? - before.0, omitted, latest, latencies })
 }
 
-fn told(ebpf: &Ebpf, plan: &Plan, duration: Duration) -> Result<serde_json::Value> {
+/// Replies that count, so far.
+fn replies(ebpf: &Ebpf, reflected: bool) -> Result<u64> {
     let counts = sums(ebpf, MAP_COUNTS)?;
-    let (right, other) = (counts[Count::Right as usize], counts[Count::Other as usize]);
-    let latencies = sums(ebpf, MAP_LATENCIES)?;
+    Ok(counts[Count::Right as usize] + if reflected { counts[Count::Other as usize] } else { 0 })
+}
+
+fn told(ebpf: &Ebpf, slices: &[Slice], slice: Duration, reflected: bool) -> Result<serde_json::Value> {
+    let other = sums(ebpf, MAP_COUNTS)?[Count::Other as usize];
     let quantile = |part: f64| {
-        let wanted = (right as f64 * part).ceil() as u64;
-        let mut seen = 0;
-        let index = latencies.iter().position(|count| {
-            seen += count;
-            seen >= wanted.max(1)
-        })?;
-        Some(latency_of(index as u32) as f64 / 1000.0)
+        let told: Vec<f64> = slices.iter().filter_map(|slice| slice.quantile(part)).collect();
+        (!told.is_empty()).then(|| median(told.into_iter()))
     };
-    let sent = plan.sent;
-    let seconds = duration.as_secs_f64();
+    let seconds = slice.as_secs_f64();
+    let sum = |of: fn(&Slice) -> u64| slices.iter().map(of).sum::<u64>();
+    let lost = |slice: &Slice| 1.0 - (slice.replies.min(slice.sent) as f64) / slice.sent.max(1) as f64;
     Ok(json!({
-        "sent": sent,
-        "omitted": plan.omitted,
-        "latest_us": plan.latest as f64 / 1000.0,
-        "received": right,
-        "wrong": other,
-        "loss": 1.0 - (right.min(sent) as f64) / sent.max(1) as f64,
-        "duration_s": seconds,
-        "replies_per_second": right as f64 / seconds,
+        "sent": sum(|slice| slice.sent),
+        "received": sum(|slice| slice.replies),
+        "wrong": if reflected { 0 } else { other },
+        "omitted": sum(|slice| slice.omitted),
+        "latest_us": slices.iter().map(|slice| slice.latest).max().unwrap_or_default() as f64 / 1000.0,
+        "loss": median(slices.iter().map(lost)),
+        "duration_s": seconds * slices.len() as f64,
+        "replies_per_second": median(slices.iter().map(|slice| slice.replies as f64 / seconds)),
         "latency_us": { "p50": quantile(0.5), "p99": quantile(0.99), "p999": quantile(0.999) },
     }))
+}
+
+/// The median, of two in the middle the lower.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
 /// The frame of the first request, on its way to the server. Its checksums stay right for all others.

@@ -183,13 +183,6 @@ impl Stage {
     pub(super) fn napi(&self) -> Napi {
         self.napi
     }
-
-    /// Frames that have come back to the generator's end.
-    pub(super) fn returned(&self) -> Result<u64> {
-        let file = format!("/sys/class/net/{}/statistics/rx_packets", self.peer);
-        let text = output(self.client.command("cat").arg(&file))?;
-        text.trim().parse().with_context(|| format!("{file} holds '{}'", text.trim()))
-    }
 }
 
 /// The kernel threads that poll an interface. They are known by its name alone.
