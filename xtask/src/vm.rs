@@ -17,7 +17,7 @@ use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
 use crate::{build, netns};
 use anyhow::{Context as _, Result, bail};
-use cases::Case;
+use cases::{Case, Depth};
 use image::Image;
 use kernels::Kernel;
 use machine::{Accelerator, Guest};
@@ -40,8 +40,8 @@ pub(crate) struct Options {
     /// Only the NICs whose name has this in it, like virtio, and no test of `userspace/tests`
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Every check on every kernel. Otherwise the last kernel named has all of them, and the others what
-    /// differs most by kernel: each rung, and a server's whole life on virtio with two queues
+    /// Every check on every kernel. Otherwise each has what differs most by kernel, every rung and a
+    /// server's whole life on virtio with two queues, and the last one named some more
     #[arg(long)]
     thorough: bool,
     /// Record the rungs that are reached in docs/measurements.md, as those to be reached from then on
@@ -122,7 +122,12 @@ fn pack(
     std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
     let packed = kernels.iter().enumerate().map(|(number, kernel)| {
         let file = home.join(format!("{}.cpio", kernel.release));
-        image.pack(kernel, cases, options.thorough || number + 1 == kernels.len(), &file)?;
+        let depth = match number + 1 == kernels.len() {
+            _ if options.thorough => Depth::Thorough,
+            true => Depth::Whole,
+            false => Depth::Rungs,
+        };
+        image.pack(kernel, cases, depth, &file)?;
         Ok((kernel.clone(), file))
     });
     packed.collect()

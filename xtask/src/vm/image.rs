@@ -1,7 +1,7 @@
 //! What a guest boots into: an initial RAM file system with the release binary, the test programs, and
 //! the few programs that they call, each with its libraries.
 
-use super::cases::Case;
+use super::cases::{Case, Depth};
 use super::kernels::Kernel;
 use crate::run::{ask, exec, output};
 use crate::workspace::Workspace;
@@ -16,7 +16,7 @@ use std::process::Command;
 const PROGRAMS: [&str; 8] = ["ip", "ss", "ethtool", "ping", "setpriv", "timeout", "env", "busybox"];
 /// Tests of `userspace/tests` that a guest runs beside its own.
 const TESTS: [&str; 3] = ["verdicts", "interface", END_TO_END];
-/// The one of them that takes minutes, and that only a thorough guest runs.
+/// The one of them that takes minutes, and that not every guest runs.
 const END_TO_END: &str = "end_to_end";
 /// The guest's own test program.
 const GUEST: &str = "vm";
@@ -87,7 +87,7 @@ impl Image {
         &self,
         kernel: &Kernel,
         cases: &[(usize, Case)],
-        thorough: bool,
+        depth: Depth,
         into: &Path,
     ) -> Result<()> {
         let modules = self.root.join("modules");
@@ -98,9 +98,10 @@ impl Image {
         for module in &kernel.modules {
             fs::copy(module, modules.join(module.file_name().context("a module without a name")?))?;
         }
-        let told: Vec<Value> = cases.iter().map(|(number, case)| case.told(*number, thorough)).collect();
+        let told: Vec<Value> = cases.iter().map(|(number, case)| case.told(*number, depth)).collect();
         fs::write(self.root.join("cases.json"), serde_json::to_string(&told)?)?;
-        let all = if thorough { String::new() } else { format!("-not -path ./bin/{END_TO_END}") };
+        let all =
+            if depth >= Depth::Whole { String::new() } else { format!("-not -path ./bin/{END_TO_END}") };
         let packed = format!("find . {all} -print0 | cpio --null --create --format=newc --quiet");
         let archive = fs::File::create(into).with_context(|| format!("cannot make {}", into.display()))?;
         exec(Command::new("sh").args(["-c", &packed]).current_dir(&self.root).stdout(archive))

@@ -10,7 +10,7 @@ use std::process::Command;
 
 /// The series that a run without arguments boots: Debian's stable releases, the first with true
 /// zero-copy in virtio_net, and whatever is newest.
-pub(super) const DEFAULT: [&str; 4] = ["6.1", "6.12", "6.18", NEWEST];
+pub(super) const DEFAULT: [&str; 3] = ["6.1", "6.12", NEWEST];
 /// What stands for the newest kernel that Debian has.
 const NEWEST: &str = "newest";
 
