@@ -25,98 +25,65 @@ pub mod offset {
     pub const END: usize = STUN + 20;
 }
 
-/// Words of a [`Plan`].
-pub const PLAN_WORDS: usize = 13;
-
 /// Parts of a nanosecond that times between requests are told in.
 pub const FRACTIONS: u64 = 1 << 10;
 
-/// What to send, and how far it went: the one value of the map.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Time between two requests, in [`FRACTIONS`] of a nanosecond; 0 sends without a pause.
-    pub interval: u64,
-    /// Nanoseconds in which requests are sent.
-    pub duration: u64,
-    /// Index of the interface that they leave by.
-    pub interface: u64,
-    /// First source port.
-    pub first_port: u64,
-    /// Source ports that are taken in turn, a power of two.
-    pub ports: u64,
-    /// The server's port.
-    pub server_port: u64,
-    /// The kernel's monotonic time of the first request, in nanoseconds; 0 before it.
-    pub start: u64,
-    /// Nanoseconds since then, as last looked at.
-    pub elapsed: u64,
-    /// Requests sent.
-    pub sent: u64,
-    /// When the next one is due, in [`FRACTIONS`] since the start.
-    pub due: u64,
-    /// How late a request may leave; what is due longer is left out. In nanoseconds.
-    pub slack: u64,
-    /// Requests left out.
-    pub omitted: u64,
-    /// The latest that one was found due, in nanoseconds.
-    pub latest: u64,
+/// How late a request may leave, in nanoseconds; what is due longer is left out.
+pub const SLACK: u64 = 50_000;
+
+/// A structure of 64-bit words, and its words in the order of the fields.
+macro_rules! of_words {
+    ($(#[$about:meta])* pub struct $name:ident { $($(#[$tells:meta])* pub $field:ident,)+ }) => {
+        $(#[$about])*
+        pub struct $name { $($(#[$tells])* pub $field: u64,)+ }
+
+        impl $name {
+            /// Number of words.
+            pub const WORDS: usize = [$(stringify!($field)),+].len();
+
+            /// The map's value, in the order of the fields.
+            pub const fn to_words(self) -> [u64; Self::WORDS] {
+                [$(self.$field),+]
+            }
+
+            /// The plan in a value of the map.
+            pub const fn from_words(words: [u64; Self::WORDS]) -> Self {
+                let [$($field),+] = words;
+                $name { $($field),+ }
+            }
+        }
+    };
 }
 
-impl Plan {
-    /// The map's value, in the order of the fields.
-    pub const fn to_words(self) -> [u64; PLAN_WORDS] {
-        let Plan { interval, duration, interface, first_port, ports, server_port, .. } = self;
-        let Plan { start, elapsed, sent, due, slack, omitted, latest, .. } = self;
-        [
-            interval,
-            duration,
-            interface,
-            first_port,
-            ports,
-            server_port,
-            start,
-            elapsed,
-            sent,
-            due,
-            slack,
-            omitted,
-            latest,
-        ]
-    }
-
-    /// The plan in a value of the map.
-    pub const fn from_words(words: [u64; PLAN_WORDS]) -> Self {
-        let [
-            interval,
-            duration,
-            interface,
-            first_port,
-            ports,
-            server_port,
-            start,
-            elapsed,
-            sent,
-            due,
-            slack,
-            omitted,
-            latest,
-        ] = words;
-        Plan {
-            interval,
-            duration,
-            interface,
-            first_port,
-            ports,
-            server_port,
-            start,
-            elapsed,
-            sent,
-            due,
-            slack,
-            omitted,
-            latest,
-        }
+of_words! {
+    /// What to send, and how far it went: the one value of the map.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Plan {
+        /// Time between two requests, in [`FRACTIONS`] of a nanosecond; 0 sends without a pause.
+        pub interval,
+        /// Nanoseconds in which requests are sent.
+        pub duration,
+        /// Index of the interface that they leave by.
+        pub interface,
+        /// First source port.
+        pub first_port,
+        /// Source ports that are taken in turn, a power of two.
+        pub ports,
+        /// The server's port.
+        pub server_port,
+        /// The kernel's monotonic time of the first request, in nanoseconds; 0 before it.
+        pub start,
+        /// Nanoseconds since then, as last looked at.
+        pub elapsed,
+        /// Requests sent.
+        pub sent,
+        /// When the next one is due, in [`FRACTIONS`] since the start.
+        pub due,
+        /// Requests left out.
+        pub omitted,
+        /// The latest that one was found due, in nanoseconds.
+        pub latest,
     }
 }
 
@@ -177,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_its_words() {
-        let words = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13];
+        let words = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
         assert_eq!(Plan::from_words(words).to_words(), words);
         assert_eq!(size_of::<Plan>(), size_of_val(&words));
         assert_eq!(core::mem::offset_of!(Plan, interface), 2 * 8);

@@ -20,7 +20,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use xstun::interface::{self, Interface};
 use xstun_ebpf::load::{
-    Count, FRACTIONS, MAP_COUNTS, MAP_LATENCIES, MAP_PLAN, PLAN_WORDS, PROGRAM, Plan, latency_of, offset,
+    Count, FRACTIONS, MAP_COUNTS, MAP_LATENCIES, MAP_PLAN, PROGRAM, Plan, latency_of, offset,
 };
 
 /// Asks a server on the other end of a veth pair.
@@ -50,9 +50,6 @@ struct Arguments {
     /// Take whatever comes from the server's port for a reply: the server sends requests back
     #[arg(long)]
     reflected: bool,
-    /// Microseconds that a request may leave late
-    #[arg(long, default_value_t = 50)]
-    slack: u64,
 }
 
 /// Below the range that the kernel gives out by itself.
@@ -89,7 +86,6 @@ fn run(arguments: &Arguments) -> Result<()> {
         first_port: FIRST_PORT.into(),
         ports: arguments.ports.next_power_of_two().into(),
         server_port: arguments.server.port().into(),
-        slack: arguments.slack * 1000,
         ..Plan::default()
     };
     let program: &mut Xdp = ebpf.program_mut(PROGRAM).ok_or("the object has no program")?.try_into()?;
@@ -214,7 +210,7 @@ fn request(server: SocketAddrV4, interface: &Interface) -> Result<Vec<u8>> {
     Ok(frame)
 }
 
-fn plan_map(ebpf: &mut Ebpf) -> Result<Array<&mut MapData, [u64; PLAN_WORDS]>> {
+fn plan_map(ebpf: &mut Ebpf) -> Result<Array<&mut MapData, [u64; Plan::WORDS]>> {
     Ok(ebpf.map_mut(MAP_PLAN).ok_or("the object has no plan")?.try_into()?)
 }
 

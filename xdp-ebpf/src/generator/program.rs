@@ -11,7 +11,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray},
     programs::XdpContext,
 };
-use xstun_ebpf::load::{Count, FRACTIONS, LATENCIES, Plan, latency_index, offset};
+use xstun_ebpf::load::{Count, FRACTIONS, LATENCIES, Plan, SLACK, latency_index, offset};
 
 #[map]
 static XSTUN_PLAN: Array<Plan> = Array::with_max_entries(1, 0);
@@ -74,7 +74,7 @@ fn ask(ctx: &XdpContext) -> u32 {
     unsafe { bpf_redirect(plan.interface as u32, 0) as u32 }
 }
 
-/// Leaves out what is due for longer than the plan's slack. The core that asks is away at times, and what
+/// Leaves out what is due for longer than [`SLACK`]. The core that asks is away at times, and what
 /// it would ask all at once after that no network brings.
 #[inline(always)]
 fn make_up(plan: &mut Plan) {
@@ -85,8 +85,8 @@ fn make_up(plan: &mut Plan) {
     if late > plan.latest {
         plan.latest = late;
     }
-    if late > plan.slack {
-        let left_out = (late - plan.slack) * FRACTIONS / plan.interval;
+    if late > SLACK {
+        let left_out = (late - SLACK) * FRACTIONS / plan.interval;
         plan.omitted += left_out;
         plan.due += left_out * plan.interval;
     }

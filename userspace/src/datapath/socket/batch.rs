@@ -247,11 +247,10 @@ impl Batch {
         unsafe {
             let header = &raw mut (*all).outgoing[self.marked - 1].msg_hdr;
             if (*header).msg_controllen == 0 {
-                make(&mut (*all).controls[index], origin);
+                make(&mut (*all).controls[index], origin.is_ipv6());
                 (*header).msg_controllen = size_of::<Control>() as _;
-            } else {
-                set_origin(&mut (*all).controls[index], origin);
             }
+            set_origin(&mut (*all).controls[index], origin);
             if let Some(port) = port {
                 set_port(&mut (*all).names[index], port.get());
             }

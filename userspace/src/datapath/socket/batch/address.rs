@@ -127,18 +127,17 @@ pub(super) fn forget_interface(control: &mut Control) {
     }
 }
 
-/// Makes the control message that `sendmmsg` wants where the kernel wrote none, for a reply that leaves
-/// from `origin` by whatever interface.
-pub(super) fn make(control: &mut Control, origin: IpAddr) {
-    let (level, kind, length) = match origin {
-        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO, size_of::<libc::in_pktinfo>()),
-        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size_of::<libc::in6_pktinfo>()),
+/// Makes the control message that `sendmmsg` wants where the kernel wrote none: by whatever interface, and
+/// from an address that [`set_origin`] writes.
+pub(super) fn make(control: &mut Control, ipv6: bool) {
+    let (level, kind, length) = match ipv6 {
+        false => (libc::IPPROTO_IP, libc::IP_PKTINFO, size_of::<libc::in_pktinfo>()),
+        true => (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size_of::<libc::in6_pktinfo>()),
     };
     control.header.cmsg_level = level;
     control.header.cmsg_type = kind;
     control.header.cmsg_len = (offset_of!(Control, info) + length) as _;
     control.info.v6 = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: [0; 16] }, ipi6_ifindex: 0 };
-    set_origin(control, origin);
 }
 
 /// Has the reply leave from `origin`, if that is of the version of IP that the kernel wrote.
