@@ -1,10 +1,11 @@
 //! What slow, silent, greedy and many peers can do: nothing to the others.
 
 use super::{
-    Ending, ask_over, at, config, connect, connect_to, expect_end, read_message, request, start, stats,
-    success, wait_for, wait_until,
+    Ending, Service, ask_over, at, config, connect, connect_to, expect_end, read_message, request, start,
+    stats, success, wait_for, wait_until,
 };
 use crate::outcome::Outcome;
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -22,6 +23,16 @@ fn is_refused(stream: &TcpStream) -> bool {
         "refused by a reset, not by {error}"
     );
     true
+}
+
+/// Connects with a small receive buffer, which does not grow as the kernel's own would: by megabytes for a
+/// peer that does not read. Set before connecting, since a window that was offered and is taken back has the
+/// kernel drop segments, those that open the other direction's window among them.
+fn connect_narrowly(service: &Service) -> TcpStream {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
+    rustix::net::connect(&socket, &service.transports()[0].addresses[0]).unwrap();
+    socket.into()
 }
 
 #[test]
@@ -77,10 +88,7 @@ fn an_idle_connection_is_closed_and_one_that_drips_too() {
 fn a_peer_that_never_reads_is_closed_and_costs_one_reply() {
     let service = start(&config::Stream { idle: SHORT, ..config() });
     let stats = stats(&service);
-    let greedy = connect(&service);
-    // A receive buffer that is set does not grow: the kernel would take megabytes for a peer that does
-    // not read, and the replies would trickle into them for minutes.
-    rustix::net::sockopt::set_socket_recv_buffer_size(&greedy, 4096).unwrap();
+    let greedy = connect_narrowly(&service);
     std::thread::scope(|scope| {
         let flood = scope.spawn(|| {
             let many: Vec<u8> = request(1).repeat(1000);
