@@ -233,7 +233,7 @@ impl Datapath {
     }
 
     /// Serves what is prepared from here on. What is no longer wanted is still served, too: see
-    /// [`Datapath::retire`].
+    /// [`Datapath::deafen`].
     ///
     /// # Errors
     /// The kernel refused a part of it; the rest is in force.
@@ -246,8 +246,17 @@ impl Datapath {
         self.refresh().and(added)
     }
 
-    /// Lets go of addresses that are no longer wanted. To be called some time after they came out of the
-    /// XDP program's maps, or others into their place: what was on its way to them has then arrived.
+    /// Lets nothing more come to addresses that are no longer wanted. To be called some time after they came
+    /// out of the XDP program's maps, or others into their place: what was on its way to them has then
+    /// arrived. False if there are none: then nothing is left to do.
+    pub fn deafen(&self) -> bool {
+        let Config { listen, stream, .. } = &self.config;
+        // Both, whatever the first says.
+        self.sockets.deafen(listen) | self.streams.deafen(listen, stream)
+    }
+
+    /// Lets go of those addresses, after [`Datapath::deafen`] and the time that a datagram in the kernel and
+    /// a handshake on its way need.
     pub fn retire(&mut self) {
         self.sockets.retain(&self.config.listen);
         self.streams.retain(&self.config.listen, &self.config.stream);

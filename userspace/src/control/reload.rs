@@ -13,6 +13,8 @@ use tokio::time::sleep;
 
 /// How long what is on its way to an address that is let go may take to arrive.
 const SETTLE: Duration = Duration::from_millis(100);
+/// How long a client that is connecting may take to answer: a round trip around the world.
+const HANDSHAKE: Duration = Duration::from_millis(300);
 
 /// Keys that can change under a running server. Every other one needs a restart.
 pub const LIVE: [&str; 19] = [
@@ -86,7 +88,10 @@ impl Reload {
             tracing::warn!(signal = "SIGHUP", "not all that changed is in force: {failure}");
         }
         sleep(SETTLE).await;
-        datapath.retire();
+        if datapath.deafen() {
+            sleep(HANDSHAKE).await;
+            datapath.retire();
+        }
         tracing::info!(
             signal = "SIGHUP",
             changed = changed.join(", "),

@@ -77,6 +77,10 @@ impl Bound {
     }
 }
 
+fn has(listen: &Listen, address: &SocketAddr) -> bool {
+    listen.all().any(|wanted| wanted == *address)
+}
+
 /// Sockets that another process bound, and more beside them where there are more workers. All of them
 /// must be served: the kernel spreads datagrams over them.
 fn inherit(address: SocketAddr, heirloom: Vec<OwnedFd>, workers: usize) -> Result<Vec<BoundSocket>> {
@@ -160,10 +164,21 @@ impl Service {
         }
     }
 
+    /// Has the kernel deliver nothing more to the sockets of all addresses that `listen` has not. Where
+    /// another socket is next in line, a wildcard's for one, that gets it. True if there are such sockets.
+    pub fn deafen(&self, listen: &Listen) -> bool {
+        let of_all = self.workers.iter().flat_map(|worker| worker.roster.read_all());
+        let leaving: Vec<_> = of_all.filter(|socket| !has(listen, &socket.local)).collect();
+        leaving.iter().for_each(|socket| socket.deafen());
+        !leaving.is_empty()
+    }
+
     /// Closes the sockets of all addresses that `listen` has not, once what they have received is
-    /// answered. Waits until they are closed, so that the addresses can be bound again.
+    /// answered. Waits until they are closed, so that the addresses can be bound again. What came between
+    /// a last look and the close would be lost: [`Service::deafen`] comes first, and then a moment for what
+    /// the kernel was delivering.
     pub fn retain(&mut self, listen: &Listen) {
-        let stays = |address: &SocketAddr| listen.all().any(|wanted| wanted == *address);
+        let stays = |address: &SocketAddr| has(listen, address);
         self.addresses.retain(stays);
         let closing: Vec<_> = self
             .workers

@@ -252,14 +252,28 @@ impl Service {
         Ok(())
     }
 
-    /// Closes the listeners that are not wanted. Their connections go on.
+    /// Lets nobody connect any more to the listeners that are not wanted: who tries is kept waiting for the
+    /// second until it tries again, and by then meets whoever is next in line. True if there are such
+    /// listeners.
+    pub fn deafen(&self, listen: &Listen, config: &config::Stream) -> bool {
+        let mut any = false;
+        for transport in &self.transports {
+            let pairs = transport.addresses.iter().zip(&transport.closers);
+            for (_, closer) in
+                pairs.filter(|(address, _)| !is_wanted(transport.name, address, listen, config))
+            {
+                listen::deafen(&closer.socket);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Closes the listeners that are not wanted. Their connections go on. For nobody to be turned away,
+    /// [`Service::deafen`] comes first, and then the time of a handshake.
     pub fn retain(&mut self, listen: &Listen, config: &config::Stream) {
-        let wanted: Vec<_> = wanted(listen, config).collect();
         for transport in &mut self.transports {
-            let stays = |address: &SocketAddr| {
-                let mut of_name = wanted.iter().filter(|(name, _)| *name == transport.name);
-                of_name.any(|(_, listen)| listen.all().any(|other| other == *address))
-            };
+            let stays = |address: &SocketAddr| is_wanted(transport.name, address, listen, config);
             let pairs = transport.addresses.drain(..).zip(transport.closers.drain(..));
             let (staying, going): (Vec<_>, Vec<_>) = pairs.partition(|(address, _)| stays(address));
             (transport.addresses, transport.closers) = staying.into_iter().unzip();
@@ -346,6 +360,12 @@ fn wanted<'a>(
 ) -> impl Iterator<Item = (&'static str, &'a Listen)> {
     let tcp = config.tcp.then_some((TCP, listen));
     tcp.into_iter().chain(config.tls.as_ref().map(|tls| (TLS, &tls.listen)))
+}
+
+/// Whether the transport of this name is to be served there.
+fn is_wanted(name: &str, address: &SocketAddr, listen: &Listen, config: &config::Stream) -> bool {
+    let mut of_name = wanted(listen, config).filter(|(wanted, _)| *wanted == name);
+    of_name.any(|(_, listen)| listen.all().any(|other| other == *address))
 }
 
 fn failed(error: io::Error) -> Failure {

@@ -7,11 +7,12 @@ use crate::outcome::Outcome;
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn at(addresses: &[SocketAddr]) -> Listen {
     Listen { addresses: addresses.to_vec(), flag: "--listen", by_default: false, alternate: Vec::new() }
@@ -22,7 +23,8 @@ fn free_port() -> u16 {
 }
 
 fn client(server: SocketAddr) -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+    let socket = UdpSocket::bind((any, 0)).unwrap();
     socket.connect(server).unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     socket
@@ -89,6 +91,51 @@ fn addresses_come_and_go_and_what_was_sent_before_is_answered() {
     assert_eq!(service.addresses(), [wildcard]);
     let answered: u64 = service.workers().map(|(_, stats)| stats.outcome(Outcome::Answered)).sum();
     assert!(answered >= 56, "{answered}");
+}
+
+/// What the kernel may take to put a datagram into the socket that it has chosen, on a busy machine.
+const DELIVERY: Duration = Duration::from_millis(20);
+
+/// Whatever the moment in which a socket closes: asked without a pause from many ports, so that the kernel
+/// spreads them over all sockets.
+#[test]
+fn a_wildcard_and_an_address_change_places_and_nothing_is_lost() {
+    for pair in [["127.0.0.1", "0.0.0.0"], ["::1", "::"]] {
+        let port = free_port();
+        let [first, wildcard] = pair.map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
+        change_places(first, wildcard);
+    }
+}
+
+fn change_places(first: SocketAddr, wildcard: SocketAddr) {
+    let cores = cores::available().unwrap();
+    let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
+    let mut service = Service::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
+    let changing = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let clients: Vec<_> = (0..16).map(|_| client(first)).collect();
+            let mut asked = 0;
+            while changing.load(Ordering::Relaxed) {
+                clients.iter().for_each(|client| assert_eq!(client.send(&request(1)).unwrap(), 20));
+                clients.iter().for_each(|client| assert!(client.recv(&mut [0; 100]).unwrap() >= 32));
+                asked += clients.len();
+            }
+            asked
+        });
+        for _ in 0..20 {
+            for address in [wildcard, first] {
+                let listen = at(&[address]);
+                let bound = service.bind(&listen).unwrap();
+                service.add(bound);
+                assert!(service.deafen(&listen));
+                std::thread::sleep(DELIVERY);
+                service.retain(&listen);
+            }
+        }
+        changing.store(false, Ordering::Relaxed);
+        assert!(asking.join().unwrap() > 1000);
+    });
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::datapath::socket::holder::Transport;
 use crate::datapath::socket::refusal;
 use crate::error::Result;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use socket2::{SockFilter, SockRef};
 use std::io;
 use std::net::{SocketAddr, TcpListener as Bound};
 use std::os::fd::AsFd;
@@ -54,6 +55,23 @@ fn open(address: SocketAddr, beside_own: bool) -> io::Result<Bound> {
     // As for UDP: a port of another server is refused, and one of our own can change hands.
     sockopt::set_socket_reuseport(&socket, true)?;
     Ok(socket.into())
+}
+
+/// Has the kernel drop what would begin a connection with this listener. Handshakes that have begun go on,
+/// and so do connections. One that cannot be had leaves the listener as it is.
+pub(super) fn deafen(listener: &Bound) {
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 2;
+    const WHOLE: u32 = u32::MAX;
+    // A classic BPF program (the kernel's networking/filter.rst), which is given the segment from its TCP
+    // header on and says how much of it to keep. Connections inherit it, and get no SYN.
+    let filter = [
+        SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, FLAGS),
+        SockFilter::new((libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, 0, 1, SYN),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, WHOLE),
+    ];
+    let _ = SockRef::from(listener).attach_filter(&filter);
 }
 
 /// Takes connections until the order to stop, or until `close` has no sender any more, and serves each in

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything that has to happen.
@@ -239,6 +240,40 @@ fn listeners_come_and_go_and_connections_stay() {
     ask_over(&connect_to(first), 7);
     ask_over(&connect_to(second), 8);
     ask_over(&old, 9);
+}
+
+/// What a handshake over loopback may take, on a busy machine.
+const HANDSHAKE: Duration = Duration::from_millis(50);
+
+/// Whatever the moment in which a listener closes: who connects then is taken by the other.
+#[test]
+fn a_wildcard_and_an_address_change_places_and_nobody_is_turned_away() {
+    let mut service = start(&config());
+    let first = service.transports()[0].addresses[0];
+    let wildcard = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), first.port());
+    let (changing, asked) = (AtomicBool::new(true), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                // A test that fails shall end.
+                while changing.load(Ordering::Relaxed) && asked.load(Ordering::Relaxed) < 1_000_000 {
+                    ask_over(&connect_to(first), 1);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for address in [wildcard, first, wildcard, first] {
+            let before = asked.load(Ordering::Relaxed);
+            wait_until("all four ask", || asked.load(Ordering::Relaxed) > before + 100);
+            let listen = at(&[address]);
+            let bound = service.bind(&listen, &config()).unwrap();
+            service.add(bound, &config()).unwrap();
+            assert!(service.deafen(&listen, &config()));
+            std::thread::sleep(HANDSHAKE);
+            service.retain(&listen, &config());
+        }
+        changing.store(false, Ordering::Relaxed);
+    });
 }
 
 #[test]
