@@ -19,12 +19,13 @@ use crate::{build, netns};
 use anyhow::{Context as _, Result, bail};
 use cases::{Case, Depth};
 use image::Image;
-use kernels::Kernel;
+use kernels::{Choice, Kernel};
 use machine::{Accelerator, Guest};
 use report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 use wires::Wires;
 
@@ -71,15 +72,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     std::fs::create_dir_all(workspace.target.join("vm")).context("cannot make target/vm")?;
     room::check(&workspace.target, AT_ONCE.min(options.kernels.len()), options.kernels.len())?;
     let ready = setup::run(workspace, Needs::VM)?;
-    let kernels = kernels::get(workspace, &options.kernels)?;
+    let choice = kernels::choose(workspace, &options.kernels)?;
     build::ebpf(workspace, &ready)?;
-    build::program(workspace, false)?;
+    let (kernels, tests) = prepare(workspace, &choice, options)?;
 
     let interrupt = Interrupt::catch()?;
     netns::reap(wires::PREFIX)?;
     let before = Before::take()?;
     let home = workspace.target.join("vm/guests");
-    let guests = pack(workspace, &kernels, &cases, &home, options)?;
+    let image = Image::lay_out(workspace, &tests)?;
+    let guests = pack(&image, &kernels, &cases, &home, options)?;
     let (first, image) = &guests[0];
     let accelerator = Accelerator::choose(first, image, &home, &interrupt)?;
     println!("vm: {} guests by {}, {AT_ONCE} at a time", guests.len(), accelerator.name());
@@ -110,15 +112,35 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     bail!("not as it should be:\n  {}", faults.join("\n  "))
 }
 
+/// Has the kernels fetched, the release binary and the test programs built, all at once: linking the
+/// binary leaves other cores idle for minutes, and fetching waits for the network.
+fn prepare(
+    workspace: &Workspace,
+    choice: &Choice,
+    options: &Options,
+) -> Result<(Vec<Kernel>, Vec<(String, PathBuf)>)> {
+    std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| choice.fetch());
+        let building = scope.spawn(|| build::program(workspace, false));
+        let tests = image::build_tests(workspace, options.only.is_none());
+        let (kernels, built) = (join(fetching), join(building));
+        built?;
+        Ok((kernels?, tests?))
+    })
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// An initial RAM file system for each kernel.
 fn pack(
-    workspace: &Workspace,
+    image: &Image,
     kernels: &[Kernel],
     cases: &[(usize, Case)],
     home: &Path,
     options: &Options,
 ) -> Result<Vec<(Kernel, PathBuf)>> {
-    let image = Image::build(workspace, options.only.is_none())?;
     std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
     let packed = kernels.iter().enumerate().map(|(number, kernel)| {
         let file = home.join(format!("{}.cpio", kernel.release));

@@ -27,13 +27,11 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Builds the programs, the tests of `userspace/tests` among them if `suites` says so, and puts in
-    /// what is the same for all guests.
+    /// Puts in what is the same for all guests: the programs, and `tests` as [`build_tests`] gave them.
     ///
     /// # Errors
-    /// A program could not be built or is not there.
-    pub(super) fn build(workspace: &Workspace, suites: bool) -> Result<Self> {
-        let built = build(workspace, suites)?;
+    /// A program is not there.
+    pub(super) fn lay_out(workspace: &Workspace, tests: &[(String, PathBuf)]) -> Result<Self> {
         let root = workspace.target.join("vm/image");
         if root.exists() {
             fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
@@ -51,7 +49,7 @@ impl Image {
         symlink("busybox", image.root.join("bin/sh"))?;
         image.program(&workspace.xstun("release"), "xstun")?;
         image.program(&workspace.xstun("debug"), "xstun-asserting")?;
-        for (name, path) in &built {
+        for (name, path) in tests {
             image.program(path, name)?;
         }
         fs::copy(workspace.ebpf_object(), image.root.join("xstun-ebpf.o"))
@@ -109,8 +107,12 @@ impl Image {
     }
 }
 
-/// Builds the test programs; gives each with its name.
-fn build(workspace: &Workspace, suites: bool) -> Result<Vec<(String, PathBuf)>> {
+/// Builds the program with its assertions and the test programs, those of `userspace/tests` among them if
+/// `suites` says so; gives each of these with its name.
+///
+/// # Errors
+/// One could not be built.
+pub(super) fn build_tests(workspace: &Workspace, suites: bool) -> Result<Vec<(String, PathBuf)>> {
     let tests: Vec<_> = TESTS.into_iter().filter(|_| suites).chain([GUEST]).collect();
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--package", "xstun", "--bin", "xstun", "--message-format=json"]);

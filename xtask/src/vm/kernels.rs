@@ -29,23 +29,40 @@ pub(super) struct Kernel {
     pub(super) modules: Vec<PathBuf>,
 }
 
-/// Finds the kernels of these series, each in its last version, and fetches those that are not there.
+/// Kernels that Debian has.
+pub(super) struct Choice {
+    apt: Apt,
+    cache: PathBuf,
+    packages: Vec<Package>,
+}
+
+/// Finds the kernels of these series, each in its last version.
 ///
 /// # Errors
 /// A series that Debian does not have, no network, no disk.
-pub(super) fn get(workspace: &Workspace, series: &[String]) -> Result<Vec<Kernel>> {
+pub(super) fn choose(workspace: &Workspace, series: &[String]) -> Result<Choice> {
     let home = workspace.target.join("vm");
     let apt = Apt::open(&home.join("apt"))?;
-    let packages: Vec<Package> =
+    let all: Vec<Package> =
         apt.names("linux-image-")?.iter().filter_map(|name| Package::parse(name)).collect();
-    let mut found: Vec<&Package> = Vec::new();
+    let mut packages: Vec<Package> = Vec::new();
     for series in series {
-        let package = pick(&packages, series)?;
-        if !found.contains(&package) {
-            found.push(package);
+        let package = pick(&all, series)?;
+        if !packages.contains(package) {
+            packages.push(package.clone());
         }
     }
-    found.into_iter().map(|package| fetch(&apt, &home.join("kernels"), package)).collect()
+    Ok(Choice { apt, cache: home.join("kernels"), packages })
+}
+
+impl Choice {
+    /// Fetches those that are not there, and gives all.
+    ///
+    /// # Errors
+    /// No network, no disk.
+    pub(super) fn fetch(&self) -> Result<Vec<Kernel>> {
+        self.packages.iter().map(|package| fetch(&self.apt, &self.cache, package)).collect()
+    }
 }
 
 /// A package with a kernel for 64-bit PCs, drivers and all.
