@@ -198,6 +198,16 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
     Ok(Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() })
 }
 
+/// Why an address [that has one](has_idle_scope) cannot be served.
+const IDLE_SCOPE: &str =
+    "names an interface, which only a link-local address (fe80::/10) has: leave out what follows the %";
+
+/// Whether a scope stands where RFC 4007 knows none. The kernel forgets it, and the address of its socket is
+/// then another.
+fn has_idle_scope(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0 && !v6.ip().is_unicast_link_local())
+}
+
 /// Checks the addresses that were given with `flag`, whose port is usually `usual`: each can be
 /// listened on, and none covers another.
 fn each_once(flag: &str, given: &[SocketAddr], usual: u16) -> Result<Vec<SocketAddr>> {
@@ -214,6 +224,9 @@ fn each_once(flag: &str, given: &[SocketAddr], usual: u16) -> Result<Vec<SocketA
         }
         if ip.to_canonical() != ip {
             return wrong("is an IPv4 address in IPv6 clothing: write it as IPv4");
+        }
+        if has_idle_scope(address) {
+            return wrong(IDLE_SCOPE);
         }
         if addresses.contains(address) {
             return wrong("is given twice");

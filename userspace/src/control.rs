@@ -117,6 +117,8 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pulse = Pulse::default();
+    // Another process has duplicates of all that this one serves with, and may come to serve.
+    let mut handing_over = false;
     // Another process serves; only open connections are left here.
     let mut handed_over = false;
     let result = loop {
@@ -130,8 +132,9 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                 drain.begin(&ready, datapath.config().drain);
             }
             () = drain.over() => break stopping("drained"),
-            // Its sockets would be the other server's too, and READY after STOPPING is not to be said.
-            _ = hangup.recv(), if !handed_over => {
+            // Its sockets are the other server's too, which a reload could close to datagrams for good; and
+            // READY after STOPPING is not to be said. If the other gives up, a signal of before still counts.
+            _ = hangup.recv(), if !handing_over && !handed_over => {
                 manager.reloading();
                 reload.run(&mut datapath, &access).await;
                 manager.ready(report::status(&datapath));
@@ -146,6 +149,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                         all.listeners.extend(metrics.bequeath());
                         all
                     });
+                    handing_over = inheritance.is_ok();
                     let _ = reply.send(inheritance);
                 }
                 Order::Release(index, reply) => {
@@ -154,10 +158,14 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                     datapath.let_go(index);
                     let _ = reply.send(());
                 }
-                Order::GivenUp => match datapath.restore() {
-                    Ok(()) => tracing::warn!("the server that began to take over is gone: this one goes on"),
-                    Err(failure) => tracing::warn!("the server that began to take over is gone: {failure}"),
-                },
+                Order::GivenUp => {
+                    handing_over = false;
+                    let went = "the server that began to take over is gone";
+                    match datapath.restore() {
+                        Ok(()) => tracing::warn!("{went}: this one goes on"),
+                        Err(failure) => tracing::warn!("{went}: {failure}"),
+                    }
+                }
                 Order::Done => {
                     handed_over = true;
                     tracing::info!(connections = datapath.streams.connections(), "another server has taken over");

@@ -258,8 +258,9 @@ impl Datapath {
     /// Lets go of those addresses, after [`Datapath::deafen`] and the time that a datagram in the kernel and
     /// a handshake on its way need.
     pub fn retire(&mut self) {
-        self.sockets.retain(&self.config.listen);
+        // Listeners first: who tries again to connect shall find them closed.
         self.streams.retain(&self.config.listen, &self.config.stream);
+        self.sockets.retain(&self.config.listen);
     }
 
     /// Duplicates of all that it serves with, for another process.

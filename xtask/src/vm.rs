@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 use crate::{build, netns};
 use anyhow::{Context as _, Result, bail};
 use cases::{Case, Depth};
-use image::Image;
+use image::{Image, TestPrograms};
 use kernels::{Choice, Kernel};
 use machine::{Accelerator, Guest};
 use report::Report;
@@ -74,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let ready = setup::run(workspace, Needs::VM)?;
     let choice = kernels::choose(workspace, &options.kernels)?;
     build::ebpf(workspace, &ready)?;
-    let (kernels, tests) = prepare(workspace, &choice, options)?;
+    let (kernels, tests) = fetch_and_build(workspace, &choice, options)?;
 
     let interrupt = Interrupt::catch()?;
     netns::reap(wires::PREFIX)?;
@@ -113,12 +113,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 /// Has the kernels fetched, the release binary and the test programs built, all at once: linking the
-/// binary leaves other cores idle for minutes, and fetching waits for the network.
-fn prepare(
+/// binary leaves other cores idle for minutes, and fetching waits for the network. What fails is told when
+/// all three have ended.
+fn fetch_and_build(
     workspace: &Workspace,
     choice: &Choice,
     options: &Options,
-) -> Result<(Vec<Kernel>, Vec<(String, PathBuf)>)> {
+) -> Result<(Vec<Kernel>, TestPrograms)> {
     std::thread::scope(|scope| {
         let fetching = scope.spawn(|| choice.fetch());
         let building = scope.spawn(|| build::program(workspace, false));

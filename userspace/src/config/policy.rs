@@ -1,6 +1,6 @@
 //! The flags that go beyond the plain service, turned into a policy.
 
-use super::Listen;
+use super::{IDLE_SCOPE, Listen, has_idle_scope};
 use crate::cli::{Advertise, ServeArgs};
 use crate::error::{Failure, Result};
 use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
@@ -148,6 +148,8 @@ fn no_endpoint(address: &SocketAddr) -> Option<&'static str> {
         Some("is a group address")
     } else if ip.to_canonical() != ip {
         Some("is an IPv4 address in IPv6 clothing: write it as IPv4")
+    } else if has_idle_scope(address) {
+        Some(IDLE_SCOPE)
     } else {
         None
     }

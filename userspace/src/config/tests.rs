@@ -98,6 +98,11 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--listen 224.0.0.1:3478", "is a group address"),
         ("--listen 255.255.255.255:3478", "is a group address"),
         ("--listen [::ffff:192.0.2.1]:3478", "write it as IPv4"),
+        ("--listen [2001:db8::1%2]:3478", "leave out what follows the %"),
+        (
+            "--listen [2001:db8::1]:3478 --alternate-address [2001:db8::2%2]:3479",
+            "leave out what follows the %",
+        ),
         ("--listen 192.0.2.1:3478 --listen 192.0.2.1:3478", "is given twice"),
         ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is part of --listen 0.0.0.0:3478 already"),
         ("--datapath turbo", "--datapath"),

@@ -13,8 +13,9 @@ use tokio::time::sleep;
 
 /// How long what is on its way to an address that is let go may take to arrive.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long a client that is connecting may take to answer: a round trip around the world.
-const HANDSHAKE: Duration = Duration::from_millis(300);
+/// How long a client that is connecting may take to answer: by way of a satellite, and sooner than one that
+/// was put off tries again (a second, RFC 6298 §2.1).
+const HANDSHAKE: Duration = Duration::from_millis(700);
 
 /// Keys that can change under a running server. Every other one needs a restart.
 pub const LIVE: [&str; 19] = [

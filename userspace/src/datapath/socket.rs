@@ -45,12 +45,15 @@ impl BoundSocket {
         (!self.told).then(|| self.local.ip())
     }
 
-    /// Has the kernel deliver nothing more here: a datagram goes to the socket that is next in line for its
-    /// destination. What was delivered can still be received, and replies can be sent. Without a route to
-    /// its own address it stays as it was.
+    /// Has the kernel deliver nothing more here, for good: a datagram goes to the socket that is next in
+    /// line for its destination. What was delivered can still be received, and replies can be sent. Where
+    /// the kernel refuses, as without a route to its own address, it stays as it was.
     fn deafen(&self) {
-        // A connected socket receives from its peer alone (udp(7)), and its own endpoint sends nothing.
-        let _ = rustix::net::connect(&self.socket, &self.local);
+        // A connected socket receives from its peer alone (udp(7)), and its own endpoint sends nothing. A
+        // wildcard turns into the loopback address thereby.
+        if let Err(error) = rustix::net::connect(&self.socket, &self.local) {
+            tracing::debug!("UDP {} receives until it is closed: {error}", self.local);
+        }
     }
 
     /// Whether a datagram sent through it can leave from `origin`.

@@ -5,6 +5,10 @@ use crate::common::lab::Lab;
 use crate::common::server::Server;
 use crate::load::{all_right, load};
 use crate::modes::{Mode, NATIVE, SOCKETS};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send,
+    socket_with,
+};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
@@ -118,7 +122,7 @@ fn a_wildcard_changes_places_with_an_address_under_load() {
     let mut file = File::new(&text(&[wildcard], ""));
     let server = SOCKETS.serve(&lab, &[&file.flag()]);
     thread::scope(|scope| {
-        let running = scope.spawn(|| load(&lab, first, &["--rate", "4000", "--duration", "3"]));
+        let running = scope.spawn(|| load(&lab, first, &["--rate", "4000", "--duration", "8"]));
         for address in [first, wildcard, first, wildcard] {
             let told = file.change(&server, &text(&[address], ""));
             assert_eq!(told["changed"], "listen", "{told}");
@@ -127,6 +131,43 @@ fn a_wildcard_changes_places_with_an_address_under_load() {
         all_right("wildcard", running.join().unwrap());
     });
     server.stop();
+}
+
+/// While another server may be about to take over, its sockets are this one's too: a reload would close them
+/// to datagrams for good. Once it has given up, the file is read.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_reload_waits_while_another_server_takes_over() {
+    let lab = Lab::new(1);
+    let [first, second] = [3478, 3479].map(|port| SocketAddr::new(lab.link().server_v4.into(), port));
+    let file = File::new(&text(&[first, second], ""));
+    let control = file.directory.path().join("control");
+    let server = SOCKETS.serve(&lab, &[&file.flag(), &format!("--control={}", control.display())]);
+    let other = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    connect(&other, &SocketAddrUnix::new(&control).unwrap()).unwrap();
+    send(&other, br#"{"say":"take-over","version":2}"#, SendFlags::empty()).unwrap();
+    let mut packet = [0; 4096];
+    loop {
+        let (length, _) = recv(&other, &mut packet, RecvFlags::empty()).unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&packet[..length]).unwrap();
+        match said["say"].as_str() {
+            Some("complete") => break,
+            Some("udp" | "listener" | "link") => {}
+            _ => panic!("{said}"),
+        }
+    }
+    fs::write(file.path(), text(&[first], "")).unwrap();
+    server.signal(Signal::HUP);
+    // A reload that does not wait is through by then.
+    thread::sleep(Duration::from_secs(2));
+    assert!(answers(&lab, second));
+    drop(other);
+    server.wait_for("the reload", |line| line["message"] == "the configuration is read again");
+    wait_until("the end of the second address", || !answers(&lab, second));
+    assert!(answers(&lab, first));
+    let log = server.stop().log;
+    let at = |message: &str| log.find(message).unwrap_or_else(|| panic!("no '{message}':\n{log}"));
+    assert!(at("this one goes on") < at("the configuration is read again"), "{log}");
 }
 
 /// Policy, limits and the log level change; what needs a restart says so; a bad file changes nothing.

@@ -21,6 +21,9 @@ const END_TO_END: &str = "end_to_end";
 /// The guest's own test program.
 const GUEST: &str = "vm";
 
+/// Test programs, each with its name.
+pub(super) type TestPrograms = Vec<(String, PathBuf)>;
+
 /// A file system that is being put together.
 pub(super) struct Image {
     root: PathBuf,
@@ -31,7 +34,7 @@ impl Image {
     ///
     /// # Errors
     /// A program is not there.
-    pub(super) fn lay_out(workspace: &Workspace, tests: &[(String, PathBuf)]) -> Result<Self> {
+    pub(super) fn lay_out(workspace: &Workspace, tests: &TestPrograms) -> Result<Self> {
         let root = workspace.target.join("vm/image");
         if root.exists() {
             fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
@@ -112,7 +115,7 @@ impl Image {
 ///
 /// # Errors
 /// One could not be built.
-pub(super) fn build_tests(workspace: &Workspace, suites: bool) -> Result<Vec<(String, PathBuf)>> {
+pub(super) fn build_tests(workspace: &Workspace, suites: bool) -> Result<TestPrograms> {
     let tests: Vec<_> = TESTS.into_iter().filter(|_| suites).chain([GUEST]).collect();
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--package", "xstun", "--bin", "xstun", "--message-format=json"]);

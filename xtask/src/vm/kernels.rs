@@ -29,7 +29,7 @@ pub(super) struct Kernel {
     pub(super) modules: Vec<PathBuf>,
 }
 
-/// Kernels that Debian has.
+/// The packages of the kernels that were asked for.
 pub(super) struct Choice {
     apt: Apt,
     cache: PathBuf,

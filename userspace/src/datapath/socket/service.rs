@@ -205,13 +205,15 @@ impl Service {
         self.addresses.iter().map(duplicates).collect()
     }
 
-    /// Answers what has arrived and ends the threads.
+    /// Answers what has arrived, ends the threads and closes the sockets: another process may have
+    /// duplicates of them, and those that it has not must not go on to take what nobody answers.
     pub fn stop(&mut self) {
         self.stop.order();
         for worker in &mut self.workers {
             if let Some(Ok(Err(failure))) = worker.thread.take().map(JoinHandle::join) {
                 tracing::warn!("{failure}");
             }
+            worker.roster.retain(|_| false);
         }
     }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -111,30 +111,35 @@ fn change_places(first: SocketAddr, wildcard: SocketAddr) {
     let cores = cores::available().unwrap();
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
     let mut service = Service::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
-    let changing = AtomicBool::new(true);
+    let asked = AtomicUsize::new(0);
+    // Dropped also where something fails: the thread ends with it.
+    let changing = Arc::new(());
+    let changed = Arc::downgrade(&changing);
     std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
+        let changing = changing;
+        scope.spawn(|| {
             let clients: Vec<_> = (0..16).map(|_| client(first)).collect();
-            let mut asked = 0;
-            while changing.load(Ordering::Relaxed) {
+            while changed.strong_count() > 0 {
                 clients.iter().for_each(|client| assert_eq!(client.send(&request(1)).unwrap(), 20));
                 clients.iter().for_each(|client| assert!(client.recv(&mut [0; 100]).unwrap() >= 32));
-                asked += clients.len();
+                asked.fetch_add(clients.len(), Ordering::Relaxed);
             }
-            asked
         });
-        for _ in 0..20 {
-            for address in [wildcard, first] {
-                let listen = at(&[address]);
-                let bound = service.bind(&listen).unwrap();
-                service.add(bound);
-                assert!(service.deafen(&listen));
-                std::thread::sleep(DELIVERY);
-                service.retain(&listen);
+        for address in [wildcard, first].repeat(20) {
+            let before = asked.load(Ordering::Relaxed);
+            let deadline = Instant::now() + 2 * LIMIT;
+            while asked.load(Ordering::Relaxed) < before + 50 {
+                assert!(Instant::now() < deadline, "requests are answered");
+                std::thread::yield_now();
             }
+            let listen = at(&[address]);
+            let bound = service.bind(&listen).unwrap();
+            service.add(bound);
+            assert!(service.deafen(&listen));
+            std::thread::sleep(DELIVERY);
+            service.retain(&listen);
         }
-        changing.store(false, Ordering::Relaxed);
-        assert!(asking.join().unwrap() > 1000);
+        drop(changing);
     });
 }
 
@@ -179,4 +184,6 @@ fn another_service_goes_on_with_the_same_sockets() {
         service = next;
         (0..64).for_each(|_| ask(address));
     }
+    service.stop();
+    UdpSocket::bind(address).expect("what stopped holds no socket any more");
 }

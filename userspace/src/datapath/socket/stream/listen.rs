@@ -64,14 +64,17 @@ pub(super) fn deafen(listener: &Bound) {
     const SYN: u32 = 2;
     const WHOLE: u32 = u32::MAX;
     // A classic BPF program (the kernel's networking/filter.rst), which is given the segment from its TCP
-    // header on and says how much of it to keep. Connections inherit it, and get no SYN.
+    // header on and says how much of it to keep. Connections inherit it; one that is open owes a stray SYN no
+    // more than a challenge (RFC 9293 §3.10.7.4).
     let filter = [
         SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, FLAGS),
         SockFilter::new((libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, 0, 1, SYN),
         SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
         SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, WHOLE),
     ];
-    let _ = SockRef::from(listener).attach_filter(&filter);
+    if let Err(error) = SockRef::from(listener).attach_filter(&filter) {
+        tracing::debug!("a TCP listener takes connections until it is closed: {error}");
+    }
 }
 
 /// Takes connections until the order to stop, or until `close` has no sender any more, and serves each in
