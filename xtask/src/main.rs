@@ -15,6 +15,7 @@ mod lint;
 mod miri;
 mod mutants;
 mod netns;
+mod number;
 mod run;
 mod sanitize;
 mod setup;

@@ -2,7 +2,7 @@
 
 use super::contenders::Kind;
 use super::metrics::{Metric, Row};
-use super::report::grouped;
+use crate::number::grouped;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 900.0;

@@ -2,6 +2,7 @@
 
 use super::bars::judge;
 use super::metrics::{Metric, Row};
+use crate::number::grouped;
 use std::fmt::Write as _;
 
 /// Where and how it was measured.
@@ -110,19 +111,6 @@ pub(super) fn section(rows: &[Row], setting: &Setting, plot: &str) -> String {
     for row in rows {
         let shared = if row.shared_core { "; the generator shares a core with the server" } else { "" };
         let _ = writeln!(text, "- {}: {}{shared}", row.label, row.setting);
-    }
-    text
-}
-
-/// A whole number with its thousands apart.
-pub(super) fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }

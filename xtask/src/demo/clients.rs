@@ -3,6 +3,7 @@
 use super::stage::{CLIENT_PORT, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, Stage};
 use crate::children::capture;
 use crate::interrupt::Interrupt;
+use crate::number::grouped;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::fmt;
@@ -140,22 +141,9 @@ pub(super) fn load(stage: &Stage, xstun: &Path, seconds: u32, interrupt: &Interr
     ))
 }
 
-/// A whole number with its thousands apart.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Expected, grouped, mapped};
+    use super::{Expected, mapped};
 
     #[test]
     fn the_address_of_each_client_is_found() {
@@ -179,10 +167,5 @@ mod tests {
             assert_eq!(known.is(address.parse().unwrap()), with_port, "{address}");
             assert_eq!(unknown.is(address.parse().unwrap()), without, "{address}");
         }
-    }
-
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!(["7", "812345.6", "1000"].map(|n| grouped(n.parse().unwrap())), ["7", "812,346", "1,000"]);
     }
 }
