@@ -134,12 +134,17 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
             () = drain.over() => break stopping("drained"),
             // Its sockets are the other server's too, which a reload could close to datagrams for good; and
             // READY after STOPPING is not to be said. If the other gives up, a signal of before still counts.
-            _ = hangup.recv(), if !handing_over && !handed_over => {
+            _ = hangup.recv(), if reload.is_done() && !handing_over && !handed_over => {
                 manager.reloading();
-                reload.run(&mut datapath, &access).await;
-                manager.ready(report::status(&datapath));
+                if reload.begin(&mut datapath, &access) {
+                    manager.ready(report::status(&datapath));
+                }
             }
-            order = door.order() => match order {
+            () = reload.due() => if reload.go_on(&mut datapath) {
+                manager.ready(report::status(&datapath));
+            },
+            // Sockets that are being let go of must not go to another process.
+            order = door.order(), if reload.is_done() => match order {
                 // Asked at a socket that the other server's has displaced.
                 Order::Bequeath(reply) if handed_over => {
                     let _ = reply.send(Err(Failure::system("another server has taken over from it")));

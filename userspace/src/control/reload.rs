@@ -8,8 +8,9 @@ use crate::config::Config;
 use crate::datapath::Datapath;
 use crate::error::Result;
 use crate::settings::{Reader, Settings};
+use std::future::pending;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 /// How long what is on its way to an address that is let go may take to arrive.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -48,13 +49,14 @@ pub(super) struct Reload {
     first: Settings,
     /// As it is in force.
     last: Settings,
+    leaving: Option<Leaving>,
 }
 
 impl Reload {
     /// The configuration to begin with, and what reads it again.
     pub(super) fn new(server: Server) -> (Self, Config) {
         let Server { reader, log, settings, config } = server;
-        (Reload { reader, log, first: settings.clone(), last: settings }, config)
+        (Reload { reader, log, first: settings.clone(), last: settings, leaving: None }, config)
     }
 
     /// The settings in force, which know where each value comes from.
@@ -62,14 +64,21 @@ impl Reload {
         &self.last
     }
 
-    /// Reads everything again, and has it in force when it returns. A failure is told and lived with.
-    pub(super) async fn run(&mut self, datapath: &mut Datapath, access: &Access) {
-        if let Err(failure) = self.try_run(datapath, access).await {
-            tracing::warn!(signal = "SIGHUP", "everything stays as it was: {failure}");
+    /// Reads everything again and has it in force. True if that is all; else addresses are to be let go of,
+    /// for which [`Reload::go_on`] wants to be called. A failure is told and lived with.
+    ///
+    /// Until that is done, no other reload may begin, and no socket be handed to another process.
+    pub(super) fn begin(&mut self, datapath: &mut Datapath, access: &Access) -> bool {
+        match self.try_begin(datapath, access) {
+            Ok(()) => false,
+            Err(failure) => {
+                tracing::warn!(signal = "SIGHUP", "everything stays as it was: {failure}");
+                true
+            }
         }
     }
 
-    async fn try_run(&mut self, datapath: &mut Datapath, access: &Access) -> Result<()> {
+    fn try_begin(&mut self, datapath: &mut Datapath, access: &Access) -> Result<()> {
         let (settings, mut config) = self.reader.read()?;
         let change = access
             .open(&mut config)
@@ -88,20 +97,56 @@ impl Reload {
         if let Err(failure) = datapath.adopt(change) {
             tracing::warn!(signal = "SIGHUP", "not all that changed is in force: {failure}");
         }
-        sleep(SETTLE).await;
-        if datapath.deafen() {
-            sleep(HANDSHAKE).await;
-            datapath.retire();
-        }
-        tracing::info!(
-            signal = "SIGHUP",
-            changed = changed.join(", "),
-            users,
-            "the configuration is read again"
-        );
+        let changed = changed.join(", ");
+        self.leaving = Some(Leaving { due: Instant::now() + SETTLE, is_deaf: false, changed, users });
         self.last = settings;
         Ok(())
     }
+
+    /// Whether none is under way.
+    pub(super) fn is_done(&self) -> bool {
+        self.leaving.is_none()
+    }
+
+    /// Waits for the time of [`Reload::go_on`]: for ever where nothing is under way. Nothing is lost if the
+    /// wait is given up.
+    pub(super) async fn due(&self) {
+        match &self.leaving {
+            Some(leaving) => sleep_until(leaving.due).await,
+            None => pending().await,
+        }
+    }
+
+    /// Takes the next step in letting go. True if it was the last.
+    pub(super) fn go_on(&mut self, datapath: &mut Datapath) -> bool {
+        let Some(leaving) = &mut self.leaving else { return true };
+        if leaving.is_deaf {
+            datapath.retire();
+        } else if datapath.deafen() {
+            leaving.is_deaf = true;
+            leaving.due = Instant::now() + HANDSHAKE;
+            return false;
+        }
+        tracing::info!(
+            signal = "SIGHUP",
+            changed = leaving.changed,
+            users = leaving.users,
+            "the configuration is read again"
+        );
+        self.leaving = None;
+        true
+    }
+}
+
+/// A reload that is in force, but for the addresses that are no longer wanted.
+struct Leaving {
+    /// Of the next step.
+    due: Instant,
+    /// Nothing comes to those addresses any more.
+    is_deaf: bool,
+    /// What it changed, and how many users there are, as the log will have it.
+    changed: String,
+    users: Option<usize>,
 }
 
 #[cfg(test)]
