@@ -42,7 +42,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Every check on every kernel. Otherwise each has what differs most by kernel, every rung and a
-    /// server's whole life on virtio with two queues, and the last one named some more
+    /// server's whole life on virtio with two queues, and the last one named the tests of
+    /// `userspace/tests` too
     #[arg(long)]
     thorough: bool,
     /// Record the rungs that are reached in docs/measurements.md, as those to be reached from then on

@@ -147,3 +147,26 @@ fn udp_checksum(udp: &[u8], checksum: u16, addresses: Sum) -> Result<bool, Outco
         Err(Outcome::BadUdpChecksum)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{SHORTEST, Whole};
+    use xstun_ebpf::Frame;
+
+    fn read_alike<const N: usize>(frame: &[u8]) {
+        let whole = Whole { start: frame.first_chunk().unwrap(), frame };
+        for offset in 0..frame.len() + 2 {
+            assert_eq!(whole.bytes::<N>(offset), frame.bytes::<N>(offset), "{N} bytes at {offset}");
+        }
+    }
+
+    /// Also across the end of what is read without a check.
+    #[test]
+    fn a_whole_frame_is_read_like_any_other() {
+        let frame: Vec<u8> = (0..SHORTEST as u8 + 20).collect();
+        read_alike::<1>(&frame);
+        read_alike::<2>(&frame);
+        read_alike::<6>(&frame);
+        read_alike::<16>(&frame);
+    }
+}

@@ -89,3 +89,23 @@ impl<'a> Writer<'a> {
         self.end += bytes.len();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FAMILY_IPV6, HEADER, MAGIC_COOKIE, Writer};
+    use core::net::{Ipv6Addr, SocketAddr};
+
+    /// Address and transaction ID have each pair of bits in each of their words.
+    #[test]
+    fn an_ipv6_address_is_combined_bit_by_bit() {
+        let mut buffer = [0x33; HEADER + 24];
+        buffer[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        let ip = [0x55; 16];
+        let key = &buffer[4..HEADER].to_vec();
+        Writer::new(&mut buffer).xor_address(0x0020, SocketAddr::new(Ipv6Addr::from(ip).into(), 0x5555));
+        let (attribute, value) = buffer[HEADER..].split_at(8);
+        assert_eq!(attribute, [0, 0x20, 0, 20, 0, FAMILY_IPV6, 0x55 ^ key[0], 0x55 ^ key[1]]);
+        let expected: Vec<u8> = ip.iter().zip(key).map(|(byte, key)| byte ^ key).collect();
+        assert_eq!(value, expected);
+    }
+}
