@@ -20,6 +20,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use xsk_rs::socket::SocketCreateError;
+use xsk_rs::umem::UmemCreateError;
 use xsk_rs::umem::frame::FrameDesc;
 
 /// A queue's budget of frames for one preferred busy poll: a batch.
@@ -56,6 +57,13 @@ pub(super) struct Queue {
     stop: Arc<Stop>,
     begin: Option<SyncSender<()>>,
     thread: JoinHandle<Result<()>>,
+}
+
+impl Place {
+    /// How often to try again what the kernel refuses for the sake of a socket that is closed.
+    fn retries(&self) -> u32 {
+        if self.vacated { VACATED_RETRIES } else { BUSY_RETRIES }
+    }
 }
 
 /// What the thread tells of its bind.
@@ -162,6 +170,25 @@ fn serve(place: &Place, shared: Shared, report: &SyncSender<Bound>, begun: &Rece
     worker.run().map_err(|error| Failure::system(format!("the worker of {} ended", served())).because(error))
 }
 
+/// [`Umem::create`], asked again for a while where the limit on locked memory is reached: it is the user's,
+/// and the kernel counts the packet memory of a server that ended, or let go of a queue for this one, until
+/// some time after it (`xdp_umem_release_deferred`).
+fn create_umem(place: &Place) -> Result<(Umem, Vec<Frame<FrameDesc>>), UmemCreateError> {
+    let mut tries = 0;
+    loop {
+        match Umem::create() {
+            Err(error) if tries < place.retries() && is_over_limit(&error) => tries += 1,
+            made => return made,
+        }
+        thread::sleep(BUSY_PAUSE);
+    }
+}
+
+fn is_over_limit(error: &UmemCreateError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.and_then(io::Error::raw_os_error) == Some(libc::ENOBUFS)
+}
+
 /// A bound socket, all frames of its UMEM, how it was bound, and what was stepped down from.
 pub(crate) type Binding = (XdpSocket, Vec<Frame<FrameDesc>>, BindMode, Vec<StepDown>);
 
@@ -174,7 +201,7 @@ pub(crate) fn bind(place: &Place) -> Result<Binding> {
     let name = place.interface.parse().map_err(|error| {
         Failure::usage(format!("--interface {}: no such name can be", place.interface)).because(error)
     })?;
-    let (mut umem, frames) = Umem::create().map_err(|error| {
+    let (mut umem, frames) = create_umem(place).map_err(|error| {
         let failure = Failure::system(format!("cannot set up packet memory for {}", place.interface));
         let failure = failure.because(error);
         match failure.errno() {
@@ -213,8 +240,7 @@ pub(crate) fn bind(place: &Place) -> Result<Binding> {
                 error
             }
         };
-        let retries = if place.vacated { VACATED_RETRIES } else { BUSY_RETRIES };
-        if errno(&error) == Some(libc::EBUSY) && busy < retries {
+        if errno(&error) == Some(libc::EBUSY) && busy < place.retries() {
             busy += 1;
             thread::sleep(BUSY_PAUSE);
             continue;

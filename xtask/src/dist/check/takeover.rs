@@ -3,7 +3,7 @@
 use super::{Check, LIMIT};
 use crate::children::Guarded;
 use crate::demo::stage::{INTERFACE, SERVER_V4};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::io::Read as _;
 use std::process::Stdio;
@@ -59,7 +59,11 @@ pub(super) fn run(check: &Check<'_>) -> Result<()> {
 /// Starts one instance, for which the other ends.
 fn change(check: &Check<'_>, from: &str, to: &str) -> Result<()> {
     let before = check.property_of(from, "MainPID")?;
-    check.must(&["systemctl", "start", to])?;
+    let started = check.machine.run(&["systemctl", "start", to], check.interrupt)?;
+    if !started.status.success() {
+        let told = check.must(&["journalctl", "--no-pager", "--output=cat", "--lines=20", "--unit", to])?;
+        bail!("{to} did not take over from {from}; its journal ends with:\n{told}");
+    }
     ensure!(check.property_of(to, "ActiveState")? == "active", "{to} is not active");
     ensure!(check.property_of(to, "MainPID")? != before, "{to} is the process of {from}");
     ended(check, from)?;
