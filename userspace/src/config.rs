@@ -79,6 +79,11 @@ impl Listen {
         self.addresses.iter().chain(&self.alternate).copied()
     }
 
+    /// Whether one of them is exactly this.
+    pub fn has(&self, address: &SocketAddr) -> bool {
+        self.all().any(|own| own == *address)
+    }
+
     /// The flag that one of them comes from.
     pub fn flag(&self, address: &SocketAddr) -> &'static str {
         if self.alternate.contains(address) { "--alternate-address" } else { self.flag }
@@ -198,14 +203,18 @@ fn listen(given: &[SocketAddr]) -> Result<Listen> {
     Ok(Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() })
 }
 
-/// Why an address [that has one](has_idle_scope) cannot be served.
-const IDLE_SCOPE: &str =
-    "names an interface, which only a link-local address (fe80::/10) has: leave out what follows the %";
-
-/// Whether a scope stands where RFC 4007 knows none. The kernel forgets it, and the address of its socket is
-/// then another.
-fn has_idle_scope(address: &SocketAddr) -> bool {
-    matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0 && !v6.ip().is_unicast_link_local())
+/// What is wrong with the way in which an address is written, if anything is.
+fn ill_written(address: &SocketAddr) -> Option<&'static str> {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
+            Some("is an IPv4 address in IPv6 clothing: write it as IPv4")
+        }
+        // RFC 4007 knows no scope there. The kernel forgets it, and the address of its socket is then another.
+        SocketAddr::V6(v6) if v6.scope_id() != 0 && !v6.ip().is_unicast_link_local() => Some(
+            "names an interface, which only a link-local address (fe80::/10) has: leave out what follows the %",
+        ),
+        _ => None,
+    }
 }
 
 /// Checks the addresses that were given with `flag`, whose port is usually `usual`: each can be
@@ -222,11 +231,8 @@ fn each_once(flag: &str, given: &[SocketAddr], usual: u16) -> Result<Vec<SocketA
         if ip.is_multicast() || broadcast {
             return wrong("is a group address: name an address of this host");
         }
-        if ip.to_canonical() != ip {
-            return wrong("is an IPv4 address in IPv6 clothing: write it as IPv4");
-        }
-        if has_idle_scope(address) {
-            return wrong(IDLE_SCOPE);
+        if let Some(why) = ill_written(address) {
+            return wrong(why);
         }
         if addresses.contains(address) {
             return wrong("is given twice");

@@ -81,6 +81,17 @@ pub fn check(config: &Config) -> Result<()> {
     crate::datapath::socket::stream::check(&config.stream)
 }
 
+/// How far another process is in taking over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HandOver {
+    /// There is none.
+    None,
+    /// It has duplicates of all that this one serves with, and may come to serve.
+    Begun,
+    /// It serves; only open connections are left here.
+    Done,
+}
+
 async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     // Before anything is attached, so that no signal from here on ends the process halfway, and no
     // change of addresses goes unseen.
@@ -117,12 +128,9 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pulse = Pulse::default();
-    // Another process has duplicates of all that this one serves with, and may come to serve.
-    let mut handing_over = false;
-    // Another process serves; only open connections are left here.
-    let mut handed_over = false;
+    let mut hand_over = HandOver::None;
     let result = loop {
-        if handed_over && datapath.streams.connections() == 0 {
+        if hand_over == HandOver::Done && datapath.streams.connections() == 0 {
             break Ok(());
         }
         tokio::select! {
@@ -134,19 +142,23 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
             () = drain.over() => break stopping("drained"),
             // Its sockets are the other server's too, which a reload could close to datagrams for good; and
             // READY after STOPPING is not to be said. If the other gives up, a signal of before still counts.
-            _ = hangup.recv(), if reload.is_done() && !handing_over && !handed_over => {
+            _ = hangup.recv(), if reload.is_done() && hand_over == HandOver::None => {
                 manager.reloading();
-                if reload.begin(&mut datapath, &access) {
+                reload.begin(&mut datapath, &access);
+                if reload.is_done() {
                     manager.ready(report::status(&datapath));
                 }
             }
-            () = reload.due() => if reload.go_on(&mut datapath) {
-                manager.ready(report::status(&datapath));
-            },
+            () = reload.due() => {
+                reload.go_on(&mut datapath);
+                if reload.is_done() {
+                    manager.ready(report::status(&datapath));
+                }
+            }
             // Sockets that are being let go of must not go to another process.
             order = door.order(), if reload.is_done() => match order {
                 // Asked at a socket that the other server's has displaced.
-                Order::Bequeath(reply) if handed_over => {
+                Order::Bequeath(reply) if hand_over == HandOver::Done => {
                     let _ = reply.send(Err(Failure::system("another server has taken over from it")));
                 }
                 Order::Bequeath(reply) => {
@@ -154,7 +166,9 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                         all.listeners.extend(metrics.bequeath());
                         all
                     });
-                    handing_over = inheritance.is_ok();
+                    if inheritance.is_ok() {
+                        hand_over = HandOver::Begun;
+                    }
                     let _ = reply.send(inheritance);
                 }
                 Order::Release(index, reply) => {
@@ -164,7 +178,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                     let _ = reply.send(());
                 }
                 Order::GivenUp => {
-                    handing_over = false;
+                    hand_over = HandOver::None;
                     let went = "the server that began to take over is gone";
                     match datapath.restore() {
                         Ok(()) => tracing::warn!("{went}: this one goes on"),
@@ -172,7 +186,7 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                     }
                 }
                 Order::Done => {
-                    handed_over = true;
+                    hand_over = HandOver::Done;
                     tracing::info!(connections = datapath.streams.connections(), "another server has taken over");
                     manager.stopping();
                     metrics.close();
@@ -200,10 +214,10 @@ async fn run(reload: &mut Reload, mut config: Config) -> Result<()> {
                 }
                 access.tick();
                 care.look_after(&mut datapath);
-                if !handed_over {
+                if hand_over != HandOver::Done {
                     manager.status(report::status(&datapath));
                 }
-                if handed_over || pulse.beats(&datapath) {
+                if hand_over == HandOver::Done || pulse.beats(&datapath) {
                     manager.alive();
                 }
                 log::tell_repeats();

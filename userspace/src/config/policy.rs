@@ -1,6 +1,6 @@
 //! The flags that go beyond the plain service, turned into a policy.
 
-use super::{IDLE_SCOPE, Listen, has_idle_scope};
+use super::{Listen, ill_written};
 use crate::cli::{Advertise, ServeArgs};
 use crate::error::{Failure, Result};
 use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
@@ -97,7 +97,7 @@ fn alternate_server(server: &SocketAddr, listen: &Listen, servers: &mut Alternat
     if let Some(why) = no_endpoint(server) {
         return wrong(why);
     }
-    if listen.all().any(|own| own == *server) {
+    if listen.has(server) {
         return wrong("is this server itself: clients would go in a circle");
     }
     let again = match server {
@@ -146,11 +146,7 @@ fn no_endpoint(address: &SocketAddr) -> Option<&'static str> {
         Some("is a wildcard: name one address")
     } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         Some("is a group address")
-    } else if ip.to_canonical() != ip {
-        Some("is an IPv4 address in IPv6 clothing: write it as IPv4")
-    } else if has_idle_scope(address) {
-        Some(IDLE_SCOPE)
     } else {
-        None
+        ill_written(address)
     }
 }

@@ -64,17 +64,12 @@ impl Reload {
         &self.last
     }
 
-    /// Reads everything again and has it in force. True if that is all; else addresses are to be let go of,
-    /// for which [`Reload::go_on`] wants to be called. A failure is told and lived with.
-    ///
-    /// Until that is done, no other reload may begin, and no socket be handed to another process.
-    pub(super) fn begin(&mut self, datapath: &mut Datapath, access: &Access) -> bool {
-        match self.try_begin(datapath, access) {
-            Ok(()) => false,
-            Err(failure) => {
-                tracing::warn!(signal = "SIGHUP", "everything stays as it was: {failure}");
-                true
-            }
+    /// Reads everything again and has it in force. A failure is told and lived with. Unless that [is
+    /// all](Reload::is_done), addresses are to be let go of, by [`Reload::go_on`]; until then no other reload
+    /// may begin, and no socket be handed to another process.
+    pub(super) fn begin(&mut self, datapath: &mut Datapath, access: &Access) {
+        if let Err(failure) = self.try_begin(datapath, access) {
+            tracing::warn!(signal = "SIGHUP", "everything stays as it was: {failure}");
         }
     }
 
@@ -117,15 +112,15 @@ impl Reload {
         }
     }
 
-    /// Takes the next step in letting go. True if it was the last.
-    pub(super) fn go_on(&mut self, datapath: &mut Datapath) -> bool {
-        let Some(leaving) = &mut self.leaving else { return true };
+    /// Takes the next step in letting go, if one is left.
+    pub(super) fn go_on(&mut self, datapath: &mut Datapath) {
+        let Some(leaving) = &mut self.leaving else { return };
         if leaving.is_deaf {
             datapath.retire();
         } else if datapath.deafen() {
             leaving.is_deaf = true;
             leaving.due = Instant::now() + HANDSHAKE;
-            return false;
+            return;
         }
         tracing::info!(
             signal = "SIGHUP",
@@ -134,7 +129,6 @@ impl Reload {
             "the configuration is read again"
         );
         self.leaving = None;
-        true
     }
 }
 

@@ -12,7 +12,6 @@ use crate::stats::WorkerStats;
 use crate::stop::Stop;
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
-use std::error::Error as _;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -45,6 +44,13 @@ pub(crate) struct Place {
     pub(crate) vacated: bool,
 }
 
+impl Place {
+    /// How often to try again what the kernel refuses for the sake of a socket that is closed.
+    fn retries(&self) -> u32 {
+        if self.vacated { VACATED_RETRIES } else { BUSY_RETRIES }
+    }
+}
+
 /// A queue that is bound, and the thread that serves it.
 pub(super) struct Queue {
     pub(super) number: u32,
@@ -57,13 +63,6 @@ pub(super) struct Queue {
     stop: Arc<Stop>,
     begin: Option<SyncSender<()>>,
     thread: JoinHandle<Result<()>>,
-}
-
-impl Place {
-    /// How often to try again what the kernel refuses for the sake of a socket that is closed.
-    fn retries(&self) -> u32 {
-        if self.vacated { VACATED_RETRIES } else { BUSY_RETRIES }
-    }
 }
 
 /// What the thread tells of its bind.
@@ -177,16 +176,11 @@ fn create_umem(place: &Place) -> Result<(Umem, Vec<Frame<FrameDesc>>), UmemCreat
     let mut tries = 0;
     loop {
         match Umem::create() {
-            Err(error) if tries < place.retries() && is_over_limit(&error) => tries += 1,
+            Err(error) if tries < place.retries() && errno(&error) == Some(libc::ENOBUFS) => tries += 1,
             made => return made,
         }
         thread::sleep(BUSY_PAUSE);
     }
-}
-
-fn is_over_limit(error: &UmemCreateError) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.and_then(io::Error::raw_os_error) == Some(libc::ENOBUFS)
 }
 
 /// A bound socket, all frames of its UMEM, how it was bound, and what was stepped down from.
@@ -255,7 +249,8 @@ pub(crate) fn bind(place: &Place) -> Result<Binding> {
     Err(Failure::system(format!("no bind mode to try on {}", place.interface)))
 }
 
-fn errno(error: &SocketCreateError) -> Option<i32> {
+/// The kernel's, behind an error of xsk-rs.
+fn errno(error: &impl std::error::Error) -> Option<i32> {
     error.source()?.downcast_ref::<io::Error>()?.raw_os_error()
 }
 

@@ -77,10 +77,6 @@ impl Bound {
     }
 }
 
-fn has(listen: &Listen, address: &SocketAddr) -> bool {
-    listen.all().any(|wanted| wanted == *address)
-}
-
 /// Sockets that another process bound, and more beside them where there are more workers. All of them
 /// must be served: the kernel spreads datagrams over them.
 fn inherit(address: SocketAddr, heirloom: Vec<OwnedFd>, workers: usize) -> Result<Vec<BoundSocket>> {
@@ -168,7 +164,7 @@ impl Service {
     /// another socket is next in line, a wildcard's for one, that gets it. True if there are such sockets.
     pub fn deafen(&self, listen: &Listen) -> bool {
         let of_all = self.workers.iter().flat_map(|worker| worker.roster.read_all());
-        let leaving: Vec<_> = of_all.filter(|socket| !has(listen, &socket.local)).collect();
+        let leaving: Vec<_> = of_all.filter(|socket| !listen.has(&socket.local)).collect();
         leaving.iter().for_each(|socket| socket.deafen());
         !leaving.is_empty()
     }
@@ -178,12 +174,11 @@ impl Service {
     /// a last look and the close would be lost: [`Service::deafen`] comes first, and then a moment for what
     /// the kernel was delivering.
     pub fn retain(&mut self, listen: &Listen) {
-        let stays = |address: &SocketAddr| has(listen, address);
-        self.addresses.retain(stays);
+        self.addresses.retain(|address| listen.has(address));
         let closing: Vec<_> = self
             .workers
             .iter()
-            .flat_map(|worker| worker.roster.retain(|socket| stays(&socket.local)))
+            .flat_map(|worker| worker.roster.retain(|socket| listen.has(&socket.local)))
             .collect();
         let deadline = Instant::now() + LAST_LOOK;
         while closing.iter().any(|socket| socket.strong_count() > 0) && Instant::now() < deadline {

@@ -365,7 +365,7 @@ fn wanted<'a>(
 /// Whether the transport of this name is to be served there.
 fn is_wanted(name: &str, address: &SocketAddr, listen: &Listen, config: &config::Stream) -> bool {
     let mut of_name = wanted(listen, config).filter(|(wanted, _)| *wanted == name);
-    of_name.any(|(_, listen)| listen.all().any(|other| other == *address))
+    of_name.any(|(_, listen)| listen.has(address))
 }
 
 fn failed(error: io::Error) -> Failure {

@@ -1,6 +1,16 @@
 use super::{adopt, bind, bind_one, overlap, sockopt};
 use crate::error::Kind;
 use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// Waits until that is so, which has to happen: within a minute.
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()

@@ -7,6 +7,7 @@ mod tls;
 use super::{Ending, Service, StreamStats};
 use crate::config::{self, Listen, Tls};
 use crate::datapath::Inheritance;
+use crate::datapath::socket::tests::wait_until;
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::io::{Read, Write};
@@ -122,15 +123,6 @@ fn expect_end(stream: &TcpStream) {
     let mut rest = Vec::new();
     (&*stream).read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty(), "{rest:?}");
-}
-
-/// Waits until the server has counted this.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn wait_for(stats: &StreamStats, ending: Ending, count: u64) {
