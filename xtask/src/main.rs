@@ -1,5 +1,5 @@
-//! Developer verbs of xstun. Each verb is one file; what verbs share stands in [`mod@run`],
-//! [`workspace`] and [`netns`].
+//! Developer verbs of xstun, one file each. [`mod@run`], [`workspace`], [`tool`] and [`netns`] hold what
+//! they share.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod bench;
@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use workspace::Workspace;
 
-/// Developer verbs of xstun: each sets up what it needs first.
+/// Developer verbs of xstun; each first sets up what it needs
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -40,58 +40,62 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Install what is missing on this machine, saying what and why; do nothing when all is there
+    /// Install what is missing on this machine, and say what and why
     Setup {
-        /// What the machine is to be made ready for
+        /// The verb to set up for
         #[arg(long = "for", value_enum, value_name = "VERB", default_value_t = Purpose::Test)]
         purpose: Purpose,
     },
-    /// Build the eBPF object, and `xstun` with it inside
+    /// Build the eBPF object and `xstun`, which embeds it
     Build {
-        /// Build `target/debug/xstun` instead of the release binary
+        /// Build target/debug/xstun instead of the release binary
         #[arg(long)]
         debug: bool,
     },
-    /// Check format, clippy, documentation, and the arrows between the modules
+    /// Check formatting, house rules, clippy and documentation
     Lint,
-    /// Run everything: lint, unit, property, verdict and end-to-end tests
+    /// Check the house rules alone (seconds): arrows, names, lengths, the map
+    Tidy,
+    /// Write the map in docs/architecture.md from the sources
+    Map,
+    /// Run all checks and tests: lint, unit, property, verdict and end-to-end tests
     Test,
-    /// Serve over AF_XDP between two network namespaces, and ask with independent clients
+    /// Serve over AF_XDP between two network namespaces, and query it with independent clients
     Demo,
     /// Run a fuzz target (answer, classify, frame, policies, respond, rings); needs a nightly compiler
     Fuzz {
-        /// Which
+        /// The fuzz target
         target: String,
-        /// How long
+        /// Seconds to run
         #[arg(default_value_t = 60)]
         seconds: u64,
-        /// Processes at a time
+        /// Number of parallel processes
         #[arg(long, default_value_t = 1)]
         jobs: u32,
-        /// Run this input once instead, as one that crashed
+        /// Run this input once instead, for example one that crashed
         #[arg(long, value_name = "FILE")]
         replay: Option<PathBuf>,
     },
-    /// Make fuzz/corpus anew: the conformance table and what fuzzing found, minimised
+    /// Rebuild fuzz/corpus: the smallest set of seeds and found inputs with the same coverage
     Corpus,
-    /// Run the tests of core and frames in Rust's interpreter; needs a nightly compiler
+    /// Run the tests of the core in Miri; needs a nightly compiler
     Miri,
-    /// Run the tests against a server with AddressSanitizer in it; needs a nightly compiler
+    /// Run the tests with AddressSanitizer; needs a nightly compiler
     Sanitize,
-    /// Change core and frames in hundreds of ways, and name the changes that no test notices (hours)
+    /// Change the core in hundreds of ways and list the changes that no test detects (hours)
     Mutants {
-        /// Only files with this in their path: answer, frame, stun
+        /// Only files whose path contains this, such as answer, frame or stun
         only: Option<String>,
     },
-    /// Make what people install: the Debian package, the archive with a static binary, pages, licences
+    /// Build the Debian package, and the archive with a static binary, manual pages and licences
     Dist {
-        /// Also install, run and remove it in a Debian system of its own (needs root)
+        /// Also install, run and remove the package in a Debian system of its own (needs root)
         #[arg(long)]
         check: bool,
     },
-    /// Measure speed side by side with what else there is; or count instructions
+    /// Measure speed beside other servers, or count instructions
     Bench(bench::Options),
-    /// Test the ladder on real kernels and emulated NICs, in virtual machines (minutes)
+    /// Test the ladder with several kernels and emulated NICs in virtual machines (minutes)
     Vm(vm::Options),
 }
 
@@ -132,6 +136,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         }
         Verb::Build { debug } => build::run(&workspace, debug),
         Verb::Lint => lint::run(&workspace),
+        Verb::Tidy => tidy::run(&workspace),
+        Verb::Map => tidy::write_map(&workspace),
         Verb::Test => test::run(&workspace),
         Verb::Demo => demo::run(&workspace),
         Verb::Fuzz { target, replay: Some(input), .. } => fuzz::replay(&workspace, &target, &input),

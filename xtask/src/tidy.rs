@@ -1,12 +1,21 @@
-//! What neither rustfmt nor clippy can know: the house rules of this workspace.
+//! The house rules that neither rustfmt nor clippy can know.
 
 mod arrows;
+mod circles;
+mod functions;
+mod items;
 mod lines;
+mod map;
+mod names;
+mod packages;
+mod paths;
+mod public;
 mod source;
 mod unsafety;
 
+use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
-use source::Source;
+use source::SourceFile;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -30,40 +39,87 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Checks every Rust source below `root`.
+/// Checks every Rust source and every manifest of the project.
 ///
 /// # Errors
 /// A rule is broken; every place is printed.
-pub(crate) fn run(root: &Path) -> Result<()> {
-    let mut sources = Vec::new();
-    for directory in ROOTS {
-        collect(root, &root.join(directory), &mut sources)?;
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    check(workspace, true)
+}
+
+/// Checks the rules that all sources already follow.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_enforced(workspace: &Workspace) -> Result<()> {
+    check(workspace, false)
+}
+
+fn check(workspace: &Workspace, all: bool) -> Result<()> {
+    let sources = sources(&workspace.root)?;
+    let mut findings: Vec<_> = sources.iter().flat_map(check_file).collect();
+    findings.extend(arrows::check(&sources));
+    findings.extend(packages::check(workspace)?);
+    if all {
+        findings.extend(sources.iter().flat_map(functions::check));
+        findings.extend(circles::check(&sources));
+        findings.extend(names::check(&sources));
+        findings.extend(public::check(&sources));
+        findings.extend(map::check(&workspace.root, &sources)?);
     }
-    let mut findings: Vec<_> = sources.iter().flat_map(check).collect();
     findings.sort();
     for finding in &findings {
         eprintln!("{finding}");
     }
     if !findings.is_empty() {
-        bail!("tidy found {} places to mend in {} files", findings.len(), sources.len());
+        bail!("tidy found {} places to mend; each line above says how", findings.len());
     }
     println!("tidy: {} files in order", sources.len());
     Ok(())
 }
 
-fn check(source: &Source) -> Vec<Finding> {
-    let mut findings = arrows::check(source);
+/// Writes the map of `docs/architecture.md` anew.
+///
+/// # Errors
+/// A source or the document cannot be read, or the document cannot be written.
+pub(crate) fn write_map(workspace: &Workspace) -> Result<()> {
+    map::write(&workspace.root, &sources(&workspace.root)?)
+}
+
+fn check_file(source: &SourceFile) -> Vec<Finding> {
+    let mut findings = lines::check(source);
     findings.extend(unsafety::check(source));
-    findings.extend(lines::check(source));
     findings
 }
 
-fn collect(root: &Path, path: &Path, sources: &mut Vec<Source>) -> Result<()> {
+/// Reads all sources.
+///
+/// # Errors
+/// A file cannot be read.
+fn sources(root: &Path) -> Result<Vec<SourceFile>> {
+    let mut sources = Vec::new();
+    for directory in ROOTS {
+        collect(root, &root.join(directory), &mut sources)?;
+    }
+    let tests: Vec<_> = sources.iter().flat_map(SourceFile::test_modules).collect();
+    for source in &mut sources {
+        let is_below = |module: &String| {
+            let rest = source.name.strip_prefix(module.as_str());
+            rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        if tests.iter().any(is_below) {
+            source.mark_as_test();
+        }
+    }
+    Ok(sources)
+}
+
+fn collect(root: &Path, path: &Path, sources: &mut Vec<SourceFile>) -> Result<()> {
     if path.is_file() {
         if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-            sources.push(Source::new(&name, &text));
+            sources.push(SourceFile::new(&name, &text));
         }
         return Ok(());
     }

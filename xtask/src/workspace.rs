@@ -1,20 +1,23 @@
-//! Where the sources and the build's results stand.
+//! Finds the sources and the target directory.
 
 use crate::run;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// The two directories that every verb works in.
+/// The two directories that every verb works in, and paths below them.
 pub(crate) struct Workspace {
-    /// The directory of the workspace's `Cargo.toml`.
+    /// Directory of the workspace's `Cargo.toml`.
     pub(crate) root: PathBuf,
-    /// Cargo's target directory, wherever the environment or a configuration file put it.
+    /// Cargo's target directory.
     pub(crate) target: PathBuf,
 }
 
 impl Workspace {
-    /// Asks cargo, which knows every way in which a target directory can be set.
+    /// Asks cargo, which knows every way to set a target directory.
+    ///
+    /// # Errors
+    /// `cargo metadata` fails.
     pub(crate) fn find() -> Result<Self> {
         let mut cargo = run::cargo();
         cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"]);
@@ -28,17 +31,18 @@ impl Workspace {
         Ok(Workspace { root: directory("workspace_root")?, target: directory("target_directory")? })
     }
 
-    /// Programs that set-up builds for this project alone: nothing goes into the user's home.
+    /// Directory of the programs that set-up builds for this project. Nothing is installed into the
+    /// user's home.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }
 
-    /// Python of the virtual environment with the test clients of PyPI.
+    /// Python of the virtual environment that holds the test clients from PyPI.
     pub(crate) fn python(&self) -> PathBuf {
         self.tools().join("pyclients/bin/python")
     }
 
-    /// Where npm puts the test clients.
+    /// Directory of the test clients from npm.
     pub(crate) fn node_modules(&self) -> PathBuf {
         self.tools().join("nodeclients/node_modules")
     }
@@ -48,12 +52,12 @@ impl Workspace {
         self.target.join("xstun-ebpf.o")
     }
 
-    /// The `xstun` program of a profile's directory, `release` or `debug`.
+    /// The `xstun` program that was built with a profile, `release` or `debug`.
     pub(crate) fn xstun(&self, profile: &str) -> PathBuf {
         self.target.join(profile).join("xstun")
     }
 
-    /// Cargo, run in the workspace's root.
+    /// Returns a command for cargo in the workspace's root.
     pub(crate) fn cargo(&self) -> std::process::Command {
         let mut cargo = run::cargo();
         cargo.current_dir(&self.root);

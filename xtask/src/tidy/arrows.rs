@@ -1,38 +1,26 @@
-//! Which module of `userspace` may use which: the arrows of `docs/architecture.md`, checked.
+//! Which module may use which: the arrows of `docs/architecture.md`, checked.
 
 use super::Finding;
-use super::source::{Source, starts_word, words};
+use super::paths::{Module, named};
+use super::source::{SourceFile, words};
 
-/// What a module and everything below it may use of this crate. It may always use what is below
+/// What a module and everything below it may use of its own crate. It may always use what is below
 /// itself. The rule of the longest matching name holds.
-struct Rule {
-    module: &'static str,
-    may: &'static [&'static str],
-    /// What is out of bounds though `may` names something above it.
-    never: &'static [&'static str],
+pub(super) struct Rule {
+    pub(super) module: &'static str,
+    pub(super) may: &'static [&'static str],
+    /// What is out of bounds although `may` names something above it.
+    pub(super) never: &'static [&'static str],
 }
 
 const fn rule(module: &'static str, may: &'static [&'static str]) -> Rule {
     Rule { module, may, never: &[] }
 }
 
-const SERVING: &[&str] = &[
-    "answer",
-    "config",
-    "datapath",
-    "error",
-    "frame",
-    "interface",
-    "kernel",
-    "outcome",
-    "privileges",
-    "served",
-    "stats",
-    "stop",
-    "stun",
-];
+/// Crates whose modules have arrows, by the directory of their sources.
+pub(super) const CRATES: [(&str, &[Rule]); 1] = [("userspace/src", USERSPACE)];
 
-const RULES: &[Rule] = &[
+const USERSPACE: &[Rule] = &[
     rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
@@ -47,12 +35,44 @@ const RULES: &[Rule] = &[
     rule("users", &["error"]),
     rule("frame", &["outcome", "served"]),
     rule("answer", &["frame", "outcome", "served", "stun"]),
-    rule("interface", &["error", "served"]),
-    rule("config", &["cli", "error", "interface", "status", "stun"]),
+    rule("interface", &["error"]),
+    rule("config", &["cli", "error", "status", "stun"]),
     rule("settings", &["cli", "config", "error"]),
-    rule("datapath", SERVING),
-    Rule { module: "datapath::af_xdp", may: SERVING, never: &["datapath::socket"] },
-    Rule { module: "datapath::socket", may: SERVING, never: &["datapath::af_xdp"] },
+    rule("datapath", &["config", "error", "interface", "served", "stun"]),
+    Rule {
+        module: "datapath::af_xdp",
+        may: &[
+            "answer",
+            "config",
+            "datapath",
+            "error",
+            "interface",
+            "kernel",
+            "outcome",
+            "privileges",
+            "served",
+            "stats",
+            "stop",
+            "stun",
+        ],
+        never: &["datapath::socket"],
+    },
+    Rule {
+        module: "datapath::socket",
+        may: &[
+            "config",
+            "datapath",
+            "error",
+            "interface",
+            "outcome",
+            "privileges",
+            "served",
+            "stats",
+            "stop",
+            "stun",
+        ],
+        never: &["datapath::af_xdp"],
+    },
     rule("control::log", &["cli", "error"]),
     rule(
         "control",
@@ -62,23 +82,17 @@ const RULES: &[Rule] = &[
             "error",
             "insecure",
             "interface",
-            "outcome",
             "privileges",
-            "served",
             "settings",
             "stats",
             "status",
-            "stop",
             "stun",
             "users",
         ],
     ),
-    rule("client", &["cli", "error", "insecure", "outcome", "status", "stop", "stun", "users"]),
+    rule("client", &["cli", "error", "insecure", "status", "stun", "users"]),
     rule("client::load", &["cli", "client", "datapath::socket", "error", "stats", "stop"]),
-    rule(
-        "client::load::af_xdp",
-        &["cli", "client", "config", "datapath", "error", "interface", "served", "stats", "stop"],
-    ),
+    rule("client::load::af_xdp", &["cli", "client", "config", "datapath", "error", "interface", "served"]),
     rule("doctor", &["cli", "datapath", "error", "interface", "kernel"]),
 ];
 
@@ -100,34 +114,63 @@ const IMPURE: [&str; 12] = [
     "tracing",
 ];
 
-pub(super) fn check(source: &Source) -> Vec<Finding> {
-    let Some(module) = module(&source.name) else { return Vec::new() };
-    let name = module.join("::");
+/// This file, in which the rules stand.
+const HERE: &str = "xtask/src/tidy/arrows.rs";
+
+/// Checks every source against the rules, and that every permission is used.
+pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
+    CRATES.iter().flat_map(|(directory, rules)| check_crate(sources, directory, rules)).collect()
+}
+
+fn check_crate(sources: &[SourceFile], directory: &str, rules: &[Rule]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let rule = RULES.iter().filter(|rule| is_below(&name, rule.module)).max_by_key(|rule| rule.module.len());
-    let Some(rule) = rule else {
-        let text = format!(
-            "module `{name}` has no arrows; put it into docs/architecture.md and into xtask/src/tidy/arrows.rs"
-        );
-        return vec![source.finding(1, text)];
-    };
-    for (offset, used) in used(&source.code, &module) {
-        let line = source.line_of(offset);
-        if source.is_test(line) || used.is_empty() || rule.allows(&used) {
+    let mut used = vec![Vec::new(); rules.len()];
+    for source in sources {
+        let module = Module::of(&source.name).filter(|module| module.sources == directory);
+        let Some(module) = module.filter(|module| !module.path.is_empty()) else { continue };
+        let name = module.name();
+        let matching = rules.iter().enumerate().filter(|(_, rule)| is_below(&name, rule.module));
+        let Some((index, rule)) = matching.max_by_key(|(_, rule)| rule.module.len()) else {
+            let text = format!("module `{name}` has no arrows; add a rule for it to {HERE}");
+            findings.push(source.finding(1, text));
             continue;
+        };
+        for (line, path) in production_paths(source, &module) {
+            if !rule.allows(&path) {
+                findings.push(source.finding(
+                    line,
+                    format!(
+                        "`{name}` uses `crate::{path}`, and no arrow goes that way; move the shared code to what \
+                         both may use, or change the rules in {HERE}"
+                    ),
+                ));
+            }
+            used[index].push(path);
         }
-        findings.push(source.finding(
-            line,
-            format!(
-                "`{name}` uses `crate::{used}`, and no arrow of docs/architecture.md goes that way; move the shared \
-                 code to what both may use, or change the map and xtask/src/tidy/arrows.rs together"
-            ),
-        ));
+        if PURE.iter().any(|pure| is_below(&name, pure)) {
+            findings.extend(impurities(source, &name));
+        }
     }
-    if PURE.iter().any(|pure| is_below(&name, pure)) {
-        findings.extend(impurities(source, &name));
-    }
+    findings.extend(rules.iter().zip(&used).flat_map(|(rule, used)| unused(rule, used)));
     findings
+}
+
+/// The paths below the crate's root that are named outside of tests, each with its line.
+fn production_paths(source: &SourceFile, module: &Module<'_>) -> Vec<(usize, String)> {
+    named(&source.code, &module.path)
+        .into_iter()
+        .map(|named| (source.line_of(named.offset), named.path.join("::")))
+        .filter(|(line, path)| !source.is_test(*line) && !path.is_empty())
+        .collect()
+}
+
+/// Permissions of a rule that none of its modules needs.
+fn unused(rule: &Rule, used: &[String]) -> Vec<Finding> {
+    let is_used = |may: &str| used.iter().any(|path| is_below(path, may) && !is_below(path, rule.module));
+    let text =
+        |may| format!("`{}` may use `{may}` and does not; take the permission out of the rules", rule.module);
+    let finding = |text| Finding { file: HERE.to_owned(), line: 1, text };
+    rule.may.iter().filter(|may| !is_used(may)).map(|may| finding(text(may))).collect()
 }
 
 impl Rule {
@@ -142,7 +185,7 @@ fn is_below(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-fn impurities(source: &Source, name: &str) -> Vec<Finding> {
+fn impurities(source: &SourceFile, name: &str) -> Vec<Finding> {
     let places = IMPURE.iter().flat_map(|word| words(&source.code, word).map(move |offset| (offset, word)));
     places
         .map(|(offset, word)| (source.line_of(offset), word))
@@ -156,118 +199,30 @@ fn impurities(source: &Source, name: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// Path of the module that stands in this file; nothing for the crate's root and for other crates.
-fn module(file: &str) -> Option<Vec<String>> {
-    let path = file.strip_prefix("userspace/src/")?.strip_suffix(".rs")?;
-    let module: Vec<_> = path.split('/').map(str::to_owned).collect();
-    (path != "main" && path != "lib").then_some(module)
-}
-
-/// Paths within this crate that the code names, each with its offset, from `crate::` and `super::`.
-/// They are written from the crate's root.
-fn used(code: &str, module: &[String]) -> Vec<(usize, String)> {
-    let mut found = Vec::new();
-    for (offset, _) in code.match_indices("crate::").filter(|&(offset, _)| starts_path(code, offset)) {
-        paths(code, offset + "crate::".len(), &mut Vec::new(), &mut found);
-    }
-    for (offset, _) in code.match_indices("super::").filter(|&(offset, _)| starts_path(code, offset)) {
-        let mut rest = &code[offset..];
-        let mut base = module.to_vec();
-        while let Some(after) = rest.strip_prefix("super::") {
-            base.pop();
-            rest = after;
-        }
-        paths(code, code.len() - rest.len(), &mut base, &mut found);
-    }
-    found
-}
-
-fn starts_path(code: &str, offset: usize) -> bool {
-    starts_word(code, offset) && !code[..offset].ends_with("::")
-}
-
-/// Reads the path, or the tree of paths in braces, at `at`, behind `base`. Gives the offset behind it.
-fn paths(code: &str, mut at: usize, base: &mut Vec<String>, found: &mut Vec<(usize, String)>) -> usize {
-    let depth = base.len();
-    loop {
-        at = skip_space(code, at);
-        let word = code[at..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(code.len() - at);
-        if word == 0 {
-            break;
-        }
-        if &code[at..at + word] != "self" {
-            base.push(code[at..at + word].to_owned());
-        }
-        let after = skip_space(code, at + word);
-        if !code[after..].starts_with("::") {
-            found.push((at, base.join("::")));
-            base.truncate(depth);
-            return after;
-        }
-        at = after + 2;
-    }
-    if code[at..].starts_with('{') {
-        at += 1;
-        while at < code.len() && !code[at..].starts_with('}') {
-            at = paths(code, at, base, found);
-            // Past `as name` and the comma, to the next path or the end of the braces.
-            at += code[at..].find([',', '}']).unwrap_or(code.len() - at);
-            at = skip_space(code, at + usize::from(code[at..].starts_with(',')));
-        }
-        at = (at + 1).min(code.len());
-    } else {
-        // A glob, or generic arguments behind `::`.
-        found.push((at, base.join("::")));
-    }
-    base.truncate(depth);
-    at
-}
-
-fn skip_space(code: &str, at: usize) -> usize {
-    code.len() - code[at..].trim_start().len()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Source, check, module, used};
+    use super::{Finding, HERE, Rule, SourceFile, check_crate, rule};
 
-    fn paths(code: &str, module: &[&str]) -> Vec<String> {
-        let module: Vec<_> = module.iter().map(|part| (*part).to_owned()).collect();
-        used(code, &module).into_iter().map(|(_, path)| path).collect()
-    }
+    const RULES: &[Rule] = &[
+        rule("outcome", &[]),
+        rule("stun", &["outcome"]),
+        rule("frame", &[]),
+        rule("answer", &["frame", "stun"]),
+        rule("datapath", &["answer"]),
+        Rule { module: "datapath::af_xdp", may: &["datapath"], never: &["datapath::socket"] },
+        rule("client", &[]),
+        rule("client::load", &["datapath::socket"]),
+    ];
 
-    #[test]
-    fn every_way_to_name_a_path_is_read() {
-        assert_eq!(
-            paths("use crate::{outcome::Outcome, stun::{self, Policy as P}, frame::*};", &["answer"]),
-            ["outcome::Outcome", "stun", "stun::Policy", "frame"]
-        );
-        assert_eq!(paths("use super::super::stats::Counter;", &["datapath", "socket"]), ["stats::Counter"]);
-        assert_eq!(
-            paths("super::batch::new()", &["datapath", "socket", "worker"]),
-            ["datapath::socket::batch::new"]
-        );
-        assert_eq!(paths("let x = crate::stun::respond(a);", &["answer"]), ["stun::respond"]);
-        assert_eq!(paths("use xstun_ebpf::classify; $crate::x; my_crate::y", &["answer"]), ["x"]);
-    }
-
-    #[test]
-    fn only_library_modules_have_arrows() {
-        assert_eq!(
-            module("userspace/src/datapath/socket.rs").map(|m| m.join("::")).as_deref(),
-            Some("datapath::socket")
-        );
-        assert_eq!(module("userspace/src/main.rs"), None);
-        assert_eq!(module("xtask/src/run.rs"), None);
-    }
-
+    /// Findings but for unused permissions, which one file alone has many of.
     fn lines(name: &str, text: &str) -> Vec<usize> {
-        check(&Source::new(name, text)).into_iter().map(|finding| finding.line).collect()
+        let found = check_crate(&[SourceFile::new(name, text)], "userspace/src", RULES);
+        found.into_iter().filter(|finding| finding.file != HERE).map(|finding| finding.line).collect()
     }
 
     #[test]
     fn an_arrow_that_goes_up_is_found() {
-        let text = "use crate::outcome::Outcome;\nuse crate::frame::Frame;\n";
+        let text = "use crate::stun::Policy;\nuse crate::frame::Frame;\n";
         assert_eq!(lines("userspace/src/stun/message.rs", text), [2]);
         assert_eq!(lines("userspace/src/answer.rs", text), [0usize; 0]);
         let text = "use crate::stun::Policy;\n#[cfg(test)]\nmod tests {\n    use crate::frame::Frame;\n}\n";
@@ -284,14 +239,32 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_arrows_is_found() {
+    fn only_modules_of_the_crate_have_arrows() {
         assert_eq!(lines("userspace/src/gadget.rs", ""), [1]);
+        for name in ["userspace/src/main.rs", "userspace/src/lib.rs", "xtask/src/run.rs"] {
+            assert_eq!(lines(name, "use crate::frame::Frame;\n"), [0usize; 0], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_permission_that_nothing_uses_is_found() {
+        let rules = [rule("answer", &["frame", "stun"])];
+        let found = |text| -> Vec<Finding> {
+            let files = [
+                SourceFile::new("userspace/src/answer.rs", text),
+                SourceFile::new("userspace/src/answer/a.rs", ""),
+            ];
+            check_crate(&files, "userspace/src", &rules)
+        };
+        assert_eq!(found("use crate::{frame::Frame, stun};\n"), []);
+        let unused = found("use crate::frame::Frame;\n#[cfg(test)]\nuse crate::stun;\n");
+        assert!(unused.len() == 1 && unused[0].text.starts_with("`answer` may use `stun`"), "{unused:?}");
     }
 
     #[test]
     fn the_core_knows_no_clock() {
         let text = "fn now() -> std::time::Instant {}\n// std::time in words\n";
         assert_eq!(lines("userspace/src/stun/clock.rs", text), [1]);
-        assert_eq!(lines("userspace/src/control/clock.rs", text), [0usize; 0]);
+        assert_eq!(lines("userspace/src/datapath/clock.rs", text), [0usize; 0]);
     }
 }

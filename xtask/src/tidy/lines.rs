@@ -1,7 +1,7 @@
 //! Rules about single lines, and the length of files.
 
 use super::Finding;
-use super::source::{Source, starts_word};
+use super::source::{SourceFile, starts_word};
 
 /// Lines of code, tests and comments apart, that a file may have.
 const MOST_LINES: usize = 400;
@@ -10,7 +10,7 @@ const MANY_LINES: usize = 300;
 /// Marks of work left undone. Put together here so that this file does not carry them itself.
 const UNDONE: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 
-pub(super) fn check(source: &Source) -> Vec<Finding> {
+pub(super) fn check(source: &SourceFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in source.text.lines().enumerate() {
         if line.contains('\t') {
@@ -43,10 +43,10 @@ fn names_issue(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST_LINES, Source, UNDONE, check};
+    use super::{MOST_LINES, SourceFile, UNDONE, check};
 
     fn found(text: &str) -> Vec<usize> {
-        check(&Source::new("xtask/src/sample.rs", text)).into_iter().map(|finding| finding.line).collect()
+        check(&SourceFile::new("xtask/src/sample.rs", text)).into_iter().map(|finding| finding.line).collect()
     }
 
     #[test]

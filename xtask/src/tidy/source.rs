@@ -3,7 +3,7 @@
 use super::Finding;
 
 /// One Rust source.
-pub(super) struct Source {
+pub(super) struct SourceFile {
     /// Path from the workspace's root.
     pub(super) name: String,
     /// As it stands in the file.
@@ -14,11 +14,28 @@ pub(super) struct Source {
     test: Vec<bool>,
 }
 
-impl Source {
+impl SourceFile {
     pub(super) fn new(name: &str, text: &str) -> Self {
         let code = blank(text);
         let test = test_lines(name, &code);
-        Source { name: name.to_owned(), text: text.to_owned(), code, test }
+        SourceFile { name: name.to_owned(), text: text.to_owned(), code, test }
+    }
+
+    /// Path of the file, or directory with files, of each module that this file declares for tests alone.
+    pub(super) fn test_modules(&self) -> Vec<String> {
+        let stem = self.name.strip_suffix(".rs").unwrap_or(&self.name);
+        let (directory, file) = stem.rsplit_once('/').unwrap_or(("", stem));
+        let below = if ["lib", "main", "mod"].contains(&file) { directory } else { stem };
+        words(&self.code, "mod")
+            .filter(|&offset| self.is_test(self.line_of(offset)))
+            .filter(|&offset| self.code[offset..item_end(&self.code, offset)].ends_with(';'))
+            .filter_map(|offset| Some(format!("{below}/{}", name_at(&self.code, offset + "mod".len())?)))
+            .collect()
+    }
+
+    /// Makes every line one that belongs to tests.
+    pub(super) fn mark_as_test(&mut self) {
+        self.test.fill(true);
     }
 
     /// Lines of code with their number, counted from 1, and whether they belong to tests.
@@ -43,15 +60,66 @@ impl Source {
 
 /// Whether this byte of `code` starts a word.
 pub(super) fn starts_word(code: &str, offset: usize) -> bool {
-    !code[..offset].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+    !code[..offset].ends_with(is_of_word)
 }
 
 /// Offsets at which `word` stands as a whole word.
 pub(super) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     code.match_indices(word).map(|(offset, _)| offset).filter(move |&offset| {
         let after = &code[offset + word.len()..];
-        starts_word(code, offset) && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        starts_word(code, offset) && !after.starts_with(is_of_word)
     })
+}
+
+/// The name at the start of `code[at..]`, spaces before it apart.
+pub(super) fn name_at(code: &str, at: usize) -> Option<&str> {
+    let rest = &code[skip_space(code, at)..];
+    let length = rest.find(|c: char| !is_of_word(c)).unwrap_or(rest.len());
+    Some(&rest[..length]).filter(|name| name.starts_with(|c: char| c.is_alphabetic() || c == '_'))
+}
+
+/// Every name and keyword in the code.
+pub(super) fn identifiers(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !is_of_word(c)).filter(|word| !word.is_empty())
+}
+
+/// Offset of the first character at or behind `at` that is no space.
+pub(super) fn skip_space(code: &str, at: usize) -> usize {
+    code.len() - code[at..].trim_start().len()
+}
+
+/// Offset behind the bracket that closes the one at `start`.
+pub(super) fn bracketed(code: &str, start: usize) -> usize {
+    let mut depth = 0usize;
+    for (at, c) in code[start..].char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth <= 1 => return start + at + 1,
+            ')' | ']' | '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
+/// Offset behind the item that starts at `start`: its braces closed, or its semicolon.
+pub(super) fn item_end(code: &str, start: usize) -> usize {
+    let mut at = start;
+    while let Some(found) = code[at..].find(['(', '[', '{', '}', ';']) {
+        at += found;
+        match code.as_bytes()[at] {
+            b';' => return at + 1,
+            // The end of what is around a field or a variant.
+            b'}' => return at,
+            b'{' => return bracketed(code, at),
+            _ => at = bracketed(code, at),
+        }
+    }
+    code.len()
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// Puts spaces for everything in comments and literals. Line breaks stay.
@@ -78,7 +146,7 @@ fn literal(rest: &str, before: Option<char>) -> Option<usize> {
     if rest.starts_with("/*") {
         return Some(block_comment(rest));
     }
-    let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let in_word = before.is_some_and(is_of_word);
     let prefix = usize::from(!in_word && rest.starts_with(['b', 'c']));
     let after = &rest[prefix..];
     let raw = after.strip_prefix('r').filter(|_| !in_word).and_then(raw_string);
@@ -157,24 +225,9 @@ fn test_lines(name: &str, code: &str) -> Vec<bool> {
     test
 }
 
-/// Offset behind the item that starts at `start`: its braces closed, or its semicolon.
-fn item_end(code: &str, start: usize) -> usize {
-    let mut depth = 0usize;
-    for (at, c) in code[start..].char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth <= 1 => return start + at + 1,
-            '}' => depth -= 1,
-            ';' if depth == 0 => return start + at + 1,
-            _ => {}
-        }
-    }
-    code.len()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Source, blank};
+    use super::{SourceFile, blank};
 
     #[test]
     fn comments_and_literals_are_blanked_and_all_else_stays() {
@@ -195,10 +248,12 @@ mod tests {
     #[test]
     fn test_modules_and_test_files_are_known() {
         let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n";
-        let source = Source::new("userspace/src/stun.rs", text);
+        let source = SourceFile::new("userspace/src/stun.rs", text);
         let test: Vec<_> = source.code_lines().map(|(_, _, test)| test).collect();
         assert_eq!(test, [false, true, true, true, true, false]);
-        assert!(Source::new("userspace/src/stun/tests.rs", "fn a() {}\n").is_test(1));
-        assert!(!Source::new("a.rs", "#[cfg(test)]\nmod tests;\nfn a() {}\n").is_test(3));
+        assert!(SourceFile::new("userspace/src/stun/tests.rs", "fn a() {}\n").is_test(1));
+        let source = SourceFile::new("src/a.rs", "#[cfg(test)]\nmod model;\nmod b;\nfn a() {}\n");
+        assert!(!source.is_test(4));
+        assert_eq!(source.test_modules(), ["src/a/model"]);
     }
 }

@@ -2,7 +2,7 @@
 //! clippy's to check.)
 
 use super::Finding;
-use super::source::{Source, words};
+use super::source::{SourceFile, words};
 
 /// Files that may hold unsafe code, and why they cannot do without.
 const ALLOWED: [(&str, &str); 10] = [
@@ -30,7 +30,7 @@ const ALLOWED: [(&str, &str); 10] = [
     ),
 ];
 
-pub(super) fn check(source: &Source) -> Option<Finding> {
+pub(super) fn check(source: &SourceFile) -> Option<Finding> {
     // The first place tells enough: the file is in the list or it is not.
     let first = ["unsafe", "unsafe_code"].into_iter().flat_map(|word| words(&source.code, word)).min();
     let allowed = ALLOWED.iter().any(|(file, _)| *file == source.name);
@@ -47,13 +47,13 @@ pub(super) fn check(source: &Source) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, check};
+    use super::{SourceFile, check};
 
     #[test]
     fn unsafe_code_and_the_list_of_its_files_must_agree() {
         let text =
             "#![allow(unsafe_code)]\n// unsafe in a comment\nfn a() { unsafe { b() } }\nlet unsafely = 1;\n";
-        let line = |name, text| check(&Source::new(name, text)).map(|finding| finding.line);
+        let line = |name, text| check(&SourceFile::new(name, text)).map(|finding| finding.line);
         let allowed = "userspace/src/datapath/socket/batch.rs";
         assert_eq!(line("userspace/src/stun.rs", text), Some(1));
         assert_eq!(line("userspace/src/stun.rs", "\nfn a() { unsafe { b() } }\n"), Some(2));

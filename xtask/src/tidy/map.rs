@@ -1,0 +1,261 @@
+//! The map in `docs/architecture.md`: written from the first sentence of each file and from the arrows,
+//! and compared with them.
+
+use super::Finding;
+use super::arrows::{self, Rule};
+use super::packages::{self, PackageRule};
+use super::source::SourceFile;
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+const DOCUMENT: &str = "docs/architecture.md";
+/// The map stands between these two lines.
+const BEGIN: &str = "<!-- Written by `cargo xtask map`; do not edit. -->";
+const END: &str = "<!-- End of the map. -->";
+
+/// Directories whose files are on the map, in its order. Of one that is not here, the file that it
+/// belongs to speaks for all.
+const SHOWN: &[&str] = &[
+    "xdp-ebpf/src",
+    "userspace/src",
+    "userspace/src/frame",
+    "userspace/src/stun",
+    "userspace/src/datapath",
+    "userspace/src/datapath/af_xdp",
+    "userspace/src/datapath/socket",
+    "userspace/src/control",
+    "userspace/src/client",
+    "xtask/src",
+    "bench/src",
+    "bench/src/bin",
+];
+/// Column at which a file's sentence begins.
+const COLUMN: usize = 30;
+/// Width of the lists of arrows.
+const WIDTH: usize = 110;
+
+/// Writes the map into the document.
+///
+/// # Errors
+/// The document cannot be read or written, or has not the two lines.
+pub(super) fn write(root: &Path, sources: &[SourceFile]) -> Result<()> {
+    let (file, text) = document(root)?;
+    let (before, _, after) =
+        parts(&text).with_context(|| format!("{DOCUMENT} needs the lines {BEGIN} and {END}"))?;
+    fs::write(&file, format!("{before}{}{after}", map(sources)))
+        .with_context(|| format!("cannot write {DOCUMENT}"))
+}
+
+/// Compares the document with the sources, and wants a first sentence of every file on the map.
+///
+/// # Errors
+/// The document cannot be read.
+pub(super) fn check(root: &Path, sources: &[SourceFile]) -> Result<Vec<Finding>> {
+    let (_, text) = document(root)?;
+    let mut findings: Vec<_> =
+        sources.iter().filter(|source| is_shown(source)).filter_map(undescribed).collect();
+    findings.extend(compare(&text, &map(sources)));
+    Ok(findings)
+}
+
+fn document(root: &Path) -> Result<(std::path::PathBuf, String)> {
+    let file = root.join(DOCUMENT);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {DOCUMENT}"))?;
+    Ok((file, text))
+}
+
+/// The document up to the map, the map, and what follows it.
+fn parts(text: &str) -> Option<(&str, &str, &str)> {
+    let begin = text.find(BEGIN)? + BEGIN.len();
+    let end = begin + text[begin..].find(END)?;
+    Some((&text[..begin], &text[begin..end], &text[end..]))
+}
+
+fn compare(text: &str, map: &str) -> Option<Finding> {
+    let finding = |line, text| Some(Finding { file: DOCUMENT.to_owned(), line, text });
+    let Some((before, written, _)) = parts(text) else {
+        return finding(1, format!("has no map; add the lines {BEGIN} and {END}, and run `cargo xtask map`"));
+    };
+    let same = written.lines().zip(map.lines()).take_while(|(written, now)| written == now).count();
+    let line = before.matches('\n').count() + same + 1;
+    let text = "the map is not what the sources say; run `cargo xtask map`";
+    (written != map).then(|| finding(line, text.to_owned())).flatten()
+}
+
+fn undescribed(source: &SourceFile) -> Option<Finding> {
+    let text = "does not say what it is; begin it with a `//!` comment, whose first sentence goes on the map";
+    summary(&source.text).is_empty().then(|| source.finding(1, text.to_owned()))
+}
+
+fn map(sources: &[SourceFile]) -> String {
+    let mut map = format!("\n\n```\n{}```\n\n", files(sources));
+    map.push_str("Packages depend on each other so, and on no other package of the project:\n\n```\n");
+    packages::RULES.iter().for_each(|rule| map.push_str(&package(rule)));
+    map.push_str(
+        "```\n\nModules use each other so, below their crate's root, and what is below themselves:\n",
+    );
+    for (directory, rules) in arrows::CRATES {
+        let _ = write!(map, "\n`{directory}`\n\n```\n{}```\n", modules(rules));
+    }
+    map.push('\n');
+    map
+}
+
+/// The files by directory, each in the alphabet's order with the crate's root before it. The files of a
+/// directory that belongs to a file stand below that.
+fn files(sources: &[SourceFile]) -> String {
+    let mut by_directory: BTreeMap<&str, Vec<&SourceFile>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| is_shown(source)) {
+        let (directory, _) = source.name.rsplit_once('/').unwrap_or_default();
+        by_directory.entry(directory).or_default().push(source);
+    }
+    let is_part = |directory: &str| sources.iter().any(|source| source.name == format!("{directory}.rs"));
+    let mut text = String::new();
+    for directory in
+        SHOWN.iter().filter(|directory| by_directory.contains_key(*directory) && !is_part(directory))
+    {
+        let _ = writeln!(text, "{directory}/");
+        write_directory(&mut text, sources, &by_directory, directory, 1);
+    }
+    text
+}
+
+fn write_directory(
+    text: &mut String,
+    all: &[SourceFile],
+    by_directory: &BTreeMap<&str, Vec<&SourceFile>>,
+    directory: &str,
+    depth: usize,
+) {
+    let mut files = by_directory.get(directory).cloned().unwrap_or_default();
+    let is_root =
+        |source: &SourceFile| ["/lib.rs", "/main.rs"].iter().any(|root| source.name.ends_with(root));
+    files.sort_by_key(|source| (!is_root(source), &source.name));
+    for source in files {
+        let stem = source.name.strip_suffix(".rs").unwrap_or(&source.name);
+        let below = format!("{stem}/");
+        let is_directory = all.iter().any(|source| source.name.starts_with(&below) && !source.is_test(1));
+        let file = stem.rsplit('/').next().unwrap_or(stem);
+        let mark = if is_directory && !SHOWN.contains(&stem) { format!(" {file}/") } else { String::new() };
+        let name = format!("{}{file}.rs{mark}", "  ".repeat(depth));
+        let _ = writeln!(text, "{name:COLUMN$} {}", summary(&source.text));
+        if SHOWN.contains(&stem) {
+            write_directory(text, all, by_directory, stem, depth + 1);
+        }
+    }
+}
+
+fn is_shown(source: &SourceFile) -> bool {
+    let (directory, _) = source.name.rsplit_once('/').unwrap_or_default();
+    SHOWN.contains(&directory) && !source.is_test(1)
+}
+
+/// The first sentence of the comment that a file begins with, without the marks of Markdown.
+fn summary(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let paragraph: Vec<_> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let paragraph = paragraph.join(" ");
+    let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(first, _)| first);
+    sentence.trim_end_matches('.').replace("mod@", "").replace(['`', '[', ']'], "")
+}
+
+fn package(rule: &PackageRule) -> String {
+    let mut used = rule.may.to_vec();
+    let tests: Vec<_> = rule.tests.iter().map(|used| format!("{used} (tests)")).collect();
+    used.extend(tests.iter().map(String::as_str));
+    arrow(rule.package, &used)
+}
+
+fn modules(rules: &[Rule]) -> String {
+    let never = |rule: &Rule| rule.never.iter().map(|never| format!("never {never}")).collect::<Vec<_>>();
+    let line = |rule: &Rule| {
+        let never = never(rule);
+        arrow(rule.module, &[rule.may, &never.iter().map(String::as_str).collect::<Vec<_>>()].concat())
+    };
+    rules.iter().map(line).collect()
+}
+
+/// `name -> used, used`, with as many lines as it takes.
+fn arrow(name: &str, used: &[&str]) -> String {
+    if used.is_empty() {
+        return format!("{name}\n");
+    }
+    let mut text = format!("{name} -> ");
+    let mut column = text.len();
+    for (index, used) in used.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        if column + comma.len() + used.len() > WIDTH {
+            text.push_str(",\n    ");
+            column = 4;
+        } else {
+            text.push_str(comma);
+            column += comma.len();
+        }
+        text.push_str(used);
+        column += used.len();
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEGIN, END, SourceFile, arrow, compare, files, summary, undescribed};
+
+    #[test]
+    fn the_first_sentence_of_a_file_stands_on_the_map() {
+        let sources = [
+            SourceFile::new(
+                "xtask/src/run.rs",
+                "//! Runs [`Command`]s, so that\n//! failures have names. More.\n",
+            ),
+            SourceFile::new("userspace/src/stun/reply.rs", "//! Writes replies.\n"),
+            SourceFile::new("userspace/src/stun.rs", "//! The core\n//!\n//! Knows no sockets.\n"),
+            SourceFile::new("userspace/src/stun/tests.rs", "//! Not here.\n"),
+            SourceFile::new("userspace/src/main.rs", "//! The program.\n"),
+            SourceFile::new("bench/src/bin/limit.rs", "//! Measures.\n"),
+            SourceFile::new("userspace/src/settings.rs", "//! Options.\n"),
+            SourceFile::new("userspace/src/settings/document.rs", "//! Not here.\n"),
+        ];
+        let shown: Vec<_> = files(&sources)
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let expected = [
+            "userspace/src/",
+            "main.rs The program",
+            "settings.rs settings/ Options",
+            "stun.rs The core",
+            "reply.rs Writes replies",
+            "xtask/src/",
+            "run.rs Runs Commands, so that failures have names",
+            "bench/src/bin/",
+            "limit.rs Measures",
+        ];
+        assert_eq!(shown, expected);
+        assert!(undescribed(&sources[1]).is_none());
+        assert!(undescribed(&SourceFile::new("xtask/src/run.rs", "use a;\n")).is_some());
+        assert_eq!(summary("//! `a`: [`mod@b`].\n"), "a: b");
+    }
+
+    #[test]
+    fn arrows_are_folded() {
+        assert_eq!(arrow("a", &[]), "a\n");
+        assert_eq!(arrow("a", &["b", "c"]), "a -> b, c\n");
+        let long = "d".repeat(100);
+        assert_eq!(arrow("a", &["b", &long, "c", "e"]), format!("a -> b, {long},\n    c, e\n"));
+    }
+
+    #[test]
+    fn a_document_that_differs_is_found() {
+        let document = |map: &str| format!("# Map\n{BEGIN}{map}{END}\nmore\n");
+        assert_eq!(compare(&document("\na\nb\n"), "\na\nb\n"), None);
+        let line = |text: &str| compare(text, "\na\nb\n").map(|finding| finding.line);
+        assert_eq!(line(&document("\na\nc\n")), Some(4));
+        assert_eq!(line(&document("\na\n")), Some(4));
+        assert_eq!(line("# Map\n"), Some(1));
+    }
+}
