@@ -2,6 +2,7 @@
 //! they share.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod audit;
 mod bench;
 mod bpf;
 mod build;
@@ -58,6 +59,8 @@ enum Verb {
     Tidy,
     /// Write the map in docs/architecture.md from the sources
     Map,
+    /// Check licences, sources and advisories of all dependencies with cargo-deny
+    Audit,
     /// Run all checks and tests: lint, unit, property, verdict and end-to-end tests
     Test,
     /// Serve over AF_XDP between two network namespaces, and query it with independent clients
@@ -137,6 +140,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Build { debug } => build::run(&workspace, debug),
         Verb::Lint => lint::run(&workspace),
         Verb::Tidy => tidy::run(&workspace),
+        Verb::Audit => audit::run(&workspace),
         Verb::Map => tidy::write_map(&workspace),
         Verb::Test => test::run(&workspace),
         Verb::Demo => demo::run(&workspace),
