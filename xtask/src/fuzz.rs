@@ -1,5 +1,4 @@
-//! `cargo xtask fuzz`: one fuzz target for so many seconds, and `cargo xtask corpus`, which makes the
-//! corpora anew.
+//! `cargo xtask fuzz` runs one fuzz target; `cargo xtask corpus` rebuilds the kept corpora.
 
 use crate::lint::FUZZ;
 use crate::run::{exec, shown};
@@ -13,19 +12,19 @@ use std::process::Command;
 
 const CARGO_FUZZ: Tool =
     Tool { name: "cargo-fuzz", version: "0.13.2", why: "it builds and runs the fuzz targets" };
-/// Longest input: a frame longer than any that is answered.
+/// Longest input in bytes: longer than any frame that is answered.
 const LONGEST: u32 = 2048;
 
-/// Runs a target from the kept corpus. What it finds stays under the target directory, a crash under
-/// `fuzz/artifacts`.
+/// Runs a target, starting with its kept corpus. New inputs stay below the target directory, crashing
+/// ones below `fuzz/artifacts`.
 ///
 /// # Errors
-/// There is no such target, a tool is missing that cannot be installed, or the target crashed.
+/// The target does not exist, a tool cannot be installed, or the target crashes.
 pub(crate) fn run(workspace: &Workspace, target: &str, seconds: u64, jobs: u32) -> Result<()> {
     let mut fuzz = prepared(workspace, target)?;
     let found = workspace.target.join("fuzz-corpus").join(target);
     for directory in [&found, &kept(workspace, target)] {
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     }
     fuzz.arg("--jobs").arg(jobs.to_string()).arg(target);
     fuzz.arg(&found).arg(kept(workspace, target)).arg("--");
@@ -33,8 +32,8 @@ pub(crate) fn run(workspace: &Workspace, target: &str, seconds: u64, jobs: u32) 
     let before = artifacts(workspace, target);
     let result = exec(fuzz.arg("-print_final_stats=1"));
     for artifact in artifacts(workspace, target).into_iter().filter(|path| !before.contains(path)) {
-        let replay = format!("cargo xtask fuzz {target} --replay {}", artifact.display());
-        eprintln!("found {}; see it again by\n  {replay}", artifact.display());
+        let artifact = artifact.display();
+        eprintln!("wrote {artifact}; reproduce with\n  cargo xtask fuzz {target} --replay {artifact}");
     }
     result
 }
@@ -44,12 +43,12 @@ pub(crate) fn run(workspace: &Workspace, target: &str, seconds: u64, jobs: u32) 
 /// # Errors
 /// As [`run`].
 pub(crate) fn replay(workspace: &Workspace, target: &str, input: &Path) -> Result<()> {
-    let input = fs::canonicalize(input).with_context(|| format!("there is no {}", input.display()))?;
+    let input = fs::canonicalize(input).with_context(|| format!("cannot read {}", input.display()))?;
     let mut fuzz = prepared(workspace, target)?;
     exec(fuzz.arg(target).arg(input))
 }
 
-/// Runs every target on its kept corpus, by the compiler that there is and without libFuzzer.
+/// Runs every target on its kept corpus as an ordinary test, without libFuzzer and a nightly compiler.
 ///
 /// # Errors
 /// An input fails; the test names it.
@@ -59,8 +58,8 @@ pub(crate) fn replay_kept(workspace: &Workspace) -> Result<()> {
     exec(cargo.arg(&workspace.target))
 }
 
-/// Makes the kept corpus of every target anew: the least of seeds and findings that covers as much as all
-/// of them.
+/// Rebuilds the kept corpus of every target: the smallest set of seeds and found inputs that covers as
+/// much as all of them.
 ///
 /// # Errors
 /// As [`run`].
@@ -74,36 +73,40 @@ pub(crate) fn corpus(workspace: &Workspace) -> Result<()> {
     exec(cargo.arg("--target-dir").arg(&workspace.target).arg("--").arg(&seeds))?;
     for target in targets(workspace)? {
         let mut fuzz = prepared(workspace, &target)?;
-        let (kept, made) = (kept(workspace, &target), workspace.target.join("fuzz-merged").join(&target));
-        for directory in [&made, &workspace.target.join("fuzz-corpus").join(&target), &kept] {
-            fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let (kept, merged) = (kept(workspace, &target), workspace.target.join("fuzz-merged").join(&target));
+        for directory in [&merged, &workspace.target.join("fuzz-corpus").join(&target), &kept] {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("cannot create {}", directory.display()))?;
         }
-        fuzz.arg(&target).arg(&made).arg(seeds.join(&target));
+        fuzz.arg(&target).arg(&merged).arg(seeds.join(&target));
         fuzz.arg(workspace.target.join("fuzz-corpus").join(&target)).arg("--").arg("-merge=1");
         exec(fuzz.arg(format!("-max_len={LONGEST}")))?;
         fs::remove_dir_all(&kept).with_context(|| format!("cannot empty {}", kept.display()))?;
         fs::create_dir_all(&kept)?;
-        for entry in fs::read_dir(&made)? {
+        for entry in fs::read_dir(&merged)? {
             let entry = entry?;
             fs::copy(entry.path(), kept.join(entry.file_name()))?;
         }
-        fs::remove_dir_all(&made)?;
+        fs::remove_dir_all(&merged)?;
         println!("{}: {} inputs", kept.display(), fs::read_dir(&kept)?.count());
     }
     Ok(())
 }
 
-/// `cargo fuzz run` without its arguments, after all that it needs is there.
+/// Installs what fuzzing needs and returns `cargo fuzz run`, without the target's name.
+///
+/// # Errors
+/// The target does not exist, or a tool cannot be installed.
 fn prepared(workspace: &Workspace, target: &str) -> Result<Command> {
     let targets = targets(workspace)?;
     if !targets.iter().any(|name| name == target) {
-        bail!("there is no fuzz target '{target}'; there are {}", targets.join(", "));
+        bail!("unknown fuzz target '{target}'; the targets are {}", targets.join(", "));
     }
     if !["c++", "g++", "clang++"].into_iter().any(command_exists) {
-        bail!("libFuzzer is C++ and needs a compiler: `apt-get install g++`");
+        bail!("libFuzzer needs a C++ compiler: run `apt-get install g++`");
     }
-    let mut cargo = nightly_cargo("fuzzing needs the sanitizers of")?;
-    CARGO_FUZZ.get(workspace)?;
+    let mut cargo = nightly_cargo("fuzzing needs")?;
+    CARGO_FUZZ.install(workspace)?;
     cargo.current_dir(workspace.root.join("fuzz")).args(["fuzz", "run", "--target-dir"]);
     cargo.arg(workspace.target.join("fuzz"));
     let cargo = with_tools(workspace, cargo)?;
@@ -123,7 +126,7 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The corpus that is kept with the sources.
+/// Directory of the corpus that is kept with the sources.
 fn kept(workspace: &Workspace, target: &str) -> PathBuf {
     workspace.root.join("fuzz/corpus").join(target)
 }

@@ -1,17 +1,20 @@
-//! SIGINT and SIGTERM as a question that is asked between steps, so that guards get to clean up.
+//! Catches SIGINT and SIGTERM, so that a verb stops between two steps and its guards clean up.
 
 use anyhow::{Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether somebody asked this program to end.
+/// Whether SIGINT or SIGTERM arrived.
 #[derive(Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From here on the two signals no longer end the process: what follows must ask [`Self::check`]
-    /// wherever it waits.
+    /// Installs the handlers. From here on the two signals no longer end the process: whatever waits must
+    /// call [`Self::check`] meanwhile.
+    ///
+    /// # Errors
+    /// A handler cannot be installed.
     pub(crate) fn catch() -> Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -20,8 +23,10 @@ impl Interrupt {
         Ok(Interrupt(flag))
     }
 
+    /// Fails if one of the signals arrived.
+    ///
     /// # Errors
-    /// One of the signals came.
+    /// "interrupted".
     pub(crate) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
             bail!("interrupted");

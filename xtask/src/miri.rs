@@ -1,12 +1,12 @@
-//! `cargo xtask miri`: the tests of what works over memory alone, run by Rust's interpreter, which sees
-//! every access out of bounds, every use of memory without a value and every overflow.
+//! `cargo xtask miri`: runs the tests of the core in Miri, which detects undefined behaviour: accesses
+//! out of bounds, reads of uninitialized memory, invalid values.
 
 use crate::run::{ask, exec};
 use crate::tool::nightly_cargo;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 
-/// Cases of each property: the interpreter takes a thousand times as long as the processor.
+/// Cases of each property test. Miri is about a thousand times slower than compiled code.
 const CASES: &str = "4";
 
 /// Arguments of `cargo miri test`, one run each.
@@ -28,19 +28,19 @@ const RUNS: [&[&str]; 4] = [
     &["--package", "xstun", "--lib", "--", "rings"],
 ];
 
-/// Runs them.
+/// Runs the tests.
 ///
 /// # Errors
-/// The interpreter is missing, which is told with the command that gets it, or a test failed.
+/// Miri is missing; the error says how to install it. Or a test fails.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let mut version = nightly_cargo("the interpreter is part of")?;
+    let mut version = nightly_cargo("Miri needs")?;
     if ask(version.args(["miri", "--version"])).is_none() {
-        bail!("the interpreter is missing: `rustup component add miri rust-src --toolchain nightly`");
+        bail!("Miri is missing: run `rustup component add miri rust-src --toolchain nightly`");
     }
     for run in RUNS {
-        let mut cargo = nightly_cargo("the interpreter is part of")?;
+        let mut cargo = nightly_cargo("Miri needs")?;
         cargo.current_dir(&workspace.root).env("CARGO_TARGET_DIR", workspace.target.join("miri"));
-        // proptest reads the environment and the clock.
+        // proptest reads the environment and the clock, which isolation forbids.
         cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", CASES);
         if workspace.ebpf_object().exists() {
             cargo.env("XSTUN_EBPF_OBJECT", workspace.ebpf_object());

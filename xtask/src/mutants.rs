@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: changes the core and the frames in every way that cargo-mutants knows, and
-//! names the changes that no test notices.
+//! `cargo xtask mutants`: changes the core in every way that cargo-mutants knows, and lists the changes
+//! that no test detects.
 //!
 //! A change is compiled and tested hundreds of times, so it is made in a copy of what works over memory
 //! alone, with the tests of that: it builds in a fraction of the whole crate's time.
@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, bail};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use verdict::Counts;
+use verdict::MutantCounts;
 
 const CARGO_MUTANTS: Tool =
-    Tool { name: "cargo-mutants", version: "27.1.0", why: "it makes and tests the mutants" };
+    Tool { name: "cargo-mutants", version: "27.1.0", why: "it creates and tests the mutants" };
 /// Modules of the copy.
 const MODULES: [&str; 5] = ["answer", "frame", "outcome", "served", "stun"];
 /// What of it is mutated.
@@ -35,25 +35,25 @@ const CRATES: [&str; 10] = [
     "stun_codec",
     "subtle",
 ];
-/// Tests, from the quickest on: each pass is asked only about what the one before it let live.
+/// Tests, the fastest first. Each pass tests only the mutants that survived the one before it.
 const PASSES: [&[&str]; 2] = [
     &["--test", "conformance"],
     &["--lib", "--test", "respond", "--test", "answer", "--test", "differential"],
 ];
-/// Cases of each property: enough to meet every branch, few enough for hundreds of runs.
+/// Cases of each property test: enough to reach every branch, few enough for hundreds of runs.
 const CASES: &str = "64";
 
 /// Tests every mutant, or those of files whose path contains `only`.
 ///
 /// # Errors
-/// A mutant lives that should not, or the tests fail without any.
+/// A mutant survives that should not, or the tests fail without a change.
 pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<()> {
-    CARGO_MUTANTS.get(workspace)?;
+    CARGO_MUTANTS.install(workspace)?;
     let home = workspace.target.join("mutants");
     let package = home.join("xstun");
     let results = home.join("mutants.out");
     copy(workspace, &package)?;
-    let mut counts: Option<Counts> = None;
+    let mut counts: Option<MutantCounts> = None;
     for (pass, tests) in PASSES.into_iter().enumerate() {
         let mut mutants = with_tools(workspace, workspace.cargo())?;
         // The copy is nobody else's, so it is changed where it is; what was built for it before is kept.
@@ -69,20 +69,20 @@ pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<()> {
         if pass > 0 {
             mutants.arg("--iterate");
         }
-        // Told to the build too, which would else make every test.
+        // Passed to the build too, which would otherwise build every test.
         mutants.args(tests.iter().map(|test| format!("--cargo-arg={test}")));
         let status = mutants.status().context("cannot run cargo-mutants")?;
-        // It says by its exit code whether mutants live (2) or run into the time limit (3).
+        // Exit code 2: mutants survive; 3: mutants ran into the time limit.
         if !matches!(status.code(), Some(0 | 2 | 3)) {
-            bail!("cargo-mutants ended with {status}; its log is in {}", results.display());
+            bail!("cargo-mutants failed with {status}; its log is in {}", results.display());
         }
-        let found = Counts::read(&results)?;
+        let found = MutantCounts::read(&results)?;
         counts = Some(counts.map_or(found, |before| before.and_then(found)));
         if found.missed + found.timeout == 0 {
             break;
         }
     }
-    verdict::tell(counts.unwrap_or_default(), &results)
+    verdict::report(counts.unwrap_or_default(), &results)
 }
 
 /// Makes the copy.

@@ -1,51 +1,51 @@
-//! Running other programs, so that a failure names the very command that failed.
+//! Runs other programs. Each failure names the command that failed.
 
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
-/// Runs the command on this terminal to its end.
+/// Runs the command to its end; it inherits this terminal.
 ///
 /// # Errors
-/// It could not be started, or ended otherwise than with success.
+/// The command cannot be started, or does not exit with 0.
 pub(crate) fn exec(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run `{}`", shown(command)))?;
     if !status.success() {
-        bail!("`{}` ended with {status}", shown(command));
+        bail!("`{}` failed with {status}", shown(command));
     }
     Ok(())
 }
 
-/// Runs the command to its end and gives what it printed on standard output.
+/// Runs the command to its end and returns its standard output.
 ///
 /// # Errors
-/// As [`exec`]; what it printed on standard error is part of the error.
+/// As [`exec`]; the error includes the command's standard error.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{}`", shown(command)))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` ended with {}: {}", shown(command), output.status, said.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed with {}: {}", shown(command), output.status, stderr.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What the command printed on standard output, or nothing where it cannot be run or fails: for
-/// questions to which "there is no such program" is an answer.
+/// Returns the command's standard output, or `None` if it cannot be run or fails. For questions to
+/// which "there is no such program" is an answer.
 pub(crate) fn ask(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The cargo that runs this program, without the variables that it set for this program alone: a
-/// build that saw them would differ from the one that a user's own `cargo build` makes.
+/// Returns a command for the cargo that runs this program, without the variables that it set for this
+/// program alone: with them, a build would differ from a user's own `cargo build`.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     forget_cargo(&mut cargo);
     cargo
 }
 
-/// Takes what `cargo run` put into the environment out of the command's.
+/// Removes what `cargo run` added to the environment from the command's environment.
 pub(crate) fn forget_cargo(command: &mut Command) {
     command.env_remove("LD_LIBRARY_PATH");
     for (name, _) in std::env::vars_os() {
@@ -56,7 +56,7 @@ pub(crate) fn forget_cargo(command: &mut Command) {
     }
 }
 
-/// The command as it could be typed into a shell, with the variables it was given.
+/// Returns the command as one could type it into a shell, with the variables set on it.
 pub(crate) fn shown(command: &Command) -> String {
     let variables = command
         .get_envs()
@@ -81,11 +81,11 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_failure_names_the_command_and_what_it_said() {
+    fn a_failure_names_the_command_and_its_standard_error() {
         let error = output(Command::new("sh").args(["-c", "echo no such thing >&2; exit 3"])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`sh -c 'echo no such thing >&2; exit 3'` ended with exit status: 3: no such thing"
+            "`sh -c 'echo no such thing >&2; exit 3'` failed with exit status: 3: no such thing"
         );
         assert!(
             exec(&mut Command::new("/nonexistent/program")).unwrap_err().to_string().contains("/nonexistent")

@@ -1,5 +1,5 @@
-//! `cargo xtask sanitize`: the library's tests, and every test that runs a server, with
-//! AddressSanitizer in the program: it sees what the interpreter cannot run, system calls and libxdp.
+//! `cargo xtask sanitize`: runs the library's tests and the tests that start servers with
+//! AddressSanitizer. It covers what Miri cannot run: system calls and libxdp.
 
 use crate::build;
 use crate::run::exec;
@@ -13,14 +13,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// `replace_intrin`: libxdp copies 15 bytes of each interface's name, however short that is; the rest of
-/// its copies are compiled code that the sanitizer still sees.
+/// Options of the sanitizer. `replace_intrin=0`: libxdp always copies 15 bytes of an interface's name,
+/// even of a shorter one. Copies in compiled code are still checked.
 const OPTIONS: &str = "detect_stack_use_after_return=1:replace_intrin=0";
 
-/// Builds and runs them.
+/// Builds and runs the tests.
 ///
 /// # Errors
-/// There is no nightly compiler, a test failed, or the sanitizer reported something.
+/// There is no nightly compiler, a test fails, or the sanitizer reports something.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let ready = setup::run(workspace, Needs::TEST)?;
     build::ebpf(workspace, &ready)?;
@@ -36,18 +36,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     tests.env("XSTUN_BIN", workspace.target.join("sanitize").join(triple()).join("debug/xstun"));
     let tested = exec(tests.env("ASAN_OPTIONS", options(&reports)));
 
-    let found = fs::read_dir(&reports)?.flatten().map(|entry| entry.path()).collect::<Vec<_>>();
-    if let Some(first) = found.first() {
-        bail!("the sanitizer reported {} faults; the first is in {}", found.len(), first.display());
+    let written = fs::read_dir(&reports)?.flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    if let Some(first) = written.first() {
+        bail!("the sanitizer reported {} errors; read {}", written.len(), first.display());
     }
     tested
 }
 
 fn sanitized(workspace: &Workspace, verb: &str) -> Result<Command> {
-    let mut cargo = nightly_cargo("the sanitizer needs")?;
+    let mut cargo = nightly_cargo("AddressSanitizer needs")?;
     cargo.current_dir(&workspace.root).env("CARGO_TARGET_DIR", workspace.target.join("sanitize"));
     cargo.env("RUSTFLAGS", "-Zsanitizer=address").env("XSTUN_EBPF_OBJECT", workspace.ebpf_object());
-    // With a target named, build scripts and macros stay as they are.
+    // With `--target`, RUSTFLAGS do not apply to build scripts and procedural macros.
     cargo.args([verb, "--package", "xstun", "--target", &triple()]);
     Ok(cargo)
 }
@@ -56,7 +56,7 @@ fn triple() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
-/// One file for each process that has something to report.
+/// Returns the options with which each process that finds an error writes a file into `reports`.
 fn options(reports: &Path) -> OsString {
     let mut options = OsString::from(OPTIONS);
     options.push(":log_path=");

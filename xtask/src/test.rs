@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything, in phases that tell how long they took.
+//! `cargo xtask test`: runs all checks and tests, in phases whose durations it prints.
 
 use crate::leftovers::Before;
 use crate::run::{exec, output};
@@ -12,13 +12,13 @@ use std::time::Instant;
 /// Sets up, builds, lints and tests.
 ///
 /// # Errors
-/// The first phase that failed.
+/// The first phase that fails.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
     let root = rustix::process::geteuid().is_root();
     let needs = if root { Needs::TEST } else { Needs::TEST_WITHOUT_ROOT };
     let ready = phase("set-up", || setup::run(workspace, needs))?;
-    // First, since all that is compiled after it embeds it.
+    // First: what is compiled later embeds it.
     phase("eBPF object", || build::ebpf(workspace, &ready))?;
     phase("lint", || lint::check(workspace))?;
     phase("xstun, release", || build::program(workspace, false))?;
@@ -28,30 +28,30 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let Some(before) = before else {
         let count = count_ignored(workspace)?;
         println!(
-            "== skipped: {count} tests that need root (network namespaces, XDP, AF_XDP); run them by \
+            "== skipped: {count} tests that need root (network namespaces, XDP, AF_XDP); run them with \
              `sudo env \"PATH=$PATH\" cargo xtask test`"
         );
         return Ok(());
     };
     let tested = phase("tests that need root", || exec(&mut root_tests(workspace)));
-    // What failing tests leave behind is looked for, and ended, all the same.
+    // Also after a failure: what failing tests leave behind is reported and ended.
     let clean = phase("nothing left behind", || before.compare());
     tested.and(clean)?;
     println!("== all passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Announces a phase, runs it, and tells how long it took.
+/// Announces a phase, runs it, and prints how long it took.
 fn phase<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("== {name}");
     let start = Instant::now();
     let result = work().with_context(|| format!("'{name}' failed"));
-    let ended = if result.is_ok() { "done" } else { "FAILED" };
-    println!("== {name}: {ended} after {:.1} s\n", start.elapsed().as_secs_f64());
+    let state = if result.is_ok() { "done" } else { "FAILED" };
+    println!("== {name}: {state} after {:.1} s\n", start.elapsed().as_secs_f64());
     result
 }
 
-/// `cargo test`, with what the end-to-end tests run.
+/// Returns `cargo test` with the variables that name the programs the end-to-end tests run.
 fn cargo_test(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo();
     cargo.arg("test").env("XSTUN_BIN", workspace.xstun("release"));
@@ -63,8 +63,8 @@ fn cargo_test(workspace: &Workspace) -> Command {
     cargo
 }
 
-/// The tests that are ignored elsewhere, each of which says that it needs root. Every one has servers
-/// and clients of its own running, so few run at a time.
+/// Returns the command for the tests that need root, which `cargo test` alone ignores. Each starts
+/// servers and clients, so that only few run at a time.
 pub(crate) fn root_tests(workspace: &Workspace) -> Command {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut cargo = cargo_test(workspace);

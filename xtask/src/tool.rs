@@ -1,4 +1,4 @@
-//! Cargo's further verbs, installed under the target directory where they are missing.
+//! Installs cargo subcommands below the target directory, and finds the nightly compiler.
 
 use crate::run::{ask, exec};
 use crate::setup::command_exists;
@@ -7,21 +7,22 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::process::Command;
 
-/// A program of crates.io, in a version that is pinned so that figures stay comparable.
+/// A program from crates.io. Its version is pinned, so that results stay comparable.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
+    /// Why the project needs it, for the message while it compiles.
     pub(crate) why: &'static str,
 }
 
 impl Tool {
-    /// Installs the tool unless it is there.
+    /// Installs the tool unless this version of it is installed.
     ///
     /// # Errors
-    /// It could not be built.
-    pub(crate) fn get(&self, workspace: &Workspace) -> Result<()> {
+    /// It cannot be built.
+    pub(crate) fn install(&self, workspace: &Workspace) -> Result<()> {
         let Tool { name, version, why } = *self;
-        if self.is_there(workspace) {
+        if self.is_installed(workspace) {
             return Ok(());
         }
         println!("set-up: compiling {name} {version} into the target directory: {why}");
@@ -31,7 +32,7 @@ impl Tool {
         exec(cargo.arg("--root").arg(&tools).arg("--target-dir").arg(tools.join("build")))
     }
 
-    fn is_there(&self, workspace: &Workspace) -> bool {
+    fn is_installed(&self, workspace: &Workspace) -> bool {
         let record = || {
             let record = std::fs::read(workspace.tools().join(".crates2.json")).ok()?;
             let record: Value = serde_json::from_slice(&record).ok()?;
@@ -42,35 +43,36 @@ impl Tool {
     }
 }
 
-/// A command that finds the installed tools.
+/// Puts the installed tools first in the command's PATH.
 ///
 /// # Errors
-/// PATH cannot be extended.
+/// The directory's name has a colon.
 pub(crate) fn with_tools(workspace: &Workspace, mut command: Command) -> Result<Command> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tools = std::iter::once(workspace.tools().join("bin"));
     let path = std::env::join_paths(tools.chain(std::env::split_paths(&path)))
-        .context("PATH cannot be led by the tools directory")?;
+        .context("cannot put the tools directory into PATH")?;
     command.env("PATH", path);
     Ok(command)
 }
 
-/// Cargo of rustup's nightly, for what needs a compiler's unstable options.
+/// Returns a command for cargo of rustup's nightly toolchain, for what needs unstable options of the
+/// compiler. `why` begins the error's sentence, and ends with a verb such as "needs".
 ///
 /// # Errors
-/// There is no nightly; the sentence says how to get it.
+/// There is no nightly toolchain; the error says how to install it.
 pub(crate) fn nightly_cargo(why: &str) -> Result<Command> {
     if !command_exists("rustup") {
         bail!(
-            "{why} a nightly compiler: get rustup (https://rustup.rs), then `rustup toolchain install nightly`"
+            "{why} a nightly compiler: install rustup (https://rustup.rs), then run `rustup toolchain install nightly`"
         );
     }
     if ask(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_none() {
-        bail!("{why} a nightly compiler: `rustup toolchain install nightly --profile minimal`");
+        bail!("{why} a nightly compiler: run `rustup toolchain install nightly --profile minimal`");
     }
     let mut rustup = Command::new("rustup");
     crate::run::forget_cargo(&mut rustup);
-    // It would have the nightly's cargo call the other toolchain's compiler.
+    // With it, the nightly cargo would call the other toolchain's compiler.
     rustup.env_remove("RUSTUP_TOOLCHAIN").args(["run", "nightly", "cargo"]);
     Ok(rustup)
 }

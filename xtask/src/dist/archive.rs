@@ -1,4 +1,4 @@
-//! The archive: a binary without shared libraries, and all that goes with it.
+//! Builds the archive: a binary that needs no shared libraries, and the files that go with it.
 
 use super::{VERSION, last_commit};
 use crate::run::{exec, output};
@@ -8,32 +8,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds `xstun` with glibc, libelf and zlib inside. Gives its path.
+/// Builds `xstun` with glibc, libelf and zlib linked statically, and returns its path.
 ///
 /// # Errors
-/// The build failed, or what it made still wants a shared library.
+/// The build fails, or the binary still needs a shared library.
 pub(super) fn program(workspace: &Workspace) -> Result<PathBuf> {
     let triple = triple()?;
     let mut cargo = workspace.cargo();
-    // With --target the flags are not those of build scripts, which must stay dynamic.
+    // With --target, RUSTFLAGS do not apply to build scripts, which must stay dynamic.
     cargo.args(["build", "--release", "--package", "xstun", "--target", &triple]);
     exec(cargo.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
     let program = workspace.target.join(&triple).join("release/xstun");
-    let wanted = libraries(&program)?;
-    if !wanted.is_empty() {
-        bail!("{} is not static: it wants {}", program.display(), wanted.join(", "));
+    let needed = libraries(&program)?;
+    if !needed.is_empty() {
+        bail!("{} is not static: it needs {}", program.display(), needed.join(", "));
     }
     Ok(program)
 }
 
-/// The host's name as compilers have it.
+/// Returns the host's target triple.
 pub(super) fn triple() -> Result<String> {
-    let told = output(Command::new("rustc").arg("-vV"))?;
-    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    let version = output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
-/// The shared libraries that a program names.
+/// Returns the shared libraries that a program needs.
 fn libraries(program: &Path) -> Result<Vec<String>> {
     Ok(parse_dynamic(&output(Command::new("readelf").arg("--dynamic").arg(program))?))
 }
@@ -44,10 +44,10 @@ fn parse_dynamic(printed: &str) -> Vec<String> {
     names.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// Puts the archive together. Gives the directory that it was made of.
+/// Packs the archive, and returns the directory with its contents.
 ///
 /// # Errors
-/// A file is missing, or tar failed.
+/// A file is missing, or `strip` or `tar` fails.
 pub(super) fn pack(workspace: &Workspace, directory: &Path, program: &Path) -> Result<PathBuf> {
     let name = format!("xstun-{VERSION}-{}-linux", std::env::consts::ARCH);
     let unpacked = directory.join(&name);
@@ -80,7 +80,7 @@ pub(super) fn pack(workspace: &Workspace, directory: &Path, program: &Path) -> R
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=u+rw,go+r-w"]);
     tar.arg(format!("--mtime=@{}", last_commit(workspace))).arg(&name);
     exec(&mut tar)?;
-    println!("made {}", archive.display());
+    println!("wrote {}", archive.display());
     Ok(unpacked)
 }
 
@@ -105,7 +105,7 @@ mod tests {
     use super::parse_dynamic;
 
     #[test]
-    fn the_libraries_that_a_program_wants_are_read() {
+    fn the_libraries_that_a_program_needs_are_read() {
         let printed = "\
 Dynamic section at offset 0x17ac1c8 contains 31 entries:
   Tag        Type                         Name/Value

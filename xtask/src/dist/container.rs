@@ -1,23 +1,23 @@
-//! The container image, made by hand: what `deploy/Containerfile` says is done without an engine.
+//! Builds the file system of the container image from `deploy/Containerfile` without a container engine.
 
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::Path;
 
-/// What the file makes of its context.
+/// The instructions of a container file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Recipe {
-    /// Files of the context, and where in the image each goes.
+    /// Files of the context, each with its path in the image.
     copies: Vec<(String, String)>,
     entrypoint: Vec<String>,
     cmd: Vec<String>,
 }
 
 impl Recipe {
-    /// Reads the instructions that the file uses; of any other it says that it does not know it.
+    /// Parses the instructions that the project's file uses.
     ///
     /// # Errors
-    /// The line that is not understood.
+    /// A line has any other instruction or form; the error names it.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut recipe = Recipe::default();
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -29,16 +29,16 @@ impl Recipe {
                 (1.., "ENTRYPOINT") => recipe.entrypoint = words(rest).with_context(|| line.to_owned())?,
                 (1.., "CMD") => recipe.cmd = words(rest).with_context(|| line.to_owned())?,
                 (1.., "STOPSIGNAL") if rest == "SIGTERM" => {}
-                _ => bail!("this check knows nothing of the line `{line}`"),
+                _ => bail!("unknown instruction: `{line}`; teach it to xtask/src/dist/container.rs"),
             }
         }
         if recipe.entrypoint.is_empty() {
-            bail!("there is no ENTRYPOINT");
+            bail!("no ENTRYPOINT");
         }
         Ok(recipe)
     }
 
-    /// Makes the image's file system below `root`.
+    /// Creates the image's file system below `root`.
     ///
     /// # Errors
     /// A file of the context is missing, or cannot be copied.
@@ -52,7 +52,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// What runs: the entry point with these arguments, or with its own.
+    /// Returns the command line: the entry point with `arguments`, or with CMD if there are none.
     pub(super) fn command<'a>(&'a self, arguments: &'a [&'a str]) -> Vec<&'a str> {
         let own = || self.cmd.iter().map(String::as_str).collect();
         let arguments: Vec<&str> = if arguments.is_empty() { own() } else { arguments.to_vec() };
@@ -60,23 +60,23 @@ impl Recipe {
     }
 }
 
-/// `COPY a b to/`, or `COPY a to`.
+/// Parses `COPY a b to/` and `COPY a to`. Returns each source with its destination.
 fn copies(rest: &str) -> Result<Vec<(String, String)>> {
     let mut names: Vec<_> = rest.split_whitespace().collect();
-    let to = names.pop().context("nothing to copy")?;
+    let to = names.pop().context("COPY needs a source")?;
     if names.is_empty() || (names.len() > 1 && !to.ends_with('/')) {
-        bail!("several files go into a directory, whose name ends with a slash");
+        bail!("COPY of several files needs a destination that ends with a slash");
     }
-    let place = |from: &str| {
+    let destination = |from: &str| {
         let name = Path::new(from).file_name().unwrap_or_default().to_string_lossy();
         if to.ends_with('/') { format!("{to}{name}") } else { to.to_owned() }
     };
-    Ok(names.iter().map(|from| ((*from).to_owned(), place(from))).collect())
+    Ok(names.iter().map(|from| ((*from).to_owned(), destination(from))).collect())
 }
 
-/// The exec form: a JSON array.
+/// Parses the exec form, a JSON array.
 fn words(rest: &str) -> Result<Vec<String>> {
-    serde_json::from_str(rest).context("no exec form")
+    serde_json::from_str(rest).context("not an exec form, which is a JSON array")
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
     use super::Recipe;
 
     #[test]
-    fn the_projects_own_file_is_understood() {
+    fn the_projects_file_is_parsed() {
         let recipe = Recipe::parse(include_str!("../../../deploy/Containerfile")).unwrap();
         assert!(recipe.copies.contains(&("bin/xstun".into(), "/bin/xstun".into())));
         assert!(recipe.copies.contains(&("LICENSE-MIT".into(), "/licences/LICENSE-MIT".into())));
@@ -93,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_told() {
-        for (text, told) in [
+    fn an_error_names_what_is_not_understood() {
+        for (text, named) in [
             ("FROM debian", "FROM debian"),
             ("FROM scratch\nRUN true", "RUN true"),
             ("FROM scratch\nCOPY a b c", "COPY a b c"),
@@ -102,7 +102,7 @@ mod tests {
             ("FROM scratch\nCOPY a b", "no ENTRYPOINT"),
         ] {
             let error = format!("{:#}", Recipe::parse(text).unwrap_err());
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(named), "{text}: {error}");
         }
     }
 }

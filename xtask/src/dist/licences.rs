@@ -1,4 +1,4 @@
-//! Whose work is inside the binary, and under which terms: collected from the packages themselves.
+//! Collects the licences of everything that is linked into the binary.
 
 use super::archive;
 use crate::run::output;
@@ -9,20 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is linked into the binary: the crate, and its target where that is not this host.
+/// The crates that are built, each with its target if that is not this host.
 const ROOTS: [(&str, Option<&str>); 2] = [("xstun", None), ("xstun-ebpf", Some("bpfel-unknown-none"))];
-/// Packages of Debian whose libraries are in the archive's binary.
+/// Debian packages whose libraries are linked into the archive's binary.
 const LIBRARIES: [&str; 3] = ["libc6-dev", "libelf-dev", "zlib1g-dev"];
-/// What files with terms are called, in capitals.
+/// Beginnings of the names of licence files, in capitals.
 const NAMES: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"];
-/// How deep below a package they are looked for: crates that hold C code have that code's own terms
+/// How many directories below a package to search: crates that include C code have its licence
 /// further down.
 const DEPTH: usize = 3;
 const RULE: &str = "================================================================================";
 
-/// One package that is linked in.
+/// A package that is linked into the binary.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Package {
+struct LinkedPackage {
     name: String,
     version: String,
     /// SPDX expression.
@@ -35,7 +35,7 @@ struct Package {
 /// Writes `THIRD-PARTY-LICENCES.txt`.
 ///
 /// # Errors
-/// A package does not say its terms, or a file cannot be read or written.
+/// A package names no licence, or a file cannot be read or written.
 pub(super) fn write(workspace: &Workspace, directory: &Path) -> Result<()> {
     let mut packages = BTreeSet::new();
     for (root, target) in ROOTS {
@@ -48,18 +48,18 @@ pub(super) fn write(workspace: &Workspace, directory: &Path) -> Result<()> {
     }
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in &packages {
-        for file in files(&package.directory, DEPTH)? {
+        for file in licence_files(&package.directory, DEPTH)? {
             let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let text = String::from_utf8_lossy(&text).trim().replace('\r', "");
-            let place = file.strip_prefix(&package.directory).unwrap_or(&file);
-            let of = format!("{} {} ({})", package.name, package.version, place.display());
+            let path = file.strip_prefix(&package.directory).unwrap_or(&file);
+            let of = format!("{} {} ({})", package.name, package.version, path.display());
             texts.entry(text).or_default().push(of);
         }
     }
     for library in LIBRARIES {
         let file = Path::new("/usr/share/doc").join(library).join("copyright");
         let text = fs::read_to_string(&file).with_context(|| {
-            format!("cannot read {}, the terms of what the archive's binary links", file.display())
+            format!("cannot read {}, the licence of a library that the archive links", file.display())
         })?;
         let of = format!("{library} of Debian, in the binary of the archive only");
         texts.entry(text.trim().to_owned()).or_default().push(of);
@@ -67,13 +67,13 @@ pub(super) fn write(workspace: &Workspace, directory: &Path) -> Result<()> {
     let file = directory.join("THIRD-PARTY-LICENCES.txt");
     fs::write(&file, render(&packages, &texts))
         .with_context(|| format!("cannot write {}", file.display()))?;
-    println!("made {} ({} packages, {} texts)", file.display(), packages.len(), texts.len());
+    println!("wrote {} ({} packages, {} texts)", file.display(), packages.len(), texts.len());
     Ok(())
 }
 
-/// Every package but this project's own that `root` links: what is only built with, or only tested
-/// with, is not in the binary.
-fn linked(metadata: &Value, root: &str) -> Result<BTreeSet<Package>> {
+/// Returns the foreign packages that `root` links. Build dependencies and dev-dependencies are not in
+/// the binary.
+fn linked(metadata: &Value, root: &str) -> Result<BTreeSet<LinkedPackage>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let nodes: BTreeMap<String, Vec<Value>> = list(&metadata["resolve"]["nodes"])
         .into_iter()
@@ -97,15 +97,15 @@ fn linked(metadata: &Value, root: &str) -> Result<BTreeSet<Package>> {
     foreign.map(package).collect()
 }
 
-fn package(value: &Value) -> Result<Package> {
+fn package(value: &Value) -> Result<LinkedPackage> {
     let name = text(&value["name"]);
     let licence = text(&value["license"]);
     if licence.is_empty() && value["license_file"].is_null() {
-        bail!("the package {name} does not say under which terms it is had");
+        bail!("the package {name} names no licence");
     }
     let authors = value["authors"].as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
     let manifest = PathBuf::from(text(&value["manifest_path"]));
-    Ok(Package {
+    Ok(LinkedPackage {
         name,
         version: text(&value["version"]),
         licence,
@@ -119,17 +119,17 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Files with terms in a directory and below it.
-fn files(directory: &Path, depth: usize) -> Result<Vec<PathBuf>> {
+/// Returns the licence files in a directory and up to `depth` directories below it.
+fn licence_files(directory: &Path, depth: usize) -> Result<Vec<PathBuf>> {
     let failed = || format!("cannot read {}", directory.display());
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).with_context(failed)? {
         let path = entry.with_context(failed)?.path();
         if path.is_dir() {
             if depth > 0 {
-                found.extend(files(&path, depth - 1)?);
+                found.extend(licence_files(&path, depth - 1)?);
             }
-        } else if has_terms(&path) {
+        } else if is_licence(&path) {
             found.push(path);
         }
     }
@@ -137,21 +137,21 @@ fn files(directory: &Path, depth: usize) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn has_terms(path: &Path) -> bool {
+fn is_licence(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_uppercase();
     let source = [".RS", ".C", ".H", ".PY", ".SH"].iter().any(|end| name.ends_with(end));
-    // The Linux kernel's custom: a directory LICENSES with a file for each licence.
+    // As in the Linux kernel: a directory LICENSES with a file for each licence.
     let in_directory = path.parent().and_then(Path::file_name).is_some_and(|parent| parent == "LICENSES");
     !source && (in_directory || NAMES.iter().any(|known| name.starts_with(known)))
 }
 
-fn render(packages: &BTreeSet<Package>, texts: &BTreeMap<String, Vec<String>>) -> String {
+fn render(packages: &BTreeSet<LinkedPackage>, texts: &BTreeMap<String, Vec<String>>) -> String {
     let mut page = String::from(
-        "xstun is had under the terms of MIT or of Apache-2.0, at your choice (LICENSE-MIT, LICENSE-APACHE).\n\
-         Its binary holds the work of others, listed here with their terms; the texts follow. Where a\n\
-         choice is offered, xstun takes MIT, else Apache-2.0, else the permissive one that is there.\n\n",
+        "xstun is licensed under MIT or Apache-2.0, at your choice (LICENSE-MIT, LICENSE-APACHE). Its binary\n\
+         includes the packages below; the texts of their licences follow. Of several licences offered,\n\
+         xstun chooses MIT, else Apache-2.0, else a permissive one.\n\n",
     );
-    for Package { name, version, licence, authors, repository, .. } in packages {
+    for LinkedPackage { name, version, licence, authors, repository, .. } in packages {
         let licence = if licence.is_empty() { "see its text below" } else { licence };
         page.push_str(&format!("{name} {version}: {licence}\n"));
         for line in [authors, repository].into_iter().filter(|line| !line.is_empty()) {
@@ -166,12 +166,12 @@ fn render(packages: &BTreeSet<Package>, texts: &BTreeMap<String, Vec<String>>) -
 
 #[cfg(test)]
 mod tests {
-    use super::{has_terms, linked};
+    use super::{is_licence, linked};
     use serde_json::json;
     use std::path::Path;
 
     #[test]
-    fn what_is_linked_is_told_from_what_is_only_built_or_tested_with() {
+    fn build_and_test_dependencies_are_not_linked() {
         let package = |name: &str, source: bool| {
             json!({
                 "id": name, "name": name, "version": "1.0.0", "license": "MIT", "license_file": null,
@@ -199,19 +199,19 @@ mod tests {
     }
 
     #[test]
-    fn a_package_without_terms_is_refused() {
+    fn a_package_without_a_licence_is_refused() {
         let metadata = json!({"packages": [{"id": "a", "name": "a", "source": "registry"}]});
         let error = linked(&metadata, "a").unwrap_err();
         assert!(error.to_string().contains("package a "), "{error}");
     }
 
     #[test]
-    fn files_with_terms_are_known_by_their_names() {
+    fn licence_files_are_known_by_their_names() {
         for name in ["LICENSE-MIT", "license", "COPYING.LIB", "LICENSES/BSD-2-Clause", "NOTICE.txt"] {
-            assert!(has_terms(Path::new(name)), "{name}");
+            assert!(is_licence(Path::new(name)), "{name}");
         }
         for name in ["src/license.rs", "README.md", "licenses/list.c", "Cargo.toml"] {
-            assert!(!has_terms(Path::new(name)), "{name}");
+            assert!(!is_licence(Path::new(name)), "{name}");
         }
     }
 }

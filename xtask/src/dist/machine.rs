@@ -1,5 +1,5 @@
-//! A Debian system with systemd as its first process, in namespaces of its own: what is installed there
-//! is gone with it.
+//! Boots a Debian system, with systemd as its first process, in namespaces of its own. What is installed
+//! there is discarded with it.
 
 use crate::children::{Captured, Guarded, capture};
 use crate::interrupt::Interrupt;
@@ -13,17 +13,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The release that the package is made for.
+/// The Debian release that the package is built for.
 const RELEASE: &str = "bookworm";
-/// What an operator's system has before the package comes, and what the package depends on: there is
-/// no network inside to fetch it over.
+/// What an operator's system includes, and what the package depends on: the system has no network to
+/// download it.
 const INCLUDE: &str = "systemd,systemd-sysv,adduser,iproute2,procps,libelf1,zlib1g,libgcc-s1";
-/// Longest wait for the system to be up, and for one command in it.
+/// Longest wait for the system to boot, and for one command in it.
 const LIMIT: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(100);
 
-/// Becomes the first process. Words: the base, the directory of this run, a cgroup, the network
-/// namespace. `ip netns exec` lays a /sys over the one with the cgroups, so it comes after them.
+/// Script that becomes the first process. Arguments: base, directory of this run, cgroup, network
+/// namespace. `ip netns exec` mounts a new /sys over the cgroups, so the script joins its cgroup before.
 const BOOT: &str = r#"
 set -e
 echo $$ > "$3/cgroup.procs"
@@ -51,21 +51,21 @@ exec ip netns exec "$4" unshare --mount --uts --ipc --pid --fork --cgroup --prop
 ' sh "$1" "$2" "$3"
 "#;
 
-/// The base system, made once and kept.
+/// Returns the directory of the base system, which is built once and kept.
 ///
 /// # Errors
-/// debootstrap failed.
+/// debootstrap fails.
 pub(super) fn base(workspace: &Workspace) -> Result<PathBuf> {
     let base = workspace.target.join(RELEASE);
     let done = workspace.target.join(format!("{RELEASE}.done"));
-    // A list of other packages makes another base.
+    // A changed list of packages needs a new base.
     if fs::read_to_string(&done).is_ok_and(|included| included == INCLUDE) {
         return Ok(base);
     }
-    println!("making a Debian system in {}", base.display());
+    println!("building a Debian system in {}", base.display());
     let _ = fs::remove_dir_all(&base);
-    fs::create_dir_all(&base).with_context(|| format!("cannot make {}", base.display()))?;
-    // Bound to itself, so that it can have device nodes where the file system around it may not.
+    fs::create_dir_all(&base).with_context(|| format!("cannot create {}", base.display()))?;
+    // Bound to itself, so that it can have device nodes even if the file system around it forbids them.
     let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,dev,exec,suid \"$1\" && \
                   exec debootstrap --variant=minbase --include=\"$2\" \"$3\" \"$1\"";
     let mut command = Command::new("unshare");
@@ -75,20 +75,20 @@ pub(super) fn base(workspace: &Workspace) -> Result<PathBuf> {
     Ok(base)
 }
 
-/// A system that is up. Dropping it takes it down and removes what it wrote.
-pub(super) struct Machine {
-    /// unshare, whose one child is the system's first process.
+/// A booted system. Dropping it kills its processes and removes what they wrote.
+pub(super) struct DebianMachine {
+    /// `unshare`, whose only child is the system's first process.
     child: Guarded,
     init: Pid,
     directory: PathBuf,
     cgroup: PathBuf,
 }
 
-impl Machine {
+impl DebianMachine {
     /// Boots a copy of `base` in the network namespace.
     ///
     /// # Errors
-    /// The kernel refuses one of the namespaces, or systemd does not come up.
+    /// The kernel refuses a namespace, or systemd does not come up.
     pub(super) fn boot(
         base: &Path,
         scratch: &Path,
@@ -98,16 +98,18 @@ impl Machine {
         let name = format!("xstun-dist-{}", std::process::id());
         let directory = scratch.join(&name);
         for part in ["root", "upper", "work"] {
-            fs::create_dir_all(directory.join(part)).with_context(|| format!("cannot make {name}"))?;
+            fs::create_dir_all(directory.join(part)).with_context(|| format!("cannot create {name}"))?;
         }
         let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read the mounts")?;
-        let cgroup = unified(&mounts).context("no cgroup2 is mounted, which systemd needs")?.join(&name);
-        fs::create_dir(&cgroup).with_context(|| format!("cannot make the cgroup {}", cgroup.display()))?;
+        let cgroup =
+            cgroup2_mount(&mounts).context("systemd needs cgroup2, which is not mounted")?.join(&name);
+        fs::create_dir(&cgroup).with_context(|| format!("cannot create the cgroup {}", cgroup.display()))?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "sh", "-ec", BOOT, "sh"]).args([base, &directory, &cgroup]);
         command.arg(network.name());
         let child = command.stdin(Stdio::null()).spawn().context("cannot boot")?;
-        let mut machine = Machine { init: Pid::from_child(&child), child: Guarded(child), directory, cgroup };
+        let mut machine =
+            DebianMachine { init: Pid::from_child(&child), child: Guarded(child), directory, cgroup };
         machine.wait_until_up(interrupt)?;
         Ok(machine)
     }
@@ -117,7 +119,7 @@ impl Machine {
         loop {
             interrupt.check()?;
             if let Some(status) = self.child.0.try_wait()? {
-                bail!("the system ended while it came up, with {status}");
+                bail!("the system exited with {status} while it booted");
             }
             if let Some(init) = only_child(self.child.0.id()) {
                 self.init = init;
@@ -133,10 +135,10 @@ impl Machine {
         }
     }
 
-    /// Runs a command inside to its end, whatever that is.
+    /// Runs a command in the system to its end, whether it succeeds or fails.
     ///
     /// # Errors
-    /// It could not be started, or did not end in time.
+    /// The command cannot be started, or does not end in time.
     pub(super) fn run(&self, words: &[&str], interrupt: &Interrupt) -> Result<Captured> {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--all", "--root", "--wd"]);
@@ -144,7 +146,7 @@ impl Machine {
         capture(command.args(words), LIMIT, interrupt)
     }
 
-    /// A path inside, from outside.
+    /// Returns the path by which this process reaches `inside`, a path of the system.
     pub(super) fn path(&self, inside: &str) -> PathBuf {
         Path::new("/proc")
             .join(self.init.as_raw_nonzero().to_string())
@@ -153,9 +155,9 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for DebianMachine {
     fn drop(&mut self) {
-        // The first process takes all others of its namespace with it.
+        // The kernel kills all processes of a PID namespace with its first.
         let _ = kill_process(self.init, Signal::KILL);
         let _ = self.child.0.kill();
         let _ = self.child.0.wait();
@@ -169,23 +171,23 @@ impl Drop for Machine {
     }
 }
 
-/// The one child of a process, once it has one.
+/// Returns the first child of a process, if it has one.
 fn only_child(process: u32) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
     Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
 }
 
-/// Where the unified hierarchy of cgroups is mounted.
-fn unified(mounts: &str) -> Option<PathBuf> {
-    let of = |line: &str| {
+/// Returns where the unified hierarchy of cgroups is mounted.
+fn cgroup2_mount(mounts: &str) -> Option<PathBuf> {
+    let mount = |line: &str| {
         let mut words = line.split_whitespace();
-        let (place, kind) = (words.nth(1)?, words.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(place))
+        let (path, kind) = (words.nth(1)?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(path))
     };
-    mounts.lines().find_map(of)
+    mounts.lines().find_map(mount)
 }
 
-/// A cgroup is removed from its leaves up.
+/// Removes a cgroup, its children first.
 fn remove_cgroup(cgroup: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(cgroup)? {
         let path = entry?.path();
@@ -198,16 +200,16 @@ fn remove_cgroup(cgroup: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::unified;
+    use super::cgroup2_mount;
     use std::path::Path;
 
     #[test]
-    fn the_unified_hierarchy_is_found_alone_and_beside_others() {
+    fn the_unified_hierarchy_is_found_alone_and_among_others() {
         let alone = "proc /proc proc rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n";
-        assert_eq!(unified(alone).as_deref(), Some(Path::new("/sys/fs/cgroup")));
+        assert_eq!(cgroup2_mount(alone).as_deref(), Some(Path::new("/sys/fs/cgroup")));
         let beside = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n";
-        assert_eq!(unified(beside).as_deref(), Some(Path::new("/sys/fs/cgroup/unified")));
-        assert_eq!(unified("tmpfs /cgroup2 tmpfs rw 0 0\n"), None);
+        assert_eq!(cgroup2_mount(beside).as_deref(), Some(Path::new("/sys/fs/cgroup/unified")));
+        assert_eq!(cgroup2_mount("tmpfs /cgroup2 tmpfs rw 0 0\n"), None);
     }
 }

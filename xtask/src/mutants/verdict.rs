@@ -1,16 +1,17 @@
-//! What became of the mutants: counts, and which of those that live may.
+//! Judges the surviving mutants: those that are known to be equivalent are allowed.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// Changes that no test can notice, since the program does the same with them.
+/// Changes that no test can detect, because the program behaves the same with them.
 struct Equivalent {
-    /// The file that is changed.
+    /// The changed file.
     file: &'static str,
-    /// The changes, as cargo-mutants words them behind the place.
+    /// The changes, in the words of cargo-mutants behind file and line.
     changes: &'static [&'static str],
+    /// Why the program behaves the same.
     why: &'static str,
 }
 
@@ -18,7 +19,7 @@ const EQUIVALENTS: [Equivalent; 4] = [
     Equivalent {
         file: "src/answer.rs",
         changes: &[
-            // Of the lengths that have an arm.
+            // In the lengths that have an arm.
             "replace + with -",
             "replace + with *",
             "delete match arm (Shape::V4, BARE) in answer",
@@ -26,7 +27,7 @@ const EQUIVALENTS: [Equivalent; 4] = [
             "delete match arm (Shape::V6, BARE) in answer",
             "delete match arm (Shape::V6, FINGERPRINTED) in answer",
         ],
-        why: "the arms are copies of the code for the rest, and only faster",
+        why: "the arms only make faster copies of the code of the last arm",
     },
     Equivalent {
         file: "src/stun/request.rs",
@@ -34,39 +35,48 @@ const EQUIVALENTS: [Equivalent; 4] = [
             "delete match arm [] in Request::parse",
             "replace match guard dialect == Dialect::Cookie with false in Request::parse",
         ],
-        why: "the walk over all attributes finds the same, and only slower",
+        why: "the walk over all attributes gives the same result, only slower",
     },
     Equivalent {
         file: "src/frame/reply.rs",
         changes: &["replace | with ^"],
-        why: "the bits of both sides are apart",
+        why: "the two sides have no bit in common",
     },
     Equivalent {
         file: "src/stun/credentials/nonce.rs",
         changes: &["replace | with ^ in Nonces::is_valid"],
-        why: "no nonce is that of two periods",
+        why: "no nonce belongs to two periods",
     },
 ];
 
-/// How many ended how.
+/// How many mutants had which result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct MutantCounts {
+    /// All of them.
     pub(super) mutants: u64,
+    /// A test failed.
     pub(super) caught: u64,
+    /// They did not compile.
     pub(super) unviable: u64,
+    /// The tests ran into the time limit.
     pub(super) timeout: u64,
+    /// All tests passed: they survive.
     pub(super) missed: u64,
 }
 
-impl Counts {
-    /// Those of the pass whose results stand in `results`.
+impl MutantCounts {
+    /// Reads the counts of a pass from its directory of results.
+    ///
+    /// # Errors
+    /// cargo-mutants left no complete results.
     pub(super) fn read(results: &Path) -> Result<Self> {
         let file = results.join("outcomes.json");
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let outcomes: Value =
-            serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
-        let count = |key: &str| outcomes[key].as_u64().with_context(|| format!("it counts no {key}"));
-        Ok(Counts {
+            serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))?;
+        let count =
+            |key: &str| outcomes[key].as_u64().with_context(|| format!("{} has no {key}", file.display()));
+        Ok(MutantCounts {
             mutants: count("total_mutants")?,
             caught: count("caught")?,
             unviable: count("unviable")?,
@@ -75,9 +85,9 @@ impl Counts {
         })
     }
 
-    /// With the next pass, which was asked about what this one did not catch.
-    pub(super) fn and_then(self, next: Counts) -> Self {
-        Counts {
+    /// Adds the next pass, which tested only what this one did not catch.
+    pub(super) fn and_then(self, next: MutantCounts) -> Self {
+        MutantCounts {
             mutants: self.mutants,
             caught: self.caught + next.caught,
             unviable: self.unviable + next.unviable,
@@ -87,35 +97,35 @@ impl Counts {
     }
 }
 
-/// Prints the counts and every mutant that lives, those that may with their reason.
+/// Prints the counts and every surviving mutant, with its reason if it is a known equivalent.
 ///
 /// # Errors
-/// One lives that should not.
-pub(super) fn tell(counts: Counts, results: &Path) -> Result<()> {
-    let Counts { mutants, caught, unviable, timeout, missed } = counts;
+/// A mutant survives that is not a known equivalent.
+pub(super) fn report(counts: MutantCounts, results: &Path) -> Result<()> {
+    let MutantCounts { mutants, caught, unviable, timeout, missed } = counts;
     println!(
-        "{mutants} mutants: {caught} caught, {timeout} never ended, {unviable} did not compile, {missed} live"
+        "{mutants} mutants: {caught} caught, {timeout} timed out, {unviable} did not compile, {missed} survive"
     );
     let list = results.join("missed.txt");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let mut unexplained = 0;
     for mutant in text.lines() {
-        match explained(mutant) {
-            Some(why) => println!("  {mutant}\n    the program does the same: {why}"),
+        match equivalence(mutant) {
+            Some(why) => println!("  {mutant}\n    equivalent: {why}"),
             None => {
                 unexplained += 1;
-                println!("  {mutant}\n    NO TEST NOTICES IT");
+                println!("  {mutant}\n    NO TEST DETECTS IT");
             }
         }
     }
     if unexplained > 0 {
-        bail!("{unexplained} mutants live that should not; {} has their logs", results.display());
+        bail!("no test detects {unexplained} mutants; add tests for them (logs: {})", results.display());
     }
     Ok(())
 }
 
-/// Why the mutant, as `missed.txt` names it, does the same.
-fn explained(mutant: &str) -> Option<&'static str> {
+/// Returns why the mutant, as `missed.txt` names it, behaves the same; `None` for one that is not known.
+fn equivalence(mutant: &str) -> Option<&'static str> {
     // src/answer.rs:58:9: delete match arm ...
     let (place, change) = mutant.split_once(": ")?;
     let file = place.split(':').next()?;
@@ -125,24 +135,24 @@ fn explained(mutant: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, explained};
+    use super::{MutantCounts, equivalence};
 
     #[test]
-    fn a_pass_is_asked_about_what_the_one_before_did_not_catch() {
-        let first = Counts { mutants: 9, caught: 4, unviable: 1, timeout: 1, missed: 3 };
-        let next = Counts { mutants: 4, caught: 2, unviable: 0, timeout: 1, missed: 1 };
-        let both = Counts { mutants: 9, caught: 6, unviable: 1, timeout: 1, missed: 1 };
+    fn the_next_pass_is_added_to_what_the_first_did_not_catch() {
+        let first = MutantCounts { mutants: 9, caught: 4, unviable: 1, timeout: 1, missed: 3 };
+        let next = MutantCounts { mutants: 4, caught: 2, unviable: 0, timeout: 1, missed: 1 };
+        let both = MutantCounts { mutants: 9, caught: 6, unviable: 1, timeout: 1, missed: 1 };
         assert_eq!(first.and_then(next), both);
     }
 
     #[test]
     fn a_mutant_is_known_by_file_and_change_wherever_it_stands() {
         let arm = "delete match arm (Shape::V4, BARE) in answer";
-        assert!(explained(&format!("src/answer.rs:58:9: {arm}")).is_some());
-        assert!(explained(&format!("src/answer.rs:1:1: {arm}")).is_some());
-        assert_eq!(explained(&format!("src/frame.rs:58:9: {arm}")), None);
+        assert!(equivalence(&format!("src/answer.rs:58:9: {arm}")).is_some());
+        assert!(equivalence(&format!("src/answer.rs:1:1: {arm}")).is_some());
+        assert_eq!(equivalence(&format!("src/frame.rs:58:9: {arm}")), None);
         assert_eq!(
-            explained("src/answer.rs:58:9: replace answer -> FrameAnswer with Default::default()"),
+            equivalence("src/answer.rs:58:9: replace answer -> FrameAnswer with Default::default()"),
             None
         );
     }
