@@ -1,0 +1,25 @@
+//! Every name in the last column of the threat model is a test, a fuzz target or a command.
+
+use crate::markdown::{code, rows};
+use crate::{read, root, sources};
+
+/// Where tests are.
+const TESTS: [&str; 6] =
+    ["userspace/src", "userspace/tests", "xdp-ebpf/src", "xtask/src", "fuzz/fuzz_targets", "fuzz/tests"];
+
+#[test]
+fn every_threat_is_held_by_something_that_exists() {
+    let tests: String = TESTS.map(sources).concat();
+    let mut count = 0;
+    for row in rows(&read("docs/threat-model.md"), "threat") {
+        let [threat, _, held] = &row[..] else { panic!("{row:?}") };
+        let names: Vec<_> = code(held).filter(|name| !name.starts_with("cargo ")).collect();
+        assert!(!names.is_empty() || held.contains("cargo "), "no test holds: {threat}");
+        for name in names {
+            let is_fuzz = root().join(format!("fuzz/fuzz_targets/{name}.rs")).exists();
+            assert!(is_fuzz || tests.contains(&format!("fn {name}(")), "there is no test {name}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "the table was read");
+}
