@@ -4,6 +4,7 @@
 mod deploy;
 mod markdown;
 mod operations;
+mod options;
 mod threats;
 
 use std::fs;
