@@ -1,64 +1,54 @@
-//! The asking side: one question like a person's, or millions.
+//! The clients: one request (`probe`), a load of requests (`load`), and the view of a running server
+//! (`top`).
 
+mod host_port;
 pub mod load;
 mod login;
 mod message;
 pub mod probe;
-mod server;
 pub mod top;
 
-use crate::error::{Failure, Result};
-use std::io::{self, Write};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-/// How asking ended, where nothing but the answer decides it.
+/// What a client concludes from the replies; each conclusion has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// The server answered as it should.
+enum ClientExit {
+    /// The server answered correctly.
     Answered,
-    /// Some replies were not what they should be.
-    Wrong,
-    /// No reply came in time.
+    /// At least one reply was wrong.
+    WrongReply,
+    /// No reply arrived in time.
     NoAnswer,
-    /// The network or the server said no.
+    /// The network or the server refused.
     Refused,
 }
 
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> Self {
-        ExitCode::from(match ending {
-            Ending::Answered => 0,
-            Ending::Wrong => 1,
-            Ending::NoAnswer => 3,
-            Ending::Refused => 4,
+impl From<ClientExit> for ExitCode {
+    fn from(exit: ClientExit) -> Self {
+        ExitCode::from(match exit {
+            ClientExit::Answered => 0,
+            ClientExit::WrongReply => 1,
+            ClientExit::NoAnswer => 3,
+            ClientExit::Refused => 4,
         })
     }
 }
 
-/// Prints a result to standard output. A reader that has gone away has read enough: that is no error.
-///
-/// # Errors
-/// It could not be written.
-pub fn tell(text: &str) -> Result<()> {
-    print(&mut io::stdout().lock(), text)
+/// Prints a message for the operator. Errors are ignored: standard error may be closed.
+fn print_message(err: &mut dyn Write, message: &str) {
+    let _ = writeln!(err, "xstun: {message}");
 }
 
-/// Prints a result. A reader that has gone away has read enough: that is no error.
-fn print(out: &mut dyn Write, text: &str) -> Result<()> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::system("cannot write the result to standard output").because(error))
-        }
-        _ => Ok(()),
-    }
+/// Whether two socket addresses have the same IP address and port. IPv6 scope and flow label are local
+/// to a host and do not count.
+#[inline]
+fn is_same_endpoint(one: &SocketAddr, other: &SocketAddr) -> bool {
+    (one.ip(), one.port()) == (other.ip(), other.port())
 }
 
-/// Says one sentence to the person at the terminal, who need not be there.
-fn say(err: &mut dyn Write, sentence: &str) {
-    let _ = writeln!(err, "xstun: {sentence}");
-}
-
-/// `count` of a thing, as one says it.
-fn count(count: u64, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+/// The unspecified address of `peer`'s family, with port 0.
+fn unspecified(peer: &SocketAddr) -> SocketAddr {
+    if peer.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() }
 }

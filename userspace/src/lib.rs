@@ -15,6 +15,7 @@ mod insecure;
 pub mod interface;
 pub mod kernel;
 pub mod outcome;
+pub mod output;
 pub mod privileges;
 pub mod served;
 pub mod settings;

@@ -11,7 +11,7 @@ use xstun::datapath;
 use xstun::error::Result;
 use xstun::privileges;
 use xstun::settings::{Reader, Settings, example};
-use xstun::{client, doctor};
+use xstun::{client, doctor, output};
 
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
             show(below(&matches, &["config", "show"])).map(|()| ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Example) => {
-            client::tell(&example::example(&serve_command())).map(|()| ExitCode::SUCCESS)
+            output::print(&example::example(&serve_command())).map(|()| ExitCode::SUCCESS)
         }
     };
     result.unwrap_or_else(|failure| {
@@ -51,7 +51,7 @@ fn serve(flags: &ArgMatches) -> Result<()> {
 fn drain(control: &Path) -> Result<()> {
     let seconds = control::drain(control)?.as_secs_f64();
     // No more digits than somebody can use, and never too short a time.
-    client::tell(&format!("draining: it ends in {} seconds\n", (seconds * 10.0).ceil() / 10.0))
+    output::print(&format!("draining: it ends in {} seconds\n", (seconds * 10.0).ceil() / 10.0))
 }
 
 /// `xstun config check`.
@@ -61,13 +61,13 @@ fn check(file: &Path) -> Result<()> {
     let settings = Settings::of_file(&serve_command(), file)?;
     let config = settings.config(&datapath::available_cores()?)?;
     control::check(&config).map_err(|failure| settings.locate(failure))?;
-    client::tell(&format!("{}: nothing is wrong\n", file.display()))
+    output::print(&format!("{}: nothing is wrong\n", file.display()))
 }
 
 /// `xstun config show`.
 fn show(flags: &ArgMatches) -> Result<()> {
     let (settings, _) = reader(flags)?.read()?;
-    client::tell(&settings.to_string())
+    output::print(&settings.to_string())
 }
 
 fn reader(flags: &ArgMatches) -> Result<Reader> {

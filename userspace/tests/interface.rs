@@ -8,7 +8,7 @@ use namespace::{inside, ip};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
-use xstun::doctor::{Check, Verdict, examine};
+use xstun::doctor::{Check, Severity, examine};
 use xstun::error::Kind;
 use xstun::interface::{
     Address, NapiSettings, Watch, addresses, all, channels, driver, features, find, receive_queues,
@@ -207,17 +207,17 @@ fn the_doctor_tells_what_a_veth_end_would_get() {
         // Before Linux 6.3 the table of drivers knows it, later ones ask the kernel.
         assert!(serve.starts_with("native XDP; copy mode (veth has no zero-copy"), "{serve}");
         assert!(serve.contains("); 2 queues on "), "{serve}");
-        assert_eq!(examined("addresses").verdict, Verdict::Ok);
+        assert_eq!(examined("addresses").severity, Severity::Ok);
         assert!(examined("addresses").found.contains("192.0.2.1"));
-        assert_eq!(examined("attached").verdict, Verdict::Ok);
+        assert_eq!(examined("attached").severity, Severity::Ok);
 
         ip("link set va mtu 3000");
         assert!(examined("MTU").found.starts_with("3000: "));
         ip("addr flush dev va");
-        assert_eq!(examined("addresses").verdict, Verdict::Warning);
+        assert_eq!(examined("addresses").severity, Severity::Warning);
         ip("link set va down");
-        assert_eq!(examined("link").verdict, Verdict::Problem);
-        assert_eq!(examined("serve").found, "sockets only, since the interface is down");
+        assert_eq!(examined("link").severity, Severity::Problem);
+        assert_eq!(examined("serve").found, "sockets only: the interface is down");
         let up: Vec<_> = examine(&[], true).unwrap().interfaces.into_iter().map(|(name, _)| name).collect();
         assert_eq!(up, ["vb"], "all that is up, but loopback");
     });
@@ -231,14 +231,14 @@ fn the_doctor_names_who_holds_the_stun_port() {
             let report = examine(&["va".to_owned()], true).unwrap();
             report.host.into_iter().find(|check| check.check == "port").unwrap()
         };
-        assert_eq!(port().verdict, Verdict::Ok);
+        assert_eq!(port().severity, Severity::Ok);
         let taken = std::net::UdpSocket::bind("[2001:db8::1]:3478").unwrap();
         let found = port();
-        assert_eq!(found.verdict, Verdict::Problem);
+        assert_eq!(found.severity, Severity::Problem);
         let holder = format!("(pid {})", std::process::id());
         assert!(found.found.contains("[2001:db8::1]:3478 by ") && found.found.contains(&holder), "{found:?}");
         drop(taken);
-        assert_eq!(port().verdict, Verdict::Ok);
+        assert_eq!(port().severity, Severity::Ok);
     });
 }
 

@@ -1,19 +1,21 @@
-//! `xstun load`: as many questions as a server can bear, each answer checked.
+//! `xstun load`: a load of requests, with every reply checked.
 //!
-//! With `--rate` the load is an open loop: requests are due at fixed times, whether or not earlier
-//! ones are answered, and a reply's latency counts from when its request was due. A server or a
-//! generator that falls behind therefore shows in the latency instead of slowing the load down.
-//! Without `--rate`, sockets send as fast as replies come back, a bounded number at a time, and AF_XDP
-//! sends as fast as frames leave.
+//! With `--rate` the load is an open loop: requests are due at fixed times whether or not earlier ones
+//! are answered, and a reply's latency counts from the time at which its request was due. A server or a
+//! generator that falls behind therefore shows in the latency, instead of slowing the load down.
+//! Without `--rate`, sockets keep a bounded number of requests in flight, and AF_XDP sends as fast as
+//! frames leave.
 
 #[cfg(feature = "af-xdp")]
 mod af_xdp;
-mod board;
+#[cfg(not(feature = "af-xdp"))]
+#[path = "load/af_xdp/absent.rs"]
+mod af_xdp;
 mod checker;
-mod crew;
 mod flows;
 mod id;
 mod plan;
+mod pool;
 mod progress;
 mod report;
 mod run;
@@ -22,29 +24,29 @@ mod shape;
 mod sockets;
 mod tally;
 mod target;
+mod tracker;
 mod window;
 
-use super::{Ending, count, print, say};
+use super::{ClientExit, print_message};
 use crate::cli::LoadArgs;
 use crate::error::{Failure, Result};
-use crew::Crew;
-use flows::open;
-use id::Key;
-use plan::{Flow, Plan};
-use run::Run;
-use shape::Mix;
+use crate::output::{counted, print_to};
+use plan::LoadPlan;
+use pool::WorkerPool;
+use run::LoadRun;
+use shape::ShapeMix;
 use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
-/// Loads the server and prints what came of it. Gives exit code 0 if replies came and all were right,
-/// 1 if one was wrong, 3 if none came. SIGINT and SIGTERM end it early; it prints all the same.
+/// Loads the server and prints the result. Returns exit code 0 if there were replies and all were right,
+/// 1 if a reply was wrong, 3 if there was none. SIGINT and SIGTERM end the load early; the result is
+/// printed all the same.
 ///
 /// # Errors
-/// Bad usage, which includes a server that is neither local nor private and not named by `--i-own`;
-/// and what the system refused.
+/// Usage: invalid flags, or a server that is neither local nor private and not confirmed by `--i-own`.
+/// System: the kernel refuses sockets, threads or the XDP program.
 pub fn run(args: &LoadArgs) -> Result<ExitCode> {
     let mut err = io::stderr();
     let mut terminal = io::stderr();
@@ -52,16 +54,16 @@ pub fn run(args: &LoadArgs) -> Result<ExitCode> {
     load(args, &mut io::stdout().lock(), &mut err, progress).map(ExitCode::from)
 }
 
-/// What sends: the plan, its workers, and what they need to stay.
+/// The plan and the workers that send it.
 struct Generator {
     /// `af-xdp` or `sockets`.
     path: &'static str,
-    plan: Arc<Plan>,
-    /// Before the crew: frames must go to the kernel again before their sockets are closed.
-    #[cfg(feature = "af-xdp")]
-    #[allow(dead_code, reason = "dropping it is its use")]
-    attachment: Option<af_xdp::Attachment>,
-    crew: Crew,
+    plan: Arc<LoadPlan>,
+    /// Declared before the pool, and so dropped before it: the program must not redirect frames to
+    /// sockets that are closed.
+    #[allow(dead_code, reason = "held to be dropped")]
+    attachment: Option<af_xdp::LoadAttachment>,
+    pool: WorkerPool,
 }
 
 fn load(
@@ -69,96 +71,77 @@ fn load(
     out: &mut dyn Write,
     err: &mut dyn Write,
     progress: Option<&mut dyn Write>,
-) -> Result<Ending> {
+) -> Result<ClientExit> {
     let server = target::target(args)?;
-    let mix = Mix::parse(&args.shape).map_err(|wrong| Failure::usage(format!("--shape: {wrong}")))?;
+    let mix = ShapeMix::parse(&args.shape)
+        .map_err(|reason| Failure::usage(format!("invalid --shape: {reason}")))?;
     let generator = match &args.interface {
-        Some(name) => match over_af_xdp(args, name, server, mix)? {
+        Some(name) => match af_xdp_generator(args, name, server, mix)? {
             Some(generator) => generator,
             None => {
-                say(err, &format!("no reply from {server} to a request from an ordinary socket"));
-                return Ok(Ending::NoAnswer);
+                print_message(err, &format!("no reply from {server} to a request from an ordinary socket"));
+                return Ok(ClientExit::NoAnswer);
             }
         },
-        None => over_sockets(args, server, mix)?,
+        None => socket_generator(args, server, mix)?,
     };
-    let mut run = Run::new(&generator.plan, &generator.crew, progress)?;
+    let mut run = LoadRun::new(&generator.plan, &generator.pool, progress)?;
     let report =
         if args.find_max { run.search(args, generator.path)? } else { run.once(args, generator.path)? };
     drop(generator);
 
-    print(out, &if args.json { report.json() } else { report.text() })?;
+    print_to(out, &if args.json { report.json() } else { report.text() })?;
     let tally = &report.tally;
     if report.wrong > 0 {
-        let what = "had another transaction ID, another address or a wrong checksum";
-        say(err, &format!("{} from {server} {what}", count(report.wrong, "datagram")));
-        return Ok(Ending::Wrong);
+        let fault = "with a wrong transaction ID, address or checksum";
+        print_message(err, &format!("{} from {server} {fault}", counted(report.wrong, "datagram")));
+        return Ok(ClientExit::WrongReply);
     }
     if tally.received == 0 {
-        let why = match &tally.refusal {
+        let reason = match &tally.send_error {
             Some(error) => format!(": {error}"),
             None => String::new(),
         };
-        say(err, &format!("no reply from {server} to {}{why}", count(tally.sent, "request")));
-        return Ok(Ending::NoAnswer);
+        print_message(err, &format!("no reply from {server} to {}{reason}", counted(tally.sent, "request")));
+        return Ok(ClientExit::NoAnswer);
     }
-    Ok(Ending::Answered)
+    Ok(ClientExit::Answered)
 }
 
-/// Workers with sockets of their own.
-fn over_sockets(args: &LoadArgs, server: SocketAddr, mix: Mix) -> Result<Generator> {
+/// Returns a generator whose workers send over ordinary sockets.
+fn socket_generator(args: &LoadArgs, server: SocketAddr, mix: ShapeMix) -> Result<Generator> {
     let workers = args.threads.get() as usize;
-    let mut flows = open(server, &args.sources, args.ports.get())?;
+    let mut flows = flows::open(server, &args.sources, args.ports.get())?;
     if flows.len() < workers {
         return Err(Failure::usage(format!("--ports {} is less than --threads {workers}", args.ports))
-            .remedy("each thread needs a port of its own"));
+            .remedy("give each thread at least one port"));
     }
-    let plan = plan(server, &flows, mix, workers)?;
-    let mut crew = Crew::new(Arc::clone(&plan));
-    for turn in (0..workers).rev() {
-        // From the last on, so that the rest are always the first.
-        let first = turn * plan.flows.len() / workers;
+    let plan = LoadPlan::new(server, flows.iter().map(|(flow, _)| *flow), mix, workers)?;
+    let mut pool = WorkerPool::new(Arc::clone(&plan));
+    for index in (0..workers).rev() {
+        // From the last worker to the first, because each takes the end of the list.
+        let first = index * plan.flows.len() / workers;
         let sockets: Vec<_> = flows.drain(first..).map(|(_, socket)| socket).collect();
-        let (plan, turn) = (Arc::clone(&plan), turn);
-        crew.hire(move || {
+        let plan = Arc::clone(&plan);
+        pool.spawn(move || {
             let range = first..first + sockets.len();
-            let mut worker = sockets::Worker::new(plan, turn, workers, range, sockets);
-            Ok(((), move |step: &crew::Step| worker.step(step)))
+            let mut worker = sockets::SocketLoadWorker::new(plan, index, workers, range, sockets);
+            Ok(((), move |step: &pool::LoadStep| worker.step(step)))
         })?;
     }
-    Ok(Generator {
-        path: "sockets",
-        plan,
-        #[cfg(feature = "af-xdp")]
-        attachment: None,
-        crew,
-    })
+    Ok(Generator { path: "sockets", plan, attachment: None, pool })
 }
 
-#[cfg(feature = "af-xdp")]
-fn over_af_xdp(args: &LoadArgs, name: &str, server: SocketAddr, mix: Mix) -> Result<Option<Generator>> {
-    let Some((plan, attachment, crew)) = af_xdp::start(args, name, server, mix)? else { return Ok(None) };
-    Ok(Some(Generator { path: "af-xdp", plan, attachment: Some(attachment), crew }))
-}
-
-#[cfg(not(feature = "af-xdp"))]
-fn over_af_xdp(_args: &LoadArgs, name: &str, _server: SocketAddr, _mix: Mix) -> Result<Option<Generator>> {
-    Err(Failure::system(format!("--interface {name}: this xstun was built without AF_XDP"))
-        .remedy("build it with the feature `af-xdp`, or leave the flag out to load over sockets"))
-}
-
-fn plan<S>(server: SocketAddr, flows: &[(Flow, S)], mix: Mix, workers: usize) -> Result<Arc<Plan>> {
-    if workers > usize::from(u8::MAX) {
-        return Err(Failure::usage(format!("{workers} workers are more than the {} there can be", u8::MAX)));
-    }
-    Ok(Arc::new(Plan {
-        server,
-        flows: flows.iter().map(|(flow, _)| *flow).collect(),
-        mix,
-        key: Key::random()?,
-        board: board::Board::new(workers),
-        origin: Instant::now(),
-    }))
+/// Returns a generator whose workers send over AF_XDP; `None` if the server does not answer an ordinary
+/// socket.
+fn af_xdp_generator(
+    args: &LoadArgs,
+    name: &str,
+    server: SocketAddr,
+    mix: ShapeMix,
+) -> Result<Option<Generator>> {
+    let Some((plan, attachment, pool)) = af_xdp::start(args, name, server, mix)? else { return Ok(None) };
+    Ok(Some(Generator { path: "af-xdp", plan, attachment: Some(attachment), pool }))
 }
 
 #[cfg(test)]

@@ -1,55 +1,52 @@
-//! Requests written and replies read. Replies with the magic cookie are read by `stun_codec`, a
-//! codec that shares no code with the server's, so that a mistake of ours cannot hide itself.
+//! Binding requests written, and replies read. Replies with the magic cookie are decoded by
+//! `stun_codec`, which shares no code with the server: a mistake of the server cannot hide itself.
 
+pub(super) mod attributes;
 mod codec;
+mod fingerprint;
+
+pub(super) use fingerprint::{fingerprint_of, has_valid_fingerprint, push_fingerprint};
 
 use crate::error::{Failure, Result};
+use attributes::{Attributes, kind};
 use std::net::SocketAddr;
 
 /// Bytes of a STUN header (RFC 8489 §5).
 pub(super) const HEADER: usize = 20;
-/// Longest request written here.
-pub(super) const LONGEST_REQUEST: usize = HEADER + 8;
-
-const BINDING_REQUEST: u16 = 0x0001;
-const SUCCESS: u16 = 0x0101;
-const ERROR: u16 = 0x0111;
+/// The magic cookie (RFC 8489 §5).
 pub(super) const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const MAPPED_ADDRESS: u16 = 0x0001;
-const CHANGE_REQUEST: u16 = 0x0003;
-const ERROR_CODE: u16 = 0x0009;
-const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-const SOFTWARE: u16 = 0x8022;
-const FINGERPRINT: u16 = 0x8028;
+const BINDING_REQUEST: u16 = 0x0001;
+const SUCCESS_RESPONSE: u16 = 0x0101;
+pub(super) const ERROR_RESPONSE: u16 = 0x0111;
 
-/// What a reply must carry back: magic cookie and transaction ID, or a classic client's 16 bytes.
+/// The bytes that a reply must copy from its request: magic cookie and transaction ID, or the 16-byte
+/// transaction ID of RFC 3489 (a classic request).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Id([u8; 16]);
+pub(super) struct TransactionId([u8; 16]);
 
-impl Id {
-    /// A new one from the kernel's random numbers. A classic one has no magic cookie.
+impl TransactionId {
+    /// Returns a random one from the kernel. A classic one does not begin with the magic cookie.
     ///
     /// # Errors
-    /// The kernel gave no random numbers.
+    /// System: the kernel returns no random numbers.
     pub(super) fn random(classic: bool) -> Result<Self> {
         let mut id = [0; 16];
-        random(&mut id)?;
+        fill_random(&mut id)?;
         if !classic {
             id[..4].copy_from_slice(&COOKIE);
         } else if id[..4] == COOKIE {
             id[0] ^= 1;
         }
-        Ok(Id(id))
+        Ok(TransactionId(id))
     }
 
-    /// With the magic cookie and this transaction ID.
+    /// Returns the magic cookie with this transaction ID.
     #[cfg(test)]
     pub(super) fn new(transaction: [u8; 12]) -> Self {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&COOKIE);
         id[4..].copy_from_slice(&transaction);
-        Id(id)
+        TransactionId(id)
     }
 
     fn is_classic(&self) -> bool {
@@ -57,8 +54,11 @@ impl Id {
     }
 }
 
-/// Fills `bytes` with the kernel's random numbers.
-pub(super) fn random(bytes: &mut [u8]) -> Result<()> {
+/// Fills `bytes` with random numbers from the kernel.
+///
+/// # Errors
+/// System: the kernel returns none.
+pub(super) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
@@ -70,232 +70,152 @@ pub(super) fn random(bytes: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Writes a Binding request into `buffer`, which holds [`LONGEST_REQUEST`] bytes, and gives its
-/// length.
-pub(super) fn write_request(buffer: &mut [u8], id: &Id, fingerprint: bool) -> usize {
-    let length: u16 = if fingerprint { 8 } else { 0 };
-    buffer[..2].copy_from_slice(&BINDING_REQUEST.to_be_bytes());
-    buffer[2..4].copy_from_slice(&length.to_be_bytes());
-    buffer[4..HEADER].copy_from_slice(&id.0);
+/// Returns a Binding request without attributes, or with FINGERPRINT alone.
+pub(super) fn binding_request(id: &TransactionId, fingerprint: bool) -> Vec<u8> {
+    let mut request = Vec::with_capacity(HEADER + 8);
+    request.extend(BINDING_REQUEST.to_be_bytes());
+    request.extend([0; 2]);
+    request.extend(id.0);
     if fingerprint {
-        let crc = fingerprint_of(&buffer[..HEADER]);
-        buffer[HEADER..HEADER + 2].copy_from_slice(&FINGERPRINT.to_be_bytes());
-        buffer[HEADER + 2..HEADER + 4].copy_from_slice(&4u16.to_be_bytes());
-        buffer[HEADER + 4..HEADER + 8].copy_from_slice(&crc.to_be_bytes());
+        push_fingerprint(&mut request);
     }
-    HEADER + usize::from(length)
+    request
 }
 
-/// What a CHANGE-REQUEST asks for (RFC 5780 §7.2): a reply from the server's other address or port.
+/// Writes into the header how many bytes follow it.
+pub(super) fn set_length(message: &mut [u8], following: usize) {
+    message[2..4].copy_from_slice(&(following as u16).to_be_bytes());
+}
+
+/// The flags of CHANGE-REQUEST (RFC 5780 §7.2): reply from the server's other address, other port, or
+/// both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct ChangeFlags {
     pub(super) address: bool,
     pub(super) port: bool,
 }
 
-impl Change {
-    /// Whether a reply from `from` is what a request to `asked` has got by it.
-    pub(super) fn is_between(self, asked: &SocketAddr, from: &SocketAddr) -> bool {
-        (asked.ip() != from.ip()) == self.address && (asked.port() != from.port()) == self.port
+impl ChangeFlags {
+    /// Whether a reply from `from` to a request sent to `to` changed exactly what the flags ask for.
+    pub(super) fn are_obeyed(self, to: &SocketAddr, from: &SocketAddr) -> bool {
+        (to.ip() != from.ip()) == self.address && (to.port() != from.port()) == self.port
     }
 }
 
-/// Writes a Binding request, with a CHANGE-REQUEST if there is anything to change, into `buffer`, which
-/// holds [`LONGEST_REQUEST`] bytes, and gives its length.
-pub(super) fn write_change_request(buffer: &mut [u8], id: &Id, change: Change) -> usize {
-    let length = write_request(buffer, id, false);
+/// Returns a Binding request, with CHANGE-REQUEST unless both flags are clear.
+pub(super) fn change_request(id: &TransactionId, change: ChangeFlags) -> Vec<u8> {
+    let mut request = binding_request(id, false);
     let flags = u8::from(change.address) << 2 | u8::from(change.port) << 1;
-    if flags == 0 {
-        return length;
+    if flags != 0 {
+        attributes::push(&mut request, kind::CHANGE_REQUEST, &[0, 0, 0, flags]);
+        let following = request.len() - HEADER;
+        set_length(&mut request, following);
     }
-    buffer[3] = 8;
-    buffer[length..length + 8].copy_from_slice(&[0, CHANGE_REQUEST as u8, 0, 4, 0, 0, 0, flags]);
-    length + 8
+    request
 }
 
-/// Whether the bytes are the Binding request with this `id`.
-pub(super) fn is_request(bytes: &[u8], id: &Id) -> bool {
-    kind(bytes) == Some(BINDING_REQUEST) && bytes[4..HEADER] == id.0
+/// Whether `bytes` are a Binding request with this `id`.
+pub(super) fn is_request(bytes: &[u8], id: &TransactionId) -> bool {
+    message_type(bytes) == Some(BINDING_REQUEST) && bytes[4..HEADER] == id.0
 }
 
-/// The attribute that told the mapped address.
+/// The attribute that carries the mapped address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MappedFrom {
+pub(super) enum MappedAttribute {
     Xor,
     Plain,
 }
 
-impl MappedFrom {
-    /// The attribute's name in RFC 8489 §18.3.
+impl MappedAttribute {
+    /// Returns the attribute's name (RFC 8489 §18.3).
     pub(super) fn name(self) -> &'static str {
         match self {
-            MappedFrom::Xor => "XOR-MAPPED-ADDRESS",
-            MappedFrom::Plain => "MAPPED-ADDRESS",
+            MappedAttribute::Xor => "XOR-MAPPED-ADDRESS",
+            MappedAttribute::Plain => "MAPPED-ADDRESS",
         }
     }
 }
 
-/// What a server replied.
+/// A reply to a Binding request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
-    /// The mapped address.
+pub(super) enum BindingResponse {
+    /// A success response.
     Success {
         mapped: SocketAddr,
-        from: MappedFrom,
+        from: MappedAttribute,
         software: Option<String>,
         other_address: Option<SocketAddr>,
     },
-    /// An error response (RFC 8489 §14.8), and what UNKNOWN-ATTRIBUTES lists.
+    /// An error response (RFC 8489 §14.8), with the types that UNKNOWN-ATTRIBUTES lists.
     Error { code: u16, reason: String, unknown: Vec<u16> },
 }
 
-/// Reads a reply to the request with this `id`.
+/// Parses a reply to the request with this `id`.
 ///
 /// # Errors
-/// Why the bytes are no such reply: to be ignored, and told to a person.
-pub(super) fn read_reply(bytes: &[u8], id: &Id) -> Result<Reply, &'static str> {
-    let kind = kind(bytes).ok_or("it is no STUN message of its length")?;
-    if kind != SUCCESS && kind != ERROR {
-        return Err("it is no Binding response");
+/// Why `bytes` are no such reply. The client ignores them and shows the reason.
+pub(super) fn parse_response(bytes: &[u8], id: &TransactionId) -> Result<BindingResponse, &'static str> {
+    let message_type = message_type(bytes).ok_or("not a STUN message of this length")?;
+    if message_type != SUCCESS_RESPONSE && message_type != ERROR_RESPONSE {
+        return Err("not a Binding response");
     }
     if bytes[4..HEADER] != id.0 {
-        return Err("its transaction ID is another");
+        return Err("wrong transaction ID");
     }
-    if fingerprint(bytes) == Some(false) {
-        return Err("its FINGERPRINT is wrong");
+    if has_valid_fingerprint(bytes) == Some(false) {
+        return Err("wrong FINGERPRINT");
     }
-    if id.is_classic() { read_classic(bytes, kind) } else { codec::read(bytes) }
+    if id.is_classic() { parse_classic(bytes, message_type) } else { codec::parse(bytes) }
 }
 
-/// Reads the mapped address of a success response by hand, XOR-MAPPED-ADDRESS before MAPPED-ADDRESS.
-/// `None` if the bytes are no success response with one.
-pub(super) fn mapped_address(bytes: &[u8]) -> Option<(SocketAddr, MappedFrom)> {
-    if kind(bytes)? != SUCCESS {
+/// Returns the mapped address of a success response, from XOR-MAPPED-ADDRESS if there is one, else from
+/// MAPPED-ADDRESS. `None` if `bytes` are no success response with a mapped address.
+///
+/// Runs for each reply under load, so it does without `stun_codec`.
+pub(super) fn mapped_address(bytes: &[u8]) -> Option<(SocketAddr, MappedAttribute)> {
+    if message_type(bytes)? != SUCCESS_RESPONSE {
         return None;
     }
     let mut plain = None;
-    for attribute in Attributes(&bytes[HEADER..]) {
-        match attribute? {
-            (XOR_MAPPED_ADDRESS, value) => {
+    for attribute in Attributes::of(bytes) {
+        let attribute = attribute?;
+        match attribute.kind {
+            kind::XOR_MAPPED_ADDRESS => {
                 let mut mask = [0; 18];
                 mask[..2].copy_from_slice(&bytes[4..6]);
                 mask[2..].copy_from_slice(&bytes[4..HEADER]);
-                return Some((address(value, &mask)?, MappedFrom::Xor));
+                return Some((attributes::address(attribute.value, &mask)?, MappedAttribute::Xor));
             }
-            (MAPPED_ADDRESS, value) if plain.is_none() => plain = Some(address(value, &[0; 18])?),
+            kind::MAPPED_ADDRESS if plain.is_none() => {
+                plain = Some(attributes::address(attribute.value, &[0; 18])?);
+            }
             _ => {}
         }
     }
-    Some((plain?, MappedFrom::Plain))
+    Some((plain?, MappedAttribute::Plain))
 }
 
-/// Class and method of a message whose length field tells its length.
-fn kind(bytes: &[u8]) -> Option<u16> {
+/// Returns the message type (class and method). `None` if the length field does not match `bytes`.
+fn message_type(bytes: &[u8]) -> Option<u16> {
     let length = usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]));
     (bytes.len() == HEADER + length && length % 4 == 0).then(|| u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
-/// Reads the reply of a server that speaks RFC 3489.
-fn read_classic(bytes: &[u8], kind: u16) -> Result<Reply, &'static str> {
-    let find = |wanted| {
-        Attributes(&bytes[HEADER..])
-            .map_while(|attribute| attribute)
-            .find_map(|(found, value)| (found == wanted).then_some(value))
-    };
-    if kind == SUCCESS {
-        let (mapped, from) = mapped_address(bytes).ok_or("it tells no mapped address")?;
-        let software = find(SOFTWARE).map(|value| String::from_utf8_lossy(value).into_owned());
-        return Ok(Reply::Success { mapped, from, software, other_address: None });
+/// Parses the reply of a server that speaks RFC 3489.
+fn parse_classic(bytes: &[u8], message_type: u16) -> Result<BindingResponse, &'static str> {
+    let value = |kind| attributes::find(bytes, kind).map(|attribute| attribute.value);
+    if message_type == SUCCESS_RESPONSE {
+        let (mapped, from) = mapped_address(bytes).ok_or("no mapped address")?;
+        let software = value(kind::SOFTWARE).map(|value| String::from_utf8_lossy(value).into_owned());
+        return Ok(BindingResponse::Success { mapped, from, software, other_address: None });
     }
-    let error = find(ERROR_CODE).filter(|value| value.len() >= 4).ok_or("it tells no error code")?;
-    let unknown = find(UNKNOWN_ATTRIBUTES).unwrap_or_default();
-    Ok(Reply::Error {
+    let error = value(kind::ERROR_CODE).filter(|value| value.len() >= 4).ok_or("no error code")?;
+    let unknown = value(kind::UNKNOWN_ATTRIBUTES).unwrap_or_default();
+    Ok(BindingResponse::Error {
         code: u16::from(error[2] & 7) * 100 + u16::from(error[3]),
         reason: String::from_utf8_lossy(&error[4..]).trim_end_matches(['\0', ' ']).to_owned(),
         unknown: unknown.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]])).collect(),
     })
-}
-
-/// Attributes by type and value; `None`, once, for one that overruns the message.
-struct Attributes<'a>(&'a [u8]);
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = Option<(u16, &'a [u8])>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let &[a, b, c, d, ref rest @ ..] = self.0 else { return None };
-        let length = usize::from(u16::from_be_bytes([c, d]));
-        let Some(value) = rest.get(..length) else {
-            self.0 = &[];
-            return Some(None);
-        };
-        self.0 = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-        Some(Some((u16::from_be_bytes([a, b]), value)))
-    }
-}
-
-/// An address attribute's value (RFC 8489 §14.1), port and address under a mask.
-fn address(value: &[u8], mask: &[u8; 18]) -> Option<SocketAddr> {
-    let &[_, family, ref bytes @ ..] = value else { return None };
-    let mut plain = [0; 18];
-    plain.iter_mut().zip(bytes).zip(mask).for_each(|((plain, byte), mask)| *plain = byte ^ mask);
-    let port = u16::from_be_bytes([plain[0], plain[1]]);
-    match (family, bytes.len()) {
-        (1, 6) => Some(SocketAddr::from(([plain[2], plain[3], plain[4], plain[5]], port))),
-        (2, 18) => Some(SocketAddr::from((<[u8; 16]>::try_from(&plain[2..]).ok()?, port))),
-        _ => None,
-    }
-}
-
-/// Whether a message that is at least a header long has a FINGERPRINT, and if so, whether it is the
-/// last attribute and right (RFC 8489 §14.7).
-pub(super) fn fingerprint(bytes: &[u8]) -> Option<bool> {
-    let mut attributes = Attributes(&bytes[HEADER..]).map_while(|attribute| attribute);
-    let (_, value) = attributes.find(|(kind, _)| *kind == FINGERPRINT)?;
-    let (covered, last) = bytes.split_at(bytes.len() - 8);
-    Some(
-        value == &last[4..]
-            && last[..4] == [0x80, 0x28, 0, 4]
-            && value == fingerprint_of(covered).to_be_bytes(),
-    )
-}
-
-/// FINGERPRINT's value over the message before it, whose length field counts it already.
-pub(super) fn fingerprint_of(covered: &[u8]) -> u32 {
-    crc32(covered) ^ 0x5354_554e
-}
-
-/// `CRC_TABLES[n][byte]`: what `byte` does to a CRC by the time that `n` more bytes have passed.
-static CRC_TABLES: [[u32; 256]; 8] = {
-    let mut tables = [[0; 256]; 8];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u32;
-        let mut step = 0;
-        while step < 64 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-            step += 1;
-            if step % 8 == 0 {
-                tables[step / 8 - 1][byte] = crc;
-            }
-        }
-        byte += 1;
-    }
-    tables
-};
-
-/// CRC-32 of ITU V.42, eight bytes at a time: under load it runs for every reply.
-fn crc32(bytes: &[u8]) -> u32 {
-    let (eights, rest) = bytes.as_chunks::<8>();
-    let crc = eights.iter().fold(!0u32, |crc, eight| {
-        let mixed = u64::from_le_bytes(*eight) ^ u64::from(crc);
-        let bytes = mixed.to_le_bytes();
-        CRC_TABLES
-            .iter()
-            .zip(bytes.iter().rev())
-            .fold(0, |crc, (table, byte)| crc ^ table[usize::from(*byte)])
-    });
-    !rest.iter().fold(crc, |crc, byte| crc >> 8 ^ CRC_TABLES[0][usize::from(crc as u8 ^ byte)])
 }
 
 #[cfg(test)]

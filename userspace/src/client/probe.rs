@@ -1,115 +1,117 @@
-//! `xstun probe`: one question, asked as RFC 8489 §6.2.1 says.
+//! `xstun probe`: one request, sent as RFC 8489 §6.2 says, and its reply shown.
 
 mod ask;
 mod nat;
 mod report;
+mod retransmission;
 mod stream;
 
+use super::host_port::{AddressFamily, HostPort};
 use super::login::Login;
-use super::message::Reply;
-use super::server::{Server, Version};
-use super::{Ending, count, print, say};
+use super::message::BindingResponse;
+use super::{ClientExit, print_message, unspecified};
 use crate::cli::ProbeArgs;
 use crate::error::{Failure, Kind, Result};
-use ask::{Asked, End};
+use crate::output::{counted, print_to};
+use ask::{ProbeEnd, ProbeResult};
 use std::io::{self, IsTerminal as _, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 
-/// What carries the question.
+/// Longest datagram that can be received, in bytes.
+const LONGEST_DATAGRAM: usize = 65_535;
+
+/// The protocol that carries the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
+enum ProbeTransport {
     Udp,
     Tcp,
     Tls,
 }
 
-impl Transport {
+impl ProbeTransport {
     fn of(args: &ProbeArgs) -> Self {
         match (args.tcp, args.tls) {
-            (_, true) => Transport::Tls,
-            (true, _) => Transport::Tcp,
-            _ => Transport::Udp,
+            (_, true) => ProbeTransport::Tls,
+            (true, _) => ProbeTransport::Tcp,
+            _ => ProbeTransport::Udp,
         }
     }
 
-    /// As JSON has it; in capitals for a person.
+    /// Returns the name in JSON; text has it in capitals.
     fn name(self) -> &'static str {
         match self {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
+            ProbeTransport::Udp => "udp",
+            ProbeTransport::Tcp => "tcp",
+            ProbeTransport::Tls => "tls",
         }
     }
 }
 
-/// Asks the server once and prints what it said. Gives exit code 0 for an answer, 3 for none and 4
-/// for a refusal.
+/// Sends one request to the server and prints the reply. Returns exit code 0 for a success response, 3
+/// for no reply and 4 for an error response or an ICMP error.
 ///
 /// # Errors
-/// Bad usage, and what the system refused: no such name, no route, no such source address.
+/// Usage: invalid flags. System: the name does not resolve, there is no route, or the source cannot be
+/// bound.
 pub fn run(args: &ProbeArgs) -> Result<ExitCode> {
     let terminal = io::stderr().is_terminal();
     probe(args, &mut io::stdout().lock(), &mut io::stderr(), terminal).map(ExitCode::from)
 }
 
-fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
-    let ended = match Transport::of(args) {
-        Transport::Udp if args.nat => nat::run(args, out, err),
-        Transport::Udp => question(args, out, err, terminal),
-        transport => stream::ask(args, transport).and_then(|asked| tell(args, &asked, out, err)),
+fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<ClientExit> {
+    let result = match ProbeTransport::of(args) {
+        ProbeTransport::Udp if args.nat => nat::run(args, out, err),
+        ProbeTransport::Udp => probe_udp(args, out, err, terminal),
+        transport => stream::ask(args, transport).and_then(|result| conclude(args, &result, out, err)),
     };
-    match ended {
-        Ok(ending) => Ok(ending),
-        Err(failure) => {
-            if args.json {
-                let kind = if failure.kind() == Kind::Usage { "usage" } else { "system" };
-                print(out, &report::json_failure(&args.server, kind, &failure.to_string()))?;
-            }
-            Err(failure)
-        }
+    if let Err(failure) = &result
+        && args.json
+    {
+        let kind = if failure.kind() == Kind::Usage { "usage" } else { "system" };
+        print_to(out, &report::json_failure(&args.server, kind, &failure.to_string()))?;
     }
+    result
 }
 
-/// Asks once, as who the flags say.
-fn question(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: bool) -> Result<Ending> {
+/// Sends the request over UDP, with the credentials that the flags name.
+fn probe_udp(
+    args: &ProbeArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    terminal: bool,
+) -> Result<ClientExit> {
     let login = Login::from_args(&args.login)?;
     let (socket, server) = connect(args)?;
-    let asked = ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))?;
-    tell(args, &asked, out, err)
+    let result = ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))?;
+    conclude(args, &result, out, err)
 }
 
-/// The version of IP that the flags leave, if only one.
-fn version(args: &ProbeArgs) -> Result<Option<Version>> {
-    let version = match args.source {
-        _ if args.ipv4 => Some(Version::V4),
-        _ if args.ipv6 => Some(Version::V6),
-        Some(source) => Some(Version::of(&source)),
+/// Returns the address family that the flags ask for, if any.
+fn family(args: &ProbeArgs) -> Result<Option<AddressFamily>> {
+    let family = match args.source {
+        _ if args.ipv4 => Some(AddressFamily::Ipv4),
+        _ if args.ipv6 => Some(AddressFamily::Ipv6),
+        Some(source) => Some(AddressFamily::of(&source)),
         None => None,
     };
     if let Some(source) = args.source
-        && version != Some(Version::of(&source))
+        && family != Some(AddressFamily::of(&source))
     {
         return Err(Failure::usage(format!(
             "--source {source} and --{} exclude each other",
             if args.ipv4 { "ipv4" } else { "ipv6" }
         )));
     }
-    Ok(version)
+    Ok(family)
 }
 
-/// A socket towards the first of the server's addresses that this host has a route to.
+/// Returns a socket connected to the first of the server's addresses that this host has a route to.
 fn connect(args: &ProbeArgs) -> Result<(UdpSocket, SocketAddr)> {
-    let addresses = Server::parse(&args.server)?.resolve(version(args)?)?;
+    let addresses = HostPort::parse(&args.server)?.resolve(family(args)?)?;
     let mut refusal = None;
     for server in addresses {
-        let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-        let source = args.source.unwrap_or(any);
-        let socket = UdpSocket::bind(source).map_err(|error| {
-            Failure::system(format!("cannot bind UDP {source} (--source)"))
-                .because(error)
-                .remedy("ask from an address that `ip address` lists and a port that is free, or 0 for any")
-        })?;
+        let socket = bind(args.source.unwrap_or(unspecified(&server)))?;
         match socket.connect(server) {
             Ok(()) => return Ok((socket, server)),
             Err(error) => refusal = Some((server, error)),
@@ -117,57 +119,86 @@ fn connect(args: &ProbeArgs) -> Result<(UdpSocket, SocketAddr)> {
     }
     let (server, error) =
         refusal.ok_or_else(|| Failure::system(format!("'{}' has no address", args.server)))?;
-    Err(Failure::system(format!("cannot ask {server}"))
+    Err(Failure::system(format!("cannot connect to {server}"))
         .because(error)
-        .remedy("check the route to it (`ip route get`), or ask over the other version of IP (-4, -6)"))
+        .remedy("check the route to it (`ip route get`), or use the other address family (-4, -6)"))
 }
 
-/// Prints what came of it.
-fn tell(args: &ProbeArgs, asked: &Asked, out: &mut dyn Write, err: &mut dyn Write) -> Result<Ending> {
-    let Asked { server, ignored, .. } = asked;
-    if let Some((number, why)) = ignored {
-        say(err, &format!("ignored {} from {server}: {why}", count(*number, "message")));
+fn bind(source: SocketAddr) -> Result<UdpSocket> {
+    UdpSocket::bind(source).map_err(|error| {
+        Failure::system(format!("cannot bind UDP {source} (--source)"))
+            .because(error)
+            .remedy("choose an address that `ip address` lists and a free port, or 0 for any")
+    })
+}
+
+/// Returns the failure `cannot {what} {peer}`.
+fn cannot(what: &str, peer: SocketAddr) -> impl FnOnce(io::Error) -> Failure {
+    let what = format!("cannot {what} {peer}");
+    move |error| Failure::system(what).because(error)
+}
+
+/// Prints the result, and returns what it means.
+fn conclude(
+    args: &ProbeArgs,
+    result: &ProbeResult,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<ClientExit> {
+    let ProbeResult { server, ignored, .. } = result;
+    if let Some((number, reason)) = ignored {
+        print_message(err, &format!("ignored {} from {server}: {reason}", counted(*number, "message")));
     }
-    let (ending, sentence) = match &asked.end {
-        End::Reply { reply: Reply::Success { .. }, .. } => (Ending::Answered, String::new()),
-        End::Reply { reply: Reply::Error { code, reason, unknown }, .. } => {
-            let reason = if reason.is_empty() { meaning(*code) } else { reason };
+    let (exit, message) = meaning(result);
+    let text = if args.json { report::json(result, &message) } else { report::text(result) };
+    print_to(out, &text)?;
+    if !message.is_empty() {
+        print_message(err, &message);
+    }
+    Ok(exit)
+}
+
+/// What the result means, and the message for the operator; empty if the server answered.
+fn meaning(result: &ProbeResult) -> (ClientExit, String) {
+    let ProbeResult { server, transport, requests_sent, .. } = result;
+    match &result.end {
+        ProbeEnd::Reply { reply: BindingResponse::Success { .. }, .. } => {
+            (ClientExit::Answered, String::new())
+        }
+        ProbeEnd::Reply { reply: BindingResponse::Error { code, reason, unknown }, .. } => {
+            let reason = if reason.is_empty() { default_reason(*code) } else { reason };
             let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-            let names: Vec<_> = unknown.iter().map(|name| format!("{name:#06x}")).collect();
-            let listed = if names.is_empty() {
+            let kinds: Vec<_> = unknown.iter().map(|kind| format!("{kind:#06x}")).collect();
+            let unknown = if kinds.is_empty() {
                 String::new()
             } else {
-                format!("; it does not know {}", names.join(", "))
+                format!("; unknown attributes: {}", kinds.join(", "))
             };
-            (Ending::Refused, format!("{server} answered with error {code}{reason}{listed}"))
+            (ClientExit::Refused, format!("{server} answered with error {code}{reason}{unknown}"))
         }
-        End::Silence { waited } => (
-            Ending::NoAnswer,
+        ProbeEnd::Silence { waited } => (
+            ClientExit::NoAnswer,
             format!(
                 "{server} did not answer {} in {} s: no STUN server may listen there, or a firewall drops {}",
-                count(asked.requests_sent.into(), "request"),
+                counted((*requests_sent).into(), "request"),
                 waited.as_secs_f64(),
-                asked.transport.name().to_uppercase()
+                transport.name().to_uppercase()
             ),
         ),
-        End::Unreachable(error) if asked.requests_sent > 0 && asked.transport != Transport::Udp => {
-            (Ending::Refused, format!("{server} took the connection and gave no answer: {error}"))
+        ProbeEnd::Unreachable(error) if *requests_sent > 0 && *transport != ProbeTransport::Udp => {
+            (ClientExit::Refused, format!("{server} accepted the connection but did not answer: {error}"))
         }
-        End::Unreachable(error) => (
-            Ending::Refused,
-            format!("{server} is unreachable: {error}; nothing listens there, or a firewall says so"),
+        ProbeEnd::Unreachable(error) => (
+            ClientExit::Refused,
+            format!(
+                "{server} is unreachable: {error}; nothing listens there, or a firewall rejects the request"
+            ),
         ),
-    };
-    let text = if args.json { report::json(asked, &sentence) } else { report::text(asked) };
-    print(out, &text)?;
-    if !sentence.is_empty() {
-        say(err, &sentence);
     }
-    Ok(ending)
 }
 
-/// What an error means whose server saved itself the words (RFC 8489 §14.8).
-fn meaning(code: u16) -> &'static str {
+/// Returns the default reason phrase of an error code (RFC 8489 §14.8); empty if there is none.
+fn default_reason(code: u16) -> &'static str {
     match code {
         300 => "Try Alternate",
         400 => "Bad Request",

@@ -1,4 +1,4 @@
-//! `xstun top`: what a running server does, live in a terminal, or once for a script.
+//! `xstun top`: the status of a running server, live in a terminal, or printed once.
 
 mod draw;
 mod fetch;
@@ -6,64 +6,62 @@ mod rates;
 mod screen;
 mod text;
 
-use super::print;
 use crate::cli::TopArgs;
 use crate::error::{Failure, Result};
+use crate::output;
 use crate::status::Status;
-use rates::Rates;
+use rates::StatusRates;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-/// What is known of a server after a look, and the look before it.
+/// A server's status, and how its counts changed since the previous one.
 #[derive(Clone, Debug, Serialize)]
-struct View {
-    /// Where it was asked.
+struct ServerView {
+    /// The address that serves the status.
     server: SocketAddr,
-    /// What it told.
+    /// The latest status.
     status: Status,
-    /// What became of it since the look before; nothing after the first look, and after a restart.
-    rates: Option<Rates>,
+    /// The rates since the previous status. `None` if there is none, or the server restarted.
+    rates: Option<StatusRates>,
 }
 
-impl View {
-    /// `before` is what the server told at the look before.
-    fn new(server: SocketAddr, before: Option<&Status>, status: Status) -> Self {
-        let rates = before.and_then(|before| Rates::between(before, &status));
-        View { server, status, rates }
+impl ServerView {
+    fn new(server: SocketAddr, previous: Option<&Status>, status: Status) -> Self {
+        let rates = previous.and_then(|previous| StatusRates::between(previous, &status));
+        ServerView { server, status, rates }
     }
 }
 
-/// Shows the server until the person at the terminal ends it; with `--once`, prints what it does.
+/// Shows the server until the operator quits; with `--once`, prints its status and returns.
 ///
 /// # Errors
-/// There is no server, or no terminal.
+/// Usage: no terminal without `--once`. System: no server, or the terminal cannot be used.
 pub fn run(args: &TopArgs) -> Result<ExitCode> {
     if args.once {
-        let view = twice(args)?;
-        let text = if args.json { json(&view)? } else { draw::plain(&view) };
-        print(&mut io::stdout().lock(), &text)?;
+        let view = fetch_twice(args)?;
+        output::print(&if args.json { json(&view)? } else { draw::plain(&view) })?;
     } else if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-        return Err(Failure::usage("top wants a terminal, and standard input or output is none")
-            .remedy("print one picture with --once"));
+        return Err(Failure::usage("top requires a terminal as standard input and output")
+            .remedy("print the status once with --once"));
     } else {
         screen::run(args)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Two looks, as far apart as the interval says.
-fn twice(args: &TopArgs) -> Result<View> {
+/// Fetches the status twice, one interval apart.
+fn fetch_twice(args: &TopArgs) -> Result<ServerView> {
     let runtime = fetch::runtime()?;
     runtime.block_on(async {
-        let before = fetch::status(args.server).await?;
+        let previous = fetch::status(args.server).await?;
         tokio::time::sleep(args.interval).await;
-        Ok(View::new(args.server, Some(&before), fetch::status(args.server).await?))
+        Ok(ServerView::new(args.server, Some(&previous), fetch::status(args.server).await?))
     })
 }
 
-fn json(view: &View) -> Result<String> {
+fn json(view: &ServerView) -> Result<String> {
     let text = serde_json::to_string(view)
         .map_err(|error| Failure::system("cannot write the result as JSON").because(error))?;
     Ok(text + "\n")

@@ -1,65 +1,66 @@
-//! One thing looked at, and all of them together.
+//! One check, and the report of all checks.
 
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
-/// How one thing stands, from best to worst.
+/// How bad the result of a check is, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Good to know; neither good nor bad.
+pub enum Severity {
+    /// Information only.
     Info,
     /// As it should be.
     Ok,
-    /// It serves, but not as well as it could.
+    /// `xstun serve` works, but not as well as it could.
     Warning,
-    /// It keeps `xstun serve` from serving, or from serving over AF_XDP.
+    /// Prevents `xstun serve` from serving, or from serving over AF_XDP.
     Problem,
 }
 
-impl Verdict {
-    /// As it is printed.
-    pub const fn name(self) -> &'static str {
+impl Severity {
+    /// Returns the name in the report.
+    pub(super) const fn name(self) -> &'static str {
         match self {
-            Verdict::Info => "info",
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Problem => "problem",
+            Severity::Info => "info",
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Problem => "problem",
         }
     }
 }
 
-/// One thing looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Check {
-    /// What was looked at, in a word or two.
+    /// What was checked.
     pub check: &'static str,
-    /// How it stands.
-    pub verdict: Verdict,
+    /// How bad it is.
+    #[serde(rename = "verdict")]
+    pub severity: Severity,
     /// What was found.
     pub found: String,
-    /// What mends it: a command, where there is one.
+    /// How to fix it, as a command if there is one.
     pub fix: Option<String>,
 }
 
 impl Check {
-    pub(super) fn new(check: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Check { check, verdict, found: found.into(), fix: None }
+    pub(super) fn new(check: &'static str, severity: Severity, found: impl Into<String>) -> Self {
+        Check { check, severity, found: found.into(), fix: None }
     }
 
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Check::new(check, Verdict::Ok, found)
+        Check::new(check, Severity::Ok, found)
     }
 
     pub(super) fn info(check: &'static str, found: impl Into<String>) -> Self {
-        Check::new(check, Verdict::Info, found)
+        Check::new(check, Severity::Info, found)
     }
 
     pub(super) fn warning(check: &'static str, found: impl Into<String>) -> Self {
-        Check::new(check, Verdict::Warning, found)
+        Check::new(check, Severity::Warning, found)
     }
 
     pub(super) fn problem(check: &'static str, found: impl Into<String>) -> Self {
-        Check::new(check, Verdict::Problem, found)
+        Check::new(check, Severity::Problem, found)
     }
 
     pub(super) fn fix(mut self, fix: impl Into<String>) -> Self {
@@ -68,27 +69,27 @@ impl Check {
     }
 }
 
-/// Name of the check that says what `xstun serve` would get.
-pub(super) const OUTLOOK: &str = "serve";
+/// Name of the check that predicts how `xstun serve` would serve the interface.
+pub(super) const PREDICTION: &str = "serve";
 
-/// Everything looked at.
+/// The results of all checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The machine and this process.
+pub struct DoctorReport {
+    /// The host and this process.
     pub host: Vec<Check>,
-    /// Each interface by its name; the last check, `serve`, says what it would be served with.
+    /// Each interface with its name. Its last check, `serve`, predicts how it would be served.
     pub interfaces: Vec<(String, Vec<Check>)>,
 }
 
-impl Report {
-    /// The worst verdict in it; `Ok` where none is worse.
-    pub fn worst(&self) -> Verdict {
-        self.checks().map(|check| check.verdict).fold(Verdict::Ok, Ord::max)
+impl DoctorReport {
+    /// Returns the worst severity; `Ok` if none is worse.
+    pub(super) fn worst(&self) -> Severity {
+        self.checks().map(|check| check.severity).fold(Severity::Ok, Ord::max)
     }
 
-    /// How many checks have this verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
-        self.checks().filter(|check| check.verdict == verdict).count()
+    /// Returns how many checks have this severity.
+    pub(super) fn count(&self, severity: Severity) -> usize {
+        self.checks().filter(|check| check.severity == severity).count()
     }
 
     fn checks(&self) -> impl Iterator<Item = &Check> {
@@ -96,9 +97,9 @@ impl Report {
     }
 }
 
-impl Serialize for Report {
+impl Serialize for DoctorReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("Report", 3)?;
+        let mut report = serializer.serialize_struct("DoctorReport", 3)?;
         report.serialize_field("host", &self.host)?;
         report.serialize_field("interfaces", &Interfaces(&self.interfaces))?;
         report.serialize_field("worst", &self.worst())?;
@@ -106,7 +107,7 @@ impl Serialize for Report {
     }
 }
 
-/// A map in the order of its entries.
+/// Serializes as a map in the order of its entries.
 struct Interfaces<'a>(&'a [(String, Vec<Check>)]);
 
 impl Serialize for Interfaces<'_> {

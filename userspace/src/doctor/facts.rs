@@ -1,7 +1,7 @@
-//! What was found of one interface.
+//! The facts about one interface.
 
-use super::host::Host;
-use super::procfs::{self, Process};
+use super::host::HostFacts;
+use super::procfs::{self, RunningProcess};
 use crate::error::Result;
 use crate::interface::{
     self, Address, Channels, Features, FlowHash, Interface, NapiSettings, Rings, XdpFeatures,
@@ -10,17 +10,18 @@ use xstun_ebpf::MAX_FRAME;
 
 /// Ethernet header, in bytes.
 const ETHERNET_HEADER: u32 = 14;
-/// Longest MTU whose frames all fit a UMEM frame.
+/// Longest MTU whose frames all fit a UMEM frame, in bytes.
 pub(super) const FRAME_MTU: u32 = MAX_FRAME as u32 - ETHERNET_HEADER;
-/// Longest MTU that most drivers take for native XDP without multi-buffer frames: a page less headroom
-/// and bookkeeping leaves Intel's 3,046 bytes, and others more. (Of those with less, gve takes 2,032.)
+/// Longest MTU for which most drivers support native XDP without multi-buffer frames, in bytes. A page minus
+/// headroom and metadata leaves 3,046 bytes with Intel's drivers, and more with others. (One with less is
+/// gve, with 2,032.)
 pub(super) const SINGLE_BUFFER_MTU: u32 = 3046;
 
-/// What was found of one interface.
+/// The facts about one interface.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct InterfaceFacts {
     pub(super) interface: Interface,
-    /// Driver, or kind of a virtual interface.
+    /// Driver, or the kind of a virtual interface.
     pub(super) driver: Option<String>,
     pub(super) queues: u32,
     pub(super) channels: Option<Channels>,
@@ -30,27 +31,30 @@ pub(super) struct Facts {
     pub(super) xdp: Option<XdpFeatures>,
     pub(super) napi: Option<NapiSettings>,
     pub(super) addresses: Vec<Address>,
-    /// Name and kind of the bond, bridge or the like that it belongs to.
+    /// Name and kind of the master (a bond or bridge) that it belongs to.
     pub(super) master: Option<(String, String)>,
-    /// Names of the interfaces that belong to it (a bond's).
+    /// Names of its members, if it is a master.
     pub(super) members: Vec<String>,
-    /// Name of the interface that it sits on (a VLAN's).
+    /// Name of the interface below it, if it is a VLAN.
     pub(super) lower: Option<String>,
-    /// Names of the VLANs that sit on it.
+    /// Names of the VLANs on it.
     pub(super) vlans: Vec<String>,
-    /// Who holds the XDP program that is attached.
-    pub(super) holder: Option<Process>,
+    /// The process that holds the attached XDP program.
+    pub(super) holder: Option<RunningProcess>,
 }
 
-impl Facts {
-    /// Gathers them; `every` lists all interfaces.
+impl InterfaceFacts {
+    /// Gathers the facts. `every` lists all interfaces.
+    ///
+    /// # Errors
+    /// System: the kernel does not list the addresses.
     pub(super) fn gather(interface: Interface, every: &[Interface]) -> Result<Self> {
         let by_index = |index: Option<u32>| every.iter().find(|other| Some(other.index) == index);
-        let names = |wanted: &dyn Fn(&Interface) -> bool| {
-            every.iter().filter(|other| wanted(other)).map(|other| other.name.clone()).collect::<Vec<_>>()
+        let names = |matches: &dyn Fn(&Interface) -> bool| {
+            every.iter().filter(|other| matches(other)).map(|other| other.name.clone()).collect::<Vec<_>>()
         };
         let kind = |of: &Interface| of.kind.clone().unwrap_or_else(|| "master".into());
-        Ok(Facts {
+        Ok(InterfaceFacts {
             driver: interface::driver(&interface),
             queues: interface::receive_queues(&interface),
             channels: interface::channels(&interface),
@@ -79,14 +83,14 @@ impl Facts {
         self.features.as_ref().is_some_and(|features| features.is_active(name))
     }
 
-    /// Whether native XDP can attach at this MTU, or what it lacks.
-    pub(super) fn multi_buffer(&self, host: &Host) -> std::result::Result<(), &'static str> {
+    /// Returns `Ok` if native XDP can attach at this MTU, else what is missing.
+    pub(super) fn multi_buffer(&self, host: &HostFacts) -> Result<(), &'static str> {
         if self.interface.mtu <= SINGLE_BUFFER_MTU {
             Ok(())
         } else if host.kernel < (5, 18) {
-            Err("multi-buffer frames need Linux 5.18")
+            Err("multi-buffer frames require Linux 5.18")
         } else if self.xdp.is_some_and(|xdp| !xdp.receive_multi_buffer()) {
-            Err("the driver has no multi-buffer frames (rx-sg)")
+            Err("the driver does not support multi-buffer frames (rx-sg)")
         } else {
             Ok(())
         }

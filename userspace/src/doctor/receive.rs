@@ -1,16 +1,16 @@
-//! How frames reach the XDP program: queues, sizes, offloads, polling.
+//! Checks of how frames reach the XDP program: queues, sizes, offloads, polling.
 
-use super::check::{Check, Verdict};
-use super::facts::{FRAME_MTU, Facts};
-use super::host::Host;
+use super::check::{Check, Severity};
+use super::facts::{FRAME_MTU, InterfaceFacts};
+use super::host::HostFacts;
 use xstun_ebpf::MAX_FRAME;
 
-impl Facts {
-    pub(super) fn judge_queues(&self, host: &Host) -> Check {
+impl InterfaceFacts {
+    pub(super) fn check_queues(&self, host: &HostFacts) -> Check {
         const CHECK: &str = "queues";
         let name = &self.interface.name;
-        let most = self.channels.map(|channels| {
-            // A NIC has combined queues or separate ones.
+        let maximum = self.channels.map(|channels| {
+            // A NIC has either combined or separate channels.
             if channels.combined_max > 0 {
                 (channels.combined_max, "combined")
             } else {
@@ -18,10 +18,10 @@ impl Facts {
             }
         });
         let found = format!("{} receive", self.queues);
-        match most {
-            Some((most, channel)) if self.queues < most.min(host.cores) => {
-                Check::info(CHECK, format!("{found}, of {most}: {} cores could serve more", host.cores))
-                    .fix(format!("ethtool -L {name} {channel} {}", most.min(host.cores)))
+        match maximum {
+            Some((maximum, channel)) if self.queues < maximum.min(host.cores) => {
+                Check::info(CHECK, format!("{found}, of {maximum}: {} cores could serve more", host.cores))
+                    .fix(format!("ethtool -L {name} {channel} {}", maximum.min(host.cores)))
             }
             Some((_, channel)) if self.queues > host.cores => {
                 Check::info(CHECK, format!("{found}, on {} cores: some share a core", host.cores))
@@ -31,66 +31,68 @@ impl Facts {
         }
     }
 
-    pub(super) fn judge_hash(&self) -> Option<Check> {
+    pub(super) fn check_hash(&self) -> Option<Check> {
         const CHECK: &str = "UDP hash";
         if self.queues < 2 || self.kind().is_some() {
             return None;
         }
         let name = &self.interface.name;
         let hash = self.flow_hash.unwrap_or_default();
-        let lacking: Vec<_> = [("udp4", hash.udp4_ports), ("udp6", hash.udp6_ports)]
+        let without_ports: Vec<_> = [("udp4", hash.udp4_ports), ("udp6", hash.udp6_ports)]
             .into_iter()
             .filter(|(_, ports)| *ports == Some(false))
             .map(|(flow, _)| flow)
             .collect();
-        Some(if !lacking.is_empty() {
-            let fixes: Vec<_> =
-                lacking.iter().map(|flow| format!("ethtool -N {name} rx-flow-hash {flow} sdfn")).collect();
+        Some(if !without_ports.is_empty() {
+            let fixes: Vec<_> = without_ports
+                .iter()
+                .map(|flow| format!("ethtool -N {name} rx-flow-hash {flow} sdfn"))
+                .collect();
             Check::warning(
                 CHECK,
                 format!(
-                    "{} queues are chosen without the ports: clients behind one NAT share one",
-                    lacking.join(", ")
+                    "{}: the hash ignores ports, so clients behind one NAT share a queue",
+                    without_ports.join(", ")
                 ),
             )
             .fix(fixes.join(" && "))
         } else if hash.udp4_ports.is_some() {
-            Check::ok(CHECK, "queues are chosen by addresses and ports")
+            Check::ok(CHECK, "includes addresses and ports")
         } else {
             Check::info(CHECK, format!("unknown; see: ethtool -n {name} rx-flow-hash udp4"))
         })
     }
 
-    pub(super) fn judge_mtu(&self, host: &Host) -> Check {
+    pub(super) fn check_mtu(&self, host: &HostFacts) -> Check {
         const CHECK: &str = "MTU";
         let mtu = self.interface.mtu;
         if mtu <= FRAME_MTU {
             return Check::ok(CHECK, format!("{mtu}: every frame fits a UMEM frame"));
         }
         let found = format!(
-            "{mtu}: frames over {MAX_FRAME} bytes do not fit a UMEM frame and go to the kernel's sockets"
+            "{mtu}: frames over {MAX_FRAME} bytes do not fit a UMEM frame, so the sockets serve them"
         );
         match self.multi_buffer(host) {
             Ok(()) => Check::info(CHECK, found),
-            Err(lack) => Check::warning(CHECK, format!("{found}; native XDP may be refused, since {lack}"))
+            Err(reason) => Check::warning(CHECK, format!("{found}; native XDP may be refused: {reason}"))
                 .fix(format!("ip link set dev {} mtu 1500", self.interface.name)),
         }
     }
 
-    pub(super) fn judge_vlan(&self) -> Check {
+    pub(super) fn check_vlan(&self) -> Check {
         const CHECK: &str = "VLAN tags";
         if !self.has_feature("rx-vlan-hw-parse") {
             return Check::ok(CHECK, "stay in the frame");
         }
-        let found = "are taken out of the frame before XDP sees it (rx-vlan-hw-parse)";
+        let found = "are removed before XDP sees the frame (rx-vlan-hw-parse)";
         let fix = format!("ethtool -K {} rxvlan off", self.interface.name);
         if self.vlans.is_empty() {
-            Check::info(CHECK, format!("{found}; no VLAN is configured on it")).fix(fix)
+            Check::info(CHECK, format!("{found}; no VLAN is configured on this interface")).fix(fix)
         } else {
             Check::warning(
                 CHECK,
                 format!(
-                    "{found}: requests in {} look untagged; never name its addresses with --listen here",
+                    "{found}: requests in {} look untagged; do not --listen on its addresses here",
                     self.vlans.join(", ")
                 ),
             )
@@ -98,22 +100,22 @@ impl Facts {
         }
     }
 
-    pub(super) fn judge_coalescing(&self) -> Check {
+    pub(super) fn check_coalescing(&self) -> Check {
         const CHECK: &str = "coalescing";
         let on = |name: &&str| self.has_feature(name);
         let name = &self.interface.name;
-        // Both merge datagrams before XDP sees them; drivers refuse native XDP, or worse.
+        // Both merge datagrams before XDP sees them. Drivers refuse native XDP with them, or misbehave.
         let merging: Vec<_> = ["rx-lro", "rx-gro-hw"].into_iter().filter(on).collect();
         if !merging.is_empty() {
             let off: Vec<_> =
                 merging.iter().map(|feature| format!("ethtool -K {name} {feature} off")).collect();
-            let switchable = merging.iter().all(|feature| {
+            let is_changeable = merging.iter().all(|feature| {
                 self.features.as_ref().is_some_and(|features| features.is_changeable(feature))
             });
-            let fix = if switchable {
+            let fix = if is_changeable {
                 off.join(" && ")
             } else {
-                "switch it off where the virtual machine or the NIC is set up; ethtool cannot".into()
+                "switch it off in the configuration of the virtual machine or NIC; ethtool cannot".into()
             };
             return Check::warning(
                 CHECK,
@@ -128,11 +130,11 @@ impl Facts {
             )
             .fix(format!("ethtool -K {name} rx-udp-gro-forwarding off"));
         }
-        let gro = if self.has_feature("rx-gro") { "GRO on, which native XDP comes before" } else { "none" };
+        let gro = if self.has_feature("rx-gro") { "GRO on, which runs after native XDP" } else { "none" };
         Check::ok(CHECK, gro)
     }
 
-    pub(super) fn judge_rings(&self) -> Option<Check> {
+    pub(super) fn check_rings(&self) -> Option<Check> {
         let rings = self.rings?;
         let of = |now: Option<u32>, most: Option<u32>| match (now, most) {
             (Some(now), Some(most)) => Some(format!("{now} of {most}")),
@@ -143,10 +145,10 @@ impl Facts {
         Some(Check::info("NIC rings", format!("receive {receive}, transmit {transmit} descriptors")))
     }
 
-    pub(super) fn judge_napi(&self) -> Check {
+    pub(super) fn check_napi(&self) -> Check {
         const CHECK: &str = "NAPI";
         let Some(napi) = self.napi else {
-            return Check::info(CHECK, "not to be seen: /sys shows another network namespace");
+            return Check::info(CHECK, "unknown: /sys shows another network namespace");
         };
         let threaded =
             if napi.threaded.unwrap_or(0) > 0 { "polled by kernel threads" } else { "soft interrupts" };
@@ -154,16 +156,16 @@ impl Facts {
             "{threaded}; napi_defer_hard_irqs {}, gro_flush_timeout {} ns",
             napi.defer_hard_irqs, napi.gro_flush_timeout
         );
-        let verdict = if napi.defer_hard_irqs > 0 && napi.gro_flush_timeout == 0 {
-            // Half of a pair has no effect; somebody meant something else.
-            Verdict::Warning
+        let severity = if napi.defer_hard_irqs > 0 && napi.gro_flush_timeout == 0 {
+            // One of the two alone has no effect, which cannot be intended.
+            Severity::Warning
         } else {
-            Verdict::Info
+            Severity::Info
         };
-        let check = Check::new(CHECK, verdict, found);
-        if verdict == Verdict::Warning {
+        let check = Check::new(CHECK, severity, found);
+        if severity == Severity::Warning {
             let file = format!("/sys/class/net/{}/napi_defer_hard_irqs", self.interface.name);
-            check.fix(format!("echo 0 > {file} (xstun serve --busy-poll sets both, and puts them back)"))
+            check.fix(format!("echo 0 > {file} (xstun serve --busy-poll sets both, and restores them)"))
         } else {
             check
         }

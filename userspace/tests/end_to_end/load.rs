@@ -257,7 +257,7 @@ fn what_cannot_be_loaded_is_told_in_one_sentence() {
         (elsewhere, &[], 1, "xstun: cannot open a port towards 10.99.0.1:3478: Network is unreachable"),
         (mute, &["--queues", "2"], 2, "xstun: --queues 2: xc0 has 1"),
         (mute, &["--ports", "5000"], 2, "xstun: --ports 5000 on each source"),
-        (mute, &["--shape", "round"], 2, "xstun: --shape: 'round' is no shape"),
+        (mute, &["--shape", "round"], 2, "xstun: invalid --shape: 'round' is no shape"),
         (mute, &["--cores", "9999"], 2, "xstun: --cores names core 9999"),
     ] {
         let (ended, json, err) = load(&lab, server, flags);

@@ -205,7 +205,7 @@ fn a_server_that_goes_is_told_and_one_that_comes_is_shown() {
     let mut terminal = Terminal::open(&lab.server);
     terminal.wait_for("sockets");
     server.stop();
-    terminal.wait_for("trying again: cannot ask");
+    terminal.wait_for("trying again: cannot fetch");
     let server = SOCKETS.serve(&lab, &[&FLAGS[..], &["--no-tcp"]].concat());
     let deadline = Instant::now() + LIMIT;
     while !terminal.shown().rsplit("trying again").next().unwrap().contains("arrows") {

@@ -1,92 +1,93 @@
-//! Replies, judged.
+//! Checks replies.
 
-use super::board::Found;
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::tally::Tally;
-use crate::client::message::{HEADER, fingerprint, mapped_address};
+use super::tracker::ReplyMatch;
+use crate::client::is_same_endpoint;
+use crate::client::message::{HEADER, has_valid_fingerprint, mapped_address};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// One worker's judgement. It needs nothing of the worker that asked but its lane.
-pub(super) struct Checker {
-    plan: Arc<Plan>,
-    /// The address that every reply on a flow must tell, by flow.
+/// Checks and counts the replies that one worker receives, whichever worker sent the requests.
+pub(super) struct ReplyChecker {
+    plan: Arc<LoadPlan>,
+    /// The mapped address that every reply on a flow must have, by flow.
     mapped: Vec<Option<SocketAddr>>,
     tally: Tally,
 }
 
-impl Checker {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
+impl ReplyChecker {
+    pub(super) fn new(plan: Arc<LoadPlan>) -> Self {
         let mapped = plan.flows.iter().map(|flow| flow.mapped).collect();
-        Checker { plan, mapped, tally: Tally::default() }
+        ReplyChecker { plan, mapped, tally: Tally::default() }
     }
 
-    /// Judges a datagram that the server sent to a flow's source. Gives the request's number among
-    /// those of the worker that asked, if this is the first reply to it and right.
+    /// Checks a datagram that the server sent to a flow's source. Returns the request's number, if this is
+    /// its first reply and right.
     #[inline]
     pub(super) fn check(&mut self, bytes: &[u8], flow: usize, now: u64) -> Option<u32> {
-        let Some((found, due, number)) = self.judge(bytes, flow, now) else {
+        let Some((found, due, number)) = self.match_request(bytes, flow, now) else {
             self.tally.wrong += 1;
             return None;
         };
         match found {
-            Found::Waiting => {
+            ReplyMatch::First => {
                 self.tally.received += 1;
                 self.tally.latency.saturating_record(now.saturating_sub(due).max(1));
                 Some(number)
             }
-            Found::Answered => {
+            ReplyMatch::Duplicate => {
                 self.tally.wrong += 1;
                 None
             }
-            Found::Past => None,
+            ReplyMatch::Stale => None,
         }
     }
 
-    /// Counts a datagram that cannot be judged at all: only frames come with one.
+    /// Counts a frame as wrong that holds no datagram from the server to a flow.
     #[cfg(feature = "af-xdp")]
     pub(super) fn reject(&mut self) {
         self.tally.wrong += 1;
     }
 
-    /// When a right reply's request was due and which number it has; nothing for a wrong reply. A
-    /// request whose reply is wrong stays unanswered.
+    /// For a right reply, returns how it matches its request, when that was due, and its number. Returns
+    /// `None` for a wrong reply, whose request stays unanswered.
     #[inline]
-    fn judge(&mut self, bytes: &[u8], flow: usize, now: u64) -> Option<(Found, u64, u32)> {
+    fn match_request(&mut self, bytes: &[u8], flow: usize, now: u64) -> Option<(ReplyMatch, u64, u32)> {
         let id = bytes.get(8..HEADER)?.try_into().ok()?;
-        let stamp = self.plan.key.open(id, flow as u32, now)?;
+        let stamp = self.plan.key.decode(id, flow as u32, now)?;
         let request = &self.plan.mix.requests[self.plan.mix.at(stamp.number)];
         if bytes[4..8] != request.cookie() {
             return None;
         }
         let (mapped, _) = mapped_address(bytes)?;
         let expected = *self.mapped[flow].get_or_insert(mapped);
-        if (mapped.ip(), mapped.port()) != (expected.ip(), expected.port()) {
+        if !is_same_endpoint(&mapped, &expected) {
             return None;
         }
-        // RFC 8489 §7.3: a reply may carry one unasked; where the request did, xstun's rule is to.
-        match fingerprint(bytes) {
+        // RFC 8489 §7.3: a reply may carry FINGERPRINT unasked. xstun adds it if the request has it.
+        match has_valid_fingerprint(bytes) {
             None if request.has_fingerprint() => return None,
-            Some(right) if !right => return None,
+            Some(false) => return None,
             _ => {}
         }
-        let lane = self.plan.board.find(stamp.worker)?;
-        Some((lane.answer(stamp.number), stamp.due, stamp.number))
+        let requests = self.plan.tracker.find(stamp.worker)?;
+        Some((requests.mark_answered(stamp.number), stamp.due, stamp.number))
     }
 
-    /// Shows the counts to the other workers.
+    /// Publishes the counts to the other workers.
     pub(super) fn publish(&self, worker: usize) {
-        let lane = self.plan.board.lane(worker);
-        lane.received.set(self.tally.received);
-        lane.wrong.set(self.tally.wrong);
+        let requests = self.plan.tracker.worker(worker);
+        requests.received.set(self.tally.received);
+        requests.wrong.set(self.tally.wrong);
     }
 
-    /// Notes how much of the answers came while requests were still being sent.
-    pub(super) fn sending_ended(&mut self) {
+    /// Records how many replies arrived while requests were being sent.
+    pub(super) fn end_sending(&mut self) {
         self.tally.received_while_sending = self.tally.received;
     }
 
-    /// What this step has counted; the next begins with nothing.
+    /// Returns the tally of this step, and resets it for the next.
     pub(super) fn take(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }

@@ -1,8 +1,9 @@
-//! The source addresses and ports of a load: sockets of this host, so that no other program uses them
-//! and the kernel knows them.
+//! The source addresses and ports of a load. Each is a bound socket, so that no other program uses the
+//! port and the kernel knows it.
 
-use super::plan::Flow;
+use super::plan::LoadFlow;
 use super::target::is_near;
+use crate::client::unspecified;
 use crate::error::{Failure, Result};
 use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,13 +13,13 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 /// Receive buffer of each port, in bytes, as far as the kernel grants it.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Opens `ports` sockets towards `server` on each source, or on the address that the route prefers.
-/// Ports of different sources take turns. Gives each flow and its socket.
+/// Opens `ports` sockets connected to `server` on each source, or on the address that the route prefers if
+/// there is no source. Returns each flow with its socket; the ports of different sources alternate.
 ///
 /// # Errors
-/// Usage: a source that is not of the server's family or not this host's. The system has no more
-/// ports or file descriptors.
-pub(super) fn open(server: SocketAddr, sources: &[IpAddr], ports: u32) -> Result<Vec<(Flow, UdpSocket)>> {
+/// Usage: a source is not of the server's family, not an address of this host, or named twice. System:
+/// there are no ports or file descriptors left.
+pub(super) fn open(server: SocketAddr, sources: &[IpAddr], ports: u32) -> Result<Vec<(LoadFlow, UdpSocket)>> {
     for (index, source) in sources.iter().enumerate() {
         if source.is_ipv4() != server.is_ipv4() {
             return Err(Failure::usage(format!("--source {source} is not of the family of {server}")));
@@ -28,25 +29,24 @@ pub(super) fn open(server: SocketAddr, sources: &[IpAddr], ports: u32) -> Result
         }
     }
     raise_file_limit();
-    let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let sources = if sources.is_empty() { &[any] } else { sources };
-    let trusted = is_near(server.ip());
-    (0..ports).flat_map(|_| sources).map(|source| open_one(server, *source, trusted)).collect()
+    let any = [unspecified(&server).ip()];
+    let sources = if sources.is_empty() { &any } else { sources };
+    let no_nat = is_near(server.ip());
+    (0..ports).flat_map(|_| sources).map(|source| open_one(server, *source, no_nat)).collect()
 }
 
-/// One port towards `server`. Only where no address translator can be in between does its own address
-/// say what the replies must tell.
-fn open_one(server: SocketAddr, source: IpAddr, trusted: bool) -> Result<(Flow, UdpSocket)> {
+/// Opens one port. Only if no NAT can be in the path is its own address the expected mapped address.
+fn open_one(server: SocketAddr, source: IpAddr, no_nat: bool) -> Result<(LoadFlow, UdpSocket)> {
     let open = || {
         let socket = UdpSocket::bind((source, 0))?;
         socket.connect(server)?;
         socket.set_nonblocking(true)?;
-        // Less only loses more under a burst, which the report shows.
+        // A smaller buffer only loses more replies in a burst, which the report shows.
         if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
             let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
         }
         let source = socket.local_addr()?;
-        Ok((Flow { source, mapped: trusted.then_some(source) }, socket))
+        Ok((LoadFlow { source, mapped: no_nat.then_some(source) }, socket))
     };
     open().map_err(|error: io::Error| match error.raw_os_error() {
         Some(libc::EADDRNOTAVAIL) if !source.is_unspecified() => {
@@ -62,8 +62,8 @@ fn open_one(server: SocketAddr, source: IpAddr, trusted: bool) -> Result<(Flow, 
     })
 }
 
-/// Each port is an open file, and the usual limit is meant for programs that use `select`. Where it
-/// cannot be raised, opening says so.
+/// Raises the soft limit on open files to the hard limit, because each port is an open file. The usual
+/// soft limit exists for programs that use `select`. If it cannot be raised, opening a port fails.
 fn raise_file_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_some() && current != maximum {

@@ -1,59 +1,59 @@
-//! The line that a person at a terminal sees while a load runs.
+//! The progress line on the terminal while a load runs.
 
-use super::board::Counts;
 use super::report::per_second;
+use super::tracker::StepCounts;
 use std::io::Write;
 use std::time::Duration;
 
-/// Goes back to the line's start and wipes it (ECMA-48 EL).
-const WIPE: &str = "\r\x1b[K";
-/// Places of the bar.
+/// Returns to the start of the line and erases it (ECMA-48 EL).
+const ERASE: &str = "\r\x1b[K";
+/// Width of the bar, in characters.
 const BAR: usize = 20;
 
-/// One line, written over and over.
-pub(super) struct Progress<'a> {
+/// One line, rewritten in place.
+pub(super) struct ProgressLine<'a> {
     out: Option<&'a mut dyn Write>,
-    last: Counts,
+    last: StepCounts,
     at: Duration,
 }
 
-impl<'a> Progress<'a> {
-    /// On a terminal; silent on `None`.
+impl<'a> ProgressLine<'a> {
+    /// Returns a line on a terminal; `None` shows nothing.
     pub(super) fn new(out: Option<&'a mut dyn Write>) -> Self {
-        Progress { out, last: Counts::default(), at: Duration::ZERO }
+        ProgressLine { out, last: StepCounts::default(), at: Duration::ZERO }
     }
 
-    /// Begins anew: the next counts start from nothing.
-    pub(super) fn begin(&mut self) {
-        (self.last, self.at) = (Counts::default(), Duration::ZERO);
+    /// Begins a step, whose counts start from 0.
+    pub(super) fn begin_step(&mut self) {
+        (self.last, self.at) = (StepCounts::default(), Duration::ZERO);
     }
 
-    /// Shows what was counted up to `at` of a step that takes `whole`.
-    pub(super) fn show(&mut self, what: &str, counts: Counts, at: Duration, whole: Duration) {
+    /// Shows the counts at time `at` of a step that takes `whole`.
+    pub(super) fn show(&mut self, what: &str, counts: StepCounts, at: Duration, whole: Duration) {
         let Some(out) = &mut self.out else { return };
         let since = at.saturating_sub(self.at);
         let rate = per_second(counts.received.saturating_sub(self.last.received), since);
-        // Nobody is there to read it if this fails.
-        let _ = write!(out, "{WIPE}{}", line(what, counts, rate, at, whole)).and_then(|()| out.flush());
+        // An error means that the terminal is gone.
+        let _ = write!(out, "{ERASE}{}", line(what, counts, rate, at, whole)).and_then(|()| out.flush());
         (self.last, self.at) = (counts, at);
     }
 
-    /// Wipes the line.
-    pub(super) fn end(&mut self) {
+    /// Erases the line.
+    pub(super) fn erase(&mut self) {
         if let Some(out) = &mut self.out {
-            let _ = write!(out, "{WIPE}").and_then(|()| out.flush());
+            let _ = write!(out, "{ERASE}").and_then(|()| out.flush());
         }
     }
 }
 
-fn line(what: &str, counts: Counts, rate: f64, at: Duration, whole: Duration) -> String {
-    let part = at.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE);
-    let full = ((part * BAR as f64) as usize).min(BAR);
-    let Counts { sent, received, wrong } = counts;
-    let loss = 100.0 * sent.saturating_sub(received) as f64 / sent.max(1) as f64;
+fn line(what: &str, counts: StepCounts, rate: f64, at: Duration, whole: Duration) -> String {
+    let fraction = at.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE);
+    let full = ((fraction * BAR as f64) as usize).min(BAR);
+    let StepCounts { sent, received, wrong } = counts;
+    let unanswered = 100.0 * sent.saturating_sub(received) as f64 / sent.max(1) as f64;
     let wrong = if wrong > 0 { format!(", {wrong} wrong") } else { String::new() };
     format!(
-        "{what} [{}{}] {:.1}/{:.1} s: {sent} sent, {received} received, {rate:.0}/s, {loss:.3} % open{wrong}",
+        "{what} [{}{}] {:.1}/{:.1} s: {sent} sent, {received} received, {rate:.0}/s, {unanswered:.3} % unanswered{wrong}",
         "#".repeat(full),
         " ".repeat(BAR - full),
         at.as_secs_f64(),
@@ -63,30 +63,30 @@ fn line(what: &str, counts: Counts, rate: f64, at: Duration, whole: Duration) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, Progress};
+    use super::{ProgressLine, StepCounts};
     use std::time::Duration;
 
     #[test]
-    fn a_terminal_sees_one_line_and_a_file_none() {
+    fn a_terminal_shows_one_line_and_a_file_none() {
         let mut out = Vec::new();
-        let mut progress = Progress::new(Some(&mut out));
-        let counts = Counts { sent: 1000, received: 990, wrong: 0 };
+        let mut progress = ProgressLine::new(Some(&mut out));
+        let counts = StepCounts { sent: 1000, received: 990, wrong: 0 };
         progress.show("load", counts, Duration::from_secs(1), Duration::from_secs(4));
         progress.show(
             "load",
-            Counts { received: 1390, sent: 1400, wrong: 2 },
+            StepCounts { received: 1390, sent: 1400, wrong: 2 },
             Duration::from_secs(3),
             Duration::from_secs(4),
         );
-        progress.end();
+        progress.erase();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "\r\x1b[Kload [#####               ] 1.0/4.0 s: 1000 sent, 990 received, 990/s, 1.000 % open\
-             \r\x1b[Kload [###############     ] 3.0/4.0 s: 1400 sent, 1390 received, 200/s, 0.714 % open, 2 wrong\
+            "\r\x1b[Kload [#####               ] 1.0/4.0 s: 1000 sent, 990 received, 990/s, 1.000 % unanswered\
+             \r\x1b[Kload [###############     ] 3.0/4.0 s: 1400 sent, 1390 received, 200/s, 0.714 % unanswered, 2 wrong\
              \r\x1b[K"
         );
-        let mut silent = Progress::new(None);
+        let mut silent = ProgressLine::new(None);
         silent.show("load", counts, Duration::ZERO, Duration::ZERO);
-        silent.end();
+        silent.erase();
     }
 }

@@ -1,6 +1,6 @@
-//! What a load found, for a person and for a program.
+//! The result of a load, as text and as JSON.
 
-use super::search::Found;
+use super::search::SearchResult;
 use super::tally::Tally;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -10,22 +10,22 @@ use std::time::Duration;
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
 /// A finished load.
-pub(super) struct Report {
+pub(super) struct LoadReport {
     pub(super) server: SocketAddr,
     /// `af-xdp` or `sockets`.
     pub(super) path: &'static str,
-    /// Of the whole load, or of the search's best step.
+    /// The tally of the whole load, or of the best step of a search.
     pub(super) tally: Tally,
-    /// Wrong datagrams in all steps.
+    /// Wrong datagrams in all steps together.
     pub(super) wrong: u64,
     /// How long requests were sent.
     pub(super) sending: Duration,
-    /// What `--find-max` found.
-    pub(super) found: Option<Found>,
+    /// The result of `--find-max`.
+    pub(super) found: Option<SearchResult>,
 }
 
-impl Report {
-    /// Lines for a person.
+impl LoadReport {
+    /// Returns lines of text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: String| {
@@ -33,7 +33,7 @@ impl Report {
         };
         let Tally { sent, received, wrong, .. } = &self.tally;
         if let Some(found) = &self.found {
-            line("steps", format!("{:>12}{:>12}{:>12}{:>11}", "asked/s", "sent/s", "replies/s", "loss"));
+            line("steps", format!("{:>12}{:>12}{:>12}{:>11}", "rate/s", "sent/s", "replies/s", "loss"));
             for step in &found.steps {
                 let rates = [step.rate, step.requests_per_second, step.replies_per_second];
                 let rates: String = rates.iter().map(|rate| format!("{rate:>12.0}")).collect();
@@ -44,8 +44,8 @@ impl Report {
         line("server", self.server.to_string());
         line("path", self.path.to_owned());
         let seconds = self.sending.as_secs_f64();
-        line("sent", format!("{sent} in {seconds:.3} s, {:.0} a second", self.per_second(*sent)));
-        line("replies", format!("{received}, {:.0} a second", self.replies_per_second()));
+        line("sent", format!("{sent} in {seconds:.3} s, {:.0} per second", self.per_second(*sent)));
+        line("replies", format!("{received}, {:.0} per second", self.replies_per_second()));
         line("lost", format!("{} ({:.4} %)", self.tally.lost(), 100.0 * self.tally.loss()));
         line("wrong", wrong.to_string());
         if *received > 0 {
@@ -55,17 +55,17 @@ impl Report {
         text
     }
 
-    fn highest(&self, found: &Found) -> String {
+    fn highest(&self, found: &SearchResult) -> String {
         match found.best.map(|best| found.steps[best].rate) {
-            None => "no rate was borne".to_owned(),
+            None => "no rate was sustained".to_owned(),
             Some(rate) if found.generator_limited => {
-                format!("{rate:.0} requests a second; the generator, not the server, could do no more")
+                format!("{rate:.0} requests per second; limited by the generator, not by the server")
             }
-            Some(rate) => format!("{rate:.0} requests a second"),
+            Some(rate) => format!("{rate:.0} requests per second"),
         }
     }
 
-    /// One object on one line.
+    /// Returns one JSON object on one line.
     pub(super) fn json(&self) -> String {
         let latency: serde_json::Map<_, _> = self
             .latencies()
@@ -102,7 +102,7 @@ impl Report {
         format!("{object}\n")
     }
 
-    /// Microseconds by quantile, and the greatest.
+    /// Returns the latency at each quantile and the maximum, in microseconds.
     fn latencies(&self) -> impl Iterator<Item = (&'static str, f64)> {
         let latency = &self.tally.latency;
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1_000.0;
@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// `count` by time.
+/// Returns `count` divided by seconds.
 pub(super) fn per_second(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)
 }

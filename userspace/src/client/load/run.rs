@@ -1,10 +1,10 @@
-//! One load from its first step to its report: warm-up, then a single step or the steps of a search.
+//! A load from its first step to its report: the warm-up, then one step or the steps of a search.
 
-use super::crew::Crew;
-use super::plan::Plan;
-use super::progress::Progress;
-use super::report::{Report, per_second};
-use super::search::{self, Measured};
+use super::plan::LoadPlan;
+use super::pool::WorkerPool;
+use super::progress::ProgressLine;
+use super::report::{LoadReport, per_second};
+use super::search::{self, Measurement};
 use super::tally::Tally;
 use crate::cli::LoadArgs;
 use crate::error::{Failure, Result};
@@ -13,53 +13,57 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How long after the last request of a load a reply may come.
+/// How long after the last request of a load a reply may arrive.
 const GRACE: Duration = Duration::from_secs(1);
 /// The same for a step of a search, of which there are many.
 const STEP_GRACE: Duration = Duration::from_millis(300);
-/// Between two looks at the progress.
+/// Time between two updates of the progress line.
 const TICK: Duration = Duration::from_millis(200);
-/// Where a search begins, in requests a second, unless `--rate` says so.
+/// The rate at which a search begins without `--rate`, in requests per second.
 const FIRST_RATE: f64 = 20_000.0;
 
-/// A load under way.
-pub(super) struct Run<'a, 'p> {
-    plan: &'a Plan,
-    crew: &'a Crew,
+/// A load in progress.
+pub(super) struct LoadRun<'a, 'p> {
+    plan: &'a LoadPlan,
+    pool: &'a WorkerPool,
     signals: Signals,
     interrupted: bool,
-    progress: Progress<'p>,
+    progress: ProgressLine<'p>,
     wrong: u64,
 }
 
-impl<'a, 'p> Run<'a, 'p> {
-    /// Signals are caught from here on.
+impl<'a, 'p> LoadRun<'a, 'p> {
+    /// Catches SIGINT and SIGTERM from now on.
     ///
     /// # Errors
-    /// They cannot be caught.
-    pub(super) fn new(plan: &'a Plan, crew: &'a Crew, progress: Option<&'p mut dyn Write>) -> Result<Self> {
-        let (signals, progress) = (Signals::catch()?, Progress::new(progress));
-        Ok(Run { plan, crew, signals, interrupted: false, progress, wrong: 0 })
+    /// System: the signals cannot be caught.
+    pub(super) fn new(
+        plan: &'a LoadPlan,
+        pool: &'a WorkerPool,
+        progress: Option<&'p mut dyn Write>,
+    ) -> Result<Self> {
+        let (signals, progress) = (Signals::catch()?, ProgressLine::new(progress));
+        Ok(LoadRun { plan, pool, signals, interrupted: false, progress, wrong: 0 })
     }
 
-    /// Warms up, then sends for as long and as fast as the flags say.
+    /// Warms up, then sends for the time and at the rate that the flags say.
     ///
     /// # Errors
-    /// What a worker failed of.
-    pub(super) fn once(&mut self, args: &LoadArgs, path: &'static str) -> Result<Report> {
+    /// The failure of a worker.
+    pub(super) fn once(&mut self, args: &LoadArgs, path: &'static str) -> Result<LoadReport> {
         let rate = args.rate.map(|rate| rate.get() as f64);
         self.warm_up(args, rate)?;
         let (tally, sending) = self.step("load", rate, args.duration, GRACE)?;
-        self.progress.end();
-        Ok(Report { server: self.plan.server, path, tally, wrong: self.wrong, sending, found: None })
+        self.progress.erase();
+        Ok(LoadReport { server: self.plan.server, path, tally, wrong: self.wrong, sending, found: None })
     }
 
-    /// Searches for the highest rate that the server bears. Reports the step that had it, or the last
-    /// one if none had.
+    /// Searches for the highest rate that the server sustains. The report shows the step at that rate, or
+    /// the last step if no rate was sustained.
     ///
     /// # Errors
-    /// What a worker failed of.
-    pub(super) fn search(&mut self, args: &LoadArgs, path: &'static str) -> Result<Report> {
+    /// The failure of a worker.
+    pub(super) fn search(&mut self, args: &LoadArgs, path: &'static str) -> Result<LoadReport> {
         let first = args.rate.map_or(FIRST_RATE, |rate| rate.get() as f64);
         self.warm_up(args, Some(first))?;
         let mut tallies: Vec<(Tally, Duration)> = Vec::new();
@@ -68,27 +72,34 @@ impl<'a, 'p> Run<'a, 'p> {
                 return Ok(None);
             }
             let (tally, sending) = self.step(&format!("{rate:.0}/s"), Some(rate), args.step, STEP_GRACE)?;
-            let measured = Measured {
+            let measured = Measurement {
                 rate,
                 requests_per_second: per_second(tally.sent, sending),
                 replies_per_second: per_second(tally.received_while_sending, sending),
                 loss: tally.loss(),
             };
             tallies.push((tally, sending));
-            // A step cut short tells nothing, but is all that there is if it is the first.
+            // An interrupted step measures nothing. If it is the first one, it is reported all the same.
             Ok((!self.interrupted || tallies.len() == 1).then_some(measured))
         })?;
-        self.progress.end();
+        self.progress.erase();
         let shown = found.best.unwrap_or(found.steps.len().saturating_sub(1));
         let (tally, sending) = if shown < tallies.len() {
             tallies.swap_remove(shown)
         } else {
             (Tally::default(), Duration::ZERO)
         };
-        Ok(Report { server: self.plan.server, path, tally, wrong: self.wrong, sending, found: Some(found) })
+        Ok(LoadReport {
+            server: self.plan.server,
+            path,
+            tally,
+            wrong: self.wrong,
+            sending,
+            found: Some(found),
+        })
     }
 
-    /// Sends without counting. Replies that come later belong to no step and count neither.
+    /// Sends without counting. Replies that arrive later are stale, and do not count either.
     fn warm_up(&mut self, args: &LoadArgs, rate: Option<f64>) -> Result<()> {
         match args.warm_up {
             Some(time) => self.step("warm-up", rate, time, Duration::ZERO).map(drop),
@@ -96,7 +107,7 @@ impl<'a, 'p> Run<'a, 'p> {
         }
     }
 
-    /// Sends for this long, or until a signal comes. Gives what was counted, and how long was sent.
+    /// Sends for `time`, or until a signal arrives. Returns the tally, and how long requests were sent.
     fn step(
         &mut self,
         what: &str,
@@ -104,16 +115,16 @@ impl<'a, 'p> Run<'a, 'p> {
         time: Duration,
         grace: Duration,
     ) -> Result<(Tally, Duration)> {
-        self.progress.begin();
+        self.progress.begin_step();
         let began = Instant::now();
-        let running = self.crew.begin(rate, grace)?;
+        let running = self.pool.begin(rate, grace)?;
         while !self.interrupted && !running.has_failed() {
             let left = time.saturating_sub(began.elapsed());
             if left.is_zero() {
                 break;
             }
-            self.interrupted = self.signals.come_within(left.min(TICK));
-            self.progress.show(what, self.plan.board.counts(), began.elapsed(), time);
+            self.interrupted = self.signals.wait(left.min(TICK));
+            self.progress.show(what, self.plan.tracker.counts(), began.elapsed(), time);
         }
         let (tally, sending) = running.end()?;
         self.wrong += tally.wrong;
@@ -121,7 +132,7 @@ impl<'a, 'p> Run<'a, 'p> {
     }
 }
 
-/// SIGINT and SIGTERM, caught from the moment this exists.
+/// SIGINT and SIGTERM, caught as long as this exists.
 struct Signals {
     runtime: Runtime,
     interrupt: Signal,
@@ -140,8 +151,8 @@ impl Signals {
         catch().map_err(|error: io::Error| Failure::system("cannot catch signals").because(error))
     }
 
-    /// Waits for one of them, or until the time is over; whether one came.
-    fn come_within(&mut self, time: Duration) -> bool {
+    /// Waits for a signal, but no longer than `time`. Returns whether one arrived.
+    fn wait(&mut self, time: Duration) -> bool {
         self.runtime.block_on(async {
             tokio::select! {
                 () = tokio::time::sleep(time) => false,

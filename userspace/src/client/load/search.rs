@@ -1,84 +1,87 @@
-//! The search for the highest rate that a server bears: doubling, then bisecting.
+//! The search for the highest rate that a server sustains: doubling, then bisecting.
 
 use crate::error::Result;
 
-/// The search ends when the highest rate that was borne and the lowest that was not are this close.
-const CLOSE: f64 = 1.02;
-/// A rate that loses no more than this beyond the bound has a second try: a pause of the machine, not
-/// of the server, can be the reason.
-const NARROW: f64 = 0.01;
-/// A generator that sends less than this part of what it should tells nothing of the server.
-const KEPT: f64 = 0.97;
-/// Lowest rate that is tried, in requests a second.
-const LEAST: f64 = 10.0;
+/// The search ends when the lowest rate that failed is at most this multiple of the highest rate that was
+/// sustained.
+const RESOLUTION: f64 = 1.02;
+/// A rate whose loss exceeds the bound by no more than this is tried twice: the machine may have paused,
+/// not the server.
+const RETRY_MARGIN: f64 = 0.01;
+/// A generator that sends less than this fraction of the rate says nothing about the server.
+const MIN_OFFERED: f64 = 0.97;
+/// Lowest rate that is tried, in requests per second.
+const MIN_RATE: f64 = 10.0;
 
-/// What one step showed; rates are a second.
+/// The result of one step; rates are per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Measured {
+pub(super) struct Measurement {
     pub(super) rate: f64,
     pub(super) requests_per_second: f64,
     pub(super) replies_per_second: f64,
     pub(super) loss: f64,
 }
 
-impl Measured {
+impl Measurement {
     /// Whether the generator kept the rate.
     fn is_offered(&self) -> bool {
-        self.requests_per_second >= KEPT * self.rate
+        self.requests_per_second >= MIN_OFFERED * self.rate
     }
 
-    fn is_borne(&self, bound: f64) -> bool {
+    fn is_sustained(&self, bound: f64) -> bool {
         self.is_offered() && self.loss <= bound
     }
 }
 
-/// What the search found.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Found {
-    /// Every step in its order.
-    pub(super) steps: Vec<Measured>,
-    /// Which of them has the highest rate that was borne.
+pub(super) struct SearchResult {
+    /// Every step, in order.
+    pub(super) steps: Vec<Measurement>,
+    /// Index of the step with the highest rate that was sustained.
     pub(super) best: Option<usize>,
-    /// The next higher rate was lost to the generator, not to the server.
+    /// Whether the next higher rate failed because of the generator, not the server.
     pub(super) generator_limited: bool,
 }
 
-/// Searches from `first` on for the highest rate with a loss of at most `bound`. `measure` runs one
-/// step at a rate; it gives nothing when the search shall end.
+/// Searches from `first` on for the highest rate with a loss of at most `bound`. `measure` runs one step
+/// at a rate; it returns `None` to end the search.
 ///
 /// # Errors
 /// Those of `measure`.
 pub(super) fn find_max(
     first: f64,
     bound: f64,
-    mut measure: impl FnMut(f64) -> Result<Option<Measured>>,
-) -> Result<Found> {
-    let mut found = Found { steps: Vec::new(), best: None, generator_limited: false };
-    let (mut borne, mut failed) = (None::<f64>, None::<f64>);
+    mut measure: impl FnMut(f64) -> Result<Option<Measurement>>,
+) -> Result<SearchResult> {
+    let mut found = SearchResult { steps: Vec::new(), best: None, generator_limited: false };
+    let (mut sustained, mut failed) = (None::<f64>, None::<f64>);
     loop {
-        let rate = match (borne, failed) {
+        let rate = match (sustained, failed) {
             (None, None) => first,
-            (Some(borne), None) => borne * 2.0,
+            (Some(sustained), None) => sustained * 2.0,
             (None, Some(failed)) => failed / 2.0,
-            (Some(borne), Some(failed)) if failed > borne * CLOSE => f64::midpoint(borne, failed),
+            (Some(sustained), Some(failed)) if failed > sustained * RESOLUTION => {
+                f64::midpoint(sustained, failed)
+            }
             _ => return Ok(found),
         };
-        if rate < LEAST {
+        if rate < MIN_RATE {
             return Ok(found);
         }
         let mut tries = 2;
-        let good = loop {
+        let result = loop {
             let Some(measured) = measure(rate)? else { return Ok(found) };
             found.steps.push(measured);
             tries -= 1;
-            let good = measured.is_borne(bound);
-            if good || tries == 0 || !measured.is_offered() || measured.loss > bound + NARROW {
-                break good.then_some(measured).ok_or(measured);
+            let is_sustained = measured.is_sustained(bound);
+            if is_sustained || tries == 0 || !measured.is_offered() || measured.loss > bound + RETRY_MARGIN {
+                break is_sustained.then_some(()).ok_or(measured);
             }
         };
-        match good {
-            Ok(_) => {
-                borne = Some(rate);
+        match result {
+            Ok(()) => {
+                sustained = Some(rate);
                 found.best = Some(found.steps.len() - 1);
             }
             Err(measured) => {
@@ -91,15 +94,15 @@ pub(super) fn find_max(
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, Measured, find_max};
+    use super::{Measurement, SearchResult, find_max};
     use crate::error::Failure;
 
-    /// A server that answers `capacity` a second, asked by a generator that sends `offer` at the most.
-    fn model(capacity: f64, offer: f64) -> impl FnMut(f64) -> crate::error::Result<Option<Measured>> {
+    /// A server that answers `capacity` requests per second, and a generator that sends at most `offer`.
+    fn model(capacity: f64, offer: f64) -> impl FnMut(f64) -> crate::error::Result<Option<Measurement>> {
         move |rate| {
             let requests = rate.min(offer);
             let replies = requests.min(capacity);
-            Ok(Some(Measured {
+            Ok(Some(Measurement {
                 rate,
                 requests_per_second: requests,
                 replies_per_second: replies,
@@ -108,8 +111,8 @@ mod tests {
         }
     }
 
-    fn best(found: &Found) -> f64 {
-        found.steps[found.best.expect("a rate was borne")].rate
+    fn best(found: &SearchResult) -> f64 {
+        found.steps[found.best.expect("a rate was sustained")].rate
     }
 
     #[test]
@@ -126,41 +129,43 @@ mod tests {
     }
 
     #[test]
-    fn some_loss_is_borne_where_the_bound_allows_it() {
+    fn loss_within_the_bound_is_accepted() {
         let found = find_max(1_000.0, 0.1, model(9_000.0, f64::MAX)).unwrap();
         assert!((9_700.0..=10_000.0).contains(&best(&found)), "{}", best(&found));
     }
 
     #[test]
-    fn a_generator_that_cannot_keep_up_is_told_from_a_server_that_cannot() {
+    fn a_limit_of_the_generator_is_distinguished_from_one_of_the_server() {
         let found = find_max(1_000.0, 0.001, model(f64::MAX, 50_000.0)).unwrap();
         assert!(found.generator_limited);
         assert!((48_000.0..=52_000.0).contains(&best(&found)), "{}", best(&found));
     }
 
     #[test]
-    fn a_narrow_failure_has_a_second_try_and_a_wide_one_has_not() {
-        for (loss, borne) in [(0.005, true), (0.5, false)] {
+    fn a_narrow_failure_is_retried_and_a_wide_one_is_not() {
+        for (loss, retried) in [(0.005, true), (0.5, false)] {
             let mut server = model(100_000.0, f64::MAX);
-            let mut hiccup = Some(loss);
+            let mut first_loss = Some(loss);
             let found = find_max(10_000.0, 0.001, |rate| {
                 let measured = server(rate)?;
-                Ok(measured
-                    .map(|measured| Measured { loss: hiccup.take().unwrap_or(measured.loss), ..measured }))
+                Ok(measured.map(|measured| Measurement {
+                    loss: first_loss.take().unwrap_or(measured.loss),
+                    ..measured
+                }))
             });
-            assert_eq!(best(&found.unwrap()) > 90_000.0, borne, "loss {loss}");
+            assert_eq!(best(&found.unwrap()) > 90_000.0, retried, "loss {loss}");
         }
     }
 
     #[test]
-    fn a_server_that_answers_nothing_bears_nothing() {
+    fn a_silent_server_sustains_no_rate() {
         let found = find_max(10_000.0, 0.001, model(0.0, f64::MAX)).unwrap();
         assert_eq!(found.best, None);
         assert!(found.steps.iter().all(|step| step.loss == 1.0 && step.rate >= 10.0));
     }
 
     #[test]
-    fn an_interrupted_search_tells_what_it_has() {
+    fn an_interrupted_search_returns_its_steps() {
         let mut server = model(1e9, f64::MAX);
         let mut left = 3;
         let found = find_max(1_000.0, 0.0, |rate| {

@@ -1,21 +1,14 @@
-//! What requests look like: the shapes that real clients send, and the mix of them that was asked
-//! for.
+//! The shapes of requests that real clients send, and the mix of them that `--shape` names.
 
-use super::super::message::{COOKIE, HEADER, fingerprint_of};
+use crate::client::message::attributes::{self, kind};
+use crate::client::message::{COOKIE, HEADER, fingerprint_of, set_length};
 
-/// What classic requests have in place of the magic cookie: anything else.
-const CLASSIC_MARK: [u8; 4] = *b"xstn";
+/// What classic requests have in place of the magic cookie. Any other value would do.
+const CLASSIC_COOKIE: [u8; 4] = *b"xstn";
 
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const CHANGE_REQUEST: u16 = 0x0003;
-const PRIORITY: u16 = 0x0024;
-const SOFTWARE: u16 = 0x8022;
-const FINGERPRINT: u16 = 0x8028;
-
-/// One kind of request.
+/// One kind of request, with the attributes in its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum RequestShape {
     Bare,
     Fingerprint,
     SoftwareFingerprint,
@@ -26,105 +19,102 @@ pub(super) enum Shape {
     Ice,
 }
 
-impl Shape {
-    pub(super) const ALL: [Shape; 8] = [
-        Shape::Bare,
-        Shape::Fingerprint,
-        Shape::SoftwareFingerprint,
-        Shape::Software,
-        Shape::ChangeRequest,
-        Shape::Classic,
-        Shape::ClassicChangeRequest,
-        Shape::Ice,
+impl RequestShape {
+    pub(super) const ALL: [RequestShape; 8] = [
+        RequestShape::Bare,
+        RequestShape::Fingerprint,
+        RequestShape::SoftwareFingerprint,
+        RequestShape::Software,
+        RequestShape::ChangeRequest,
+        RequestShape::Classic,
+        RequestShape::ClassicChangeRequest,
+        RequestShape::Ice,
     ];
 
-    /// Name as `--shape` has it.
+    /// Returns the name in `--shape`.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Shape::Bare => "bare",
-            Shape::Fingerprint => "fingerprint",
-            Shape::SoftwareFingerprint => "software-fingerprint",
-            Shape::Software => "software",
-            Shape::ChangeRequest => "change-request",
-            Shape::Classic => "classic",
-            Shape::ClassicChangeRequest => "classic-change-request",
-            Shape::Ice => "ice",
+            RequestShape::Bare => "bare",
+            RequestShape::Fingerprint => "fingerprint",
+            RequestShape::SoftwareFingerprint => "software-fingerprint",
+            RequestShape::Software => "software",
+            RequestShape::ChangeRequest => "change-request",
+            RequestShape::Classic => "classic",
+            RequestShape::ClassicChangeRequest => "classic-change-request",
+            RequestShape::Ice => "ice",
         }
     }
 
     fn is_classic(self) -> bool {
-        matches!(self, Shape::Classic | Shape::ClassicChangeRequest)
+        matches!(self, RequestShape::Classic | RequestShape::ClassicChangeRequest)
     }
 
-    /// Attributes in their order. The values have the lengths that the clients named in `--help` use.
+    /// Returns the attributes in order. Their values are as long as those of the clients named in `--help`.
     fn attributes(self) -> &'static [(u16, &'static [u8])] {
-        const SENT_BY: (u16, &[u8]) = (SOFTWARE, b"load gen");
-        const LONGER: (u16, &[u8]) = (SOFTWARE, b"xstun load");
-        const NO_CHANGE: (u16, &[u8]) = (CHANGE_REQUEST, &[0; 4]);
-        const LAST: (u16, &[u8]) = (FINGERPRINT, &[0; 4]);
+        const SHORT_SOFTWARE: (u16, &[u8]) = (kind::SOFTWARE, b"load gen");
+        const LONG_SOFTWARE: (u16, &[u8]) = (kind::SOFTWARE, b"xstun load");
+        const NO_CHANGE: (u16, &[u8]) = (kind::CHANGE_REQUEST, &[0; 4]);
+        const FINGERPRINT: (u16, &[u8]) = (kind::FINGERPRINT, &[0; 4]);
         match self {
-            Shape::Bare | Shape::Classic => &[],
-            Shape::Fingerprint => &[LAST],
-            Shape::SoftwareFingerprint => &[SENT_BY, LAST],
-            Shape::Software => &[LONGER],
-            Shape::ChangeRequest | Shape::ClassicChangeRequest => &[NO_CHANGE],
-            // No server knows the password of this user name, so no server can tell that the integrity
-            // is none; one that is open to all has to pass over it (RFC 8489 §9).
-            Shape::Ice => &[
-                (USERNAME, b"load:peer"),
-                (PRIORITY, &[0x6e, 0x7f, 0x1e, 0xff]),
-                (MESSAGE_INTEGRITY, b"nobody has the key! "),
-                LAST,
+            RequestShape::Bare | RequestShape::Classic => &[],
+            RequestShape::Fingerprint => &[FINGERPRINT],
+            RequestShape::SoftwareFingerprint => &[SHORT_SOFTWARE, FINGERPRINT],
+            RequestShape::Software => &[LONG_SOFTWARE],
+            RequestShape::ChangeRequest | RequestShape::ClassicChangeRequest => &[NO_CHANGE],
+            // No server knows a password of this user, so none can verify the integrity. A server without
+            // credentials must ignore it (RFC 8489 §9).
+            RequestShape::Ice => &[
+                (kind::USERNAME, b"load:peer"),
+                (kind::PRIORITY, &[0x6e, 0x7f, 0x1e, 0xff]),
+                (kind::MESSAGE_INTEGRITY, b"nobody has the key! "),
+                FINGERPRINT,
             ],
         }
     }
 }
 
-/// A request whose transaction ID is still open.
+/// A request without its transaction ID.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    /// The bytes, with a transaction ID of zeros and FINGERPRINT's value zero.
+pub(super) struct RequestTemplate {
+    /// The message, with a transaction ID and a FINGERPRINT value of zeros.
     pub(super) bytes: Vec<u8>,
-    fingerprint: Option<Box<Fingerprint>>,
+    fingerprint: Option<Box<FingerprintTable>>,
 }
 
 /// FINGERPRINT as a function of the transaction ID. A CRC is linear: the value is that for the ID of
-/// zeros, changed by what each byte of the ID changes.
+/// zeros, XORed with what each byte of the ID contributes.
 #[derive(Clone, Debug)]
-struct Fingerprint {
+struct FingerprintTable {
     of_zeros: u32,
     change: [[u32; 256]; 12],
 }
 
-impl Request {
-    /// A Binding request of this shape.
-    pub(super) fn new(shape: Shape) -> Self {
+impl RequestTemplate {
+    /// Returns the Binding request of this shape.
+    pub(super) fn new(shape: RequestShape) -> Self {
         let mut bytes = vec![0, 1, 0, 0];
-        bytes.extend(if shape.is_classic() { CLASSIC_MARK } else { COOKIE });
+        bytes.extend(if shape.is_classic() { CLASSIC_COOKIE } else { COOKIE });
         bytes.extend([0; 12]);
         for (kind, value) in shape.attributes() {
-            bytes.extend(kind.to_be_bytes());
-            bytes.extend((value.len() as u16).to_be_bytes());
-            bytes.extend_from_slice(value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            attributes::push(&mut bytes, *kind, value);
         }
-        let length = (bytes.len() - HEADER) as u16;
-        bytes[2..4].copy_from_slice(&length.to_be_bytes());
+        let following = bytes.len() - HEADER;
+        set_length(&mut bytes, following);
         let last = shape.attributes().last();
-        let fingerprint = last.filter(|(kind, _)| *kind == FINGERPRINT).map(|_| {
+        let fingerprint = last.filter(|(kind, _)| *kind == kind::FINGERPRINT).map(|_| {
             let covered = bytes.len() - 8;
-            Box::new(Fingerprint::new(&mut bytes.clone()[..covered]))
+            Box::new(FingerprintTable::new(&mut bytes.clone()[..covered]))
         });
-        Request { bytes, fingerprint }
+        RequestTemplate { bytes, fingerprint }
     }
 
-    /// FINGERPRINT's value for this transaction ID, if the shape has one (RFC 8489 §14.7).
+    /// Returns FINGERPRINT's value for this transaction ID, if the shape has one (RFC 8489 §14.7).
     #[inline]
     pub(super) fn fingerprint(&self, id: &[u8; 12]) -> Option<u32> {
         self.fingerprint.as_ref().map(|fingerprint| fingerprint.of(id))
     }
 
-    /// Writes the request with this transaction ID to the start of `buffer`; gives its length.
+    /// Writes the request with this transaction ID to the start of `buffer`. Returns its length.
     #[inline]
     pub(super) fn write(&self, buffer: &mut [u8], id: &[u8; 12]) -> usize {
         let message = &mut buffer[..self.bytes.len()];
@@ -136,29 +126,29 @@ impl Request {
         self.bytes.len()
     }
 
-    /// The magic cookie, or what a classic request has in its place: the reply must carry the same.
+    /// Returns the magic cookie, or what a classic request has in its place. The reply must repeat it.
     pub(super) fn cookie(&self) -> [u8; 4] {
         [self.bytes[4], self.bytes[5], self.bytes[6], self.bytes[7]]
     }
 
-    /// Whether it carries FINGERPRINT.
+    /// Whether the request has FINGERPRINT.
     pub(super) fn has_fingerprint(&self) -> bool {
         self.fingerprint.is_some()
     }
 }
 
-impl Fingerprint {
+impl FingerprintTable {
     fn new(covered: &mut [u8]) -> Self {
         let of_zeros = fingerprint_of(covered);
         let mut change = [[0; 256]; 12];
-        for (place, changes) in change.iter_mut().enumerate() {
+        for (position, changes) in change.iter_mut().enumerate() {
             for (byte, change) in (0..=255).zip(changes) {
-                covered[8 + place] = byte;
+                covered[8 + position] = byte;
                 *change = fingerprint_of(covered) ^ of_zeros;
             }
-            covered[8 + place] = 0;
+            covered[8 + position] = 0;
         }
-        Fingerprint { of_zeros, change }
+        FingerprintTable { of_zeros, change }
     }
 
     #[inline]
@@ -167,58 +157,58 @@ impl Fingerprint {
     }
 }
 
-/// Shapes by weight. Which shape a request has follows from its number, so that whoever gets the
-/// reply knows it too.
+/// Shapes by weight. A request's number determines its shape, so that the worker that receives the reply
+/// knows it too.
 #[derive(Clone, Debug)]
-pub(super) struct Mix {
-    /// The shapes' requests, each once.
-    pub(super) requests: Vec<Request>,
-    /// Index into `requests`, as often as its weight says.
-    turns: Vec<u8>,
+pub(super) struct ShapeMix {
+    /// The request of each shape.
+    pub(super) requests: Vec<RequestTemplate>,
+    /// Each index into `requests`, as often as its weight says.
+    slots: Vec<u8>,
 }
 
-impl Mix {
-    /// Most turns of a mix: the greatest sum of the weights.
-    const MOST: u64 = 4096;
+impl ShapeMix {
+    /// Greatest sum of the weights.
+    const MAX_WEIGHT: u64 = 4096;
 
-    /// Reads `NAME[=WEIGHT],...`. A weight is 1 if it is not given.
+    /// Parses `NAME[=WEIGHT],...`. The default weight is 1.
     ///
     /// # Errors
-    /// What is wrong with `text`.
+    /// What is invalid in `text`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut shapes: Vec<(Shape, u64)> = Vec::new();
+        let mut shapes: Vec<(RequestShape, u64)> = Vec::new();
         for part in text.split(',') {
             let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
-            let shape = Shape::ALL.into_iter().find(|shape| shape.name() == name).ok_or_else(|| {
-                let names = Shape::ALL.map(Shape::name).join(", ");
-                format!("'{name}' is no shape; there are {names}")
-            })?;
-            let weight: u64 = weight
-                .parse()
-                .ok()
-                .filter(|weight| (1..=Self::MOST).contains(weight))
-                .ok_or_else(|| format!("the weight of '{part}' is no number from 1 to {}", Self::MOST))?;
+            let shape =
+                RequestShape::ALL.into_iter().find(|shape| shape.name() == name).ok_or_else(|| {
+                    let names = RequestShape::ALL.map(RequestShape::name).join(", ");
+                    format!("'{name}' is no shape; the shapes are {names}")
+                })?;
+            let weight: u64 =
+                weight.parse().ok().filter(|weight| (1..=Self::MAX_WEIGHT).contains(weight)).ok_or_else(
+                    || format!("the weight of '{part}' must be a number from 1 to {}", Self::MAX_WEIGHT),
+                )?;
             if shapes.iter().any(|(other, _)| *other == shape) {
-                return Err(format!("'{name}' is named twice"));
+                return Err(format!("'{name}' is given twice"));
             }
             shapes.push((shape, weight));
         }
-        if shapes.iter().map(|(_, weight)| weight).sum::<u64>() > Self::MOST {
-            return Err(format!("the weights add up to more than {}", Self::MOST));
+        if shapes.iter().map(|(_, weight)| weight).sum::<u64>() > Self::MAX_WEIGHT {
+            return Err(format!("the sum of the weights exceeds {}", Self::MAX_WEIGHT));
         }
-        let turns = (0u8..).zip(&shapes).flat_map(|(index, (_, weight))| (0..*weight).map(move |_| index));
-        Ok(Mix {
-            requests: shapes.iter().map(|(shape, _)| Request::new(*shape)).collect(),
-            turns: turns.collect(),
+        let slots = (0u8..).zip(&shapes).flat_map(|(index, (_, weight))| (0..*weight).map(move |_| index));
+        Ok(ShapeMix {
+            requests: shapes.iter().map(|(shape, _)| RequestTemplate::new(*shape)).collect(),
+            slots: slots.collect(),
         })
     }
 
-    /// Which of the requests has this number. Numbers are spread over the turns by a multiplier, since
-    /// in their plain order each shape would always fall to the same ports.
+    /// Returns the index of the request with this number. A multiplier spreads the numbers over the slots;
+    /// in plain order the same ports would always send the same shape.
     #[inline]
     pub(super) fn at(&self, number: u32) -> usize {
         let spread = number.wrapping_mul(0x9e37_79b1);
-        usize::from(self.turns[((u64::from(spread) * self.turns.len() as u64) >> 32) as usize])
+        usize::from(self.slots[((u64::from(spread) * self.slots.len() as u64) >> 32) as usize])
     }
 }
 

@@ -1,22 +1,23 @@
 //! Which server may be loaded.
 
 use crate::cli::LoadArgs;
-use crate::client::server::Server;
+use crate::client::host_port::HostPort;
 use crate::error::{Failure, Result};
 use std::net::{IpAddr, SocketAddr};
 
-/// The address to load: the first that the name has, if it may be loaded.
+/// Returns the first address of the server, if that may be loaded.
 ///
 /// # Errors
-/// Usage: it is neither local nor private and not named twice. The name cannot be resolved.
+/// Usage: the address is neither local nor private, and `--i-own` does not confirm it. System: the name
+/// does not resolve.
 pub(super) fn target(args: &LoadArgs) -> Result<SocketAddr> {
-    let named = Server::parse(&args.server)?;
+    let named = HostPort::parse(&args.server)?;
     let owned = match args.i_own.as_deref() {
         None => false,
         Some(again) if again == args.server || again == named.host => true,
         Some(again) => {
-            return Err(Failure::usage(format!("--i-own is '{again}', and the server is '{}'", args.server))
-                .remedy("name the same server twice, if it is yours"));
+            return Err(Failure::usage(format!("--i-own is '{again}', but the server is '{}'", args.server))
+                .remedy("name the same server twice if it is yours"));
         }
     };
     let server = named.resolve(None)?.remove(0);
@@ -28,7 +29,7 @@ pub(super) fn target(args: &LoadArgs) -> Result<SocketAddr> {
     Ok(server)
 }
 
-/// Whether an address can only be of this host or network, or is set aside for benchmarks (RFC 2544,
+/// Whether an address can only belong to this host or network, or is reserved for benchmarks (RFC 2544,
 /// RFC 5180).
 pub(super) fn is_near(ip: IpAddr) -> bool {
     match ip.to_canonical() {

@@ -1,7 +1,8 @@
+use super::shape::ShapeMix;
 use super::target::{is_near, target};
-use super::{load, over_sockets, shape::Mix};
+use super::{load, socket_generator};
 use crate::cli::{Cli, Command, LoadArgs};
-use crate::client::Ending;
+use crate::client::ClientExit;
 use crate::datapath::socket::{self, bind_one};
 use crate::error::{Kind, Result};
 use crate::stats::WorkerStats;
@@ -14,7 +15,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// A server in a thread of its own, ended when dropped.
+/// A server in its own thread. Stops when dropped.
 struct Server {
     address: SocketAddr,
     stop: Arc<Stop>,
@@ -22,7 +23,7 @@ struct Server {
 }
 
 impl Server {
-    /// The socket path itself.
+    /// Runs the real socket path.
     fn real(address: &str) -> Self {
         let sockets = bind_one(address.parse().unwrap(), 1).unwrap();
         let (address, stop) = (sockets[0].local(), Arc::new(Stop::new().unwrap()));
@@ -34,7 +35,7 @@ impl Server {
         Server { address, stop, thread: Some(thread::spawn(serve)) }
     }
 
-    /// One that answers the n-th request with what `script` makes of the right reply.
+    /// Answers the n-th request with the right reply as `script` changes it, if that returns true.
     fn scripted(mut script: impl FnMut(usize, &mut Vec<u8>) -> bool + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (address, stop) = (socket.local_addr().unwrap(), Arc::new(Stop::new().unwrap()));
@@ -63,8 +64,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.order();
         let local = if self.address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
-        let woken = UdpSocket::bind(local).and_then(|socket| socket.send_to(&[0], self.address));
-        if let (Ok(_), Some(thread)) = (woken, self.thread.take()) {
+        let wake = UdpSocket::bind(local).and_then(|socket| socket.send_to(&[0], self.address));
+        if let (Ok(_), Some(thread)) = (wake, self.thread.take()) {
             let _ = thread.join();
         }
     }
@@ -78,16 +79,16 @@ fn arguments(server: &str, flags: &[&str]) -> LoadArgs {
     }
 }
 
-/// How a load ended, its JSON, and what it said on standard error.
-fn run(server: SocketAddr, flags: &[&str]) -> (Result<Ending>, Value, String) {
+/// Runs a load. Returns its result, JSON and standard error.
+fn run(server: SocketAddr, flags: &[&str]) -> (Result<ClientExit>, Value, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let arguments = arguments(&server.to_string(), &[&["--json", "--duration", "0.1"], flags].concat());
-    let ending = load(&arguments, &mut out, &mut err, None);
-    (ending, serde_json::from_slice(&out).unwrap_or_default(), String::from_utf8(err).unwrap())
+    let exit = load(&arguments, &mut out, &mut err, None);
+    (exit, serde_json::from_slice(&out).unwrap_or_default(), String::from_utf8(err).unwrap())
 }
 
 #[test]
-fn every_request_is_answered_and_every_reply_right() {
+fn every_request_gets_a_right_reply() {
     for (address, flags) in [
         ("127.0.0.1:0", &["--rate", "3000"][..]),
         ("127.0.0.1:0", &[]),
@@ -95,8 +96,8 @@ fn every_request_is_answered_and_every_reply_right() {
         ("[::1]:0", &["--threads", "2", "--ports", "3", "--rate", "2001"]),
     ] {
         let server = Server::real(address);
-        let (ending, json, err) = run(server.address, flags);
-        assert_eq!((ending.unwrap(), err.as_str()), (Ending::Answered, ""), "{address} {flags:?}: {json}");
+        let (exit, json, err) = run(server.address, flags);
+        assert_eq!((exit.unwrap(), err.as_str()), (ClientExit::Answered, ""), "{address} {flags:?}: {json}");
         assert!(json["sent"].as_u64().unwrap() > 0);
         assert_eq!((&json["received"], &json["wrong"]), (&json["sent"], &0.into()), "{json}");
         assert_eq!((&json["lost"], &json["loss"]), (&0.into(), &0.0.into()));
@@ -109,21 +110,21 @@ fn every_request_is_answered_and_every_reply_right() {
 }
 
 #[test]
-fn the_rate_is_kept_and_not_passed() {
+fn the_rate_is_not_exceeded() {
     let server = Server::real("127.0.0.1:0");
     let (_, json, _) = run(server.address, &["--rate", "1000", "--threads", "2"]);
     let (sent, seconds) = (json["sent"].as_u64().unwrap(), json["duration_s"].as_f64().unwrap());
-    // Each thread starts with a request at once.
+    // Each thread sends its first request at once.
     assert!(sent as f64 <= seconds * 1000.0 + 2.0, "{json}");
     assert!(seconds >= 0.1);
 }
 
 #[test]
-fn a_person_reads_the_same_numbers() {
+fn the_text_has_the_same_numbers() {
     let server = Server::real("127.0.0.1:0");
     let mut out = Vec::new();
     let arguments = arguments(&server.address.to_string(), &["--duration", "0.1", "--rate", "500"]);
-    assert_eq!(load(&arguments, &mut out, &mut Vec::new(), None).unwrap(), Ending::Answered);
+    assert_eq!(load(&arguments, &mut out, &mut Vec::new(), None).unwrap(), ClientExit::Answered);
     let out = String::from_utf8(out).unwrap();
     let names: Vec<_> = out.lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(names, ["server", "path", "sent", "replies", "lost", "wrong", "latency"], "{out}");
@@ -137,31 +138,31 @@ fn a_reply_with_another_address_or_transaction_is_wrong() {
             reply[byte] ^= u8::from(number == 3);
             true
         });
-        let (ending, json, err) = run(server.address, &["--rate", "200"]);
-        assert_eq!(ending.unwrap(), Ending::Wrong, "byte {byte}: {json}");
+        let (exit, json, err) = run(server.address, &["--rate", "200"]);
+        assert_eq!(exit.unwrap(), ClientExit::WrongReply, "byte {byte}: {json}");
         assert_eq!((&json["wrong"], &json["lost"]), (&1.into(), &1.into()), "byte {byte}");
         assert!(err.starts_with("xstun: 1 datagram from "), "{err}");
     }
 }
 
 #[test]
-fn a_reply_that_comes_twice_is_wrong_the_second_time() {
+fn a_duplicate_reply_is_wrong() {
     let mut first = None;
     let server = Server::scripted(move |_, reply| {
         *reply = first.get_or_insert_with(|| reply.clone()).clone();
         true
     });
-    let (ending, json, _) = run(server.address, &["--rate", "200", "--ports", "1"]);
-    assert_eq!((ending.unwrap(), &json["received"]), (Ending::Wrong, &1.into()));
+    let (exit, json, _) = run(server.address, &["--rate", "200", "--ports", "1"]);
+    assert_eq!((exit.unwrap(), &json["received"]), (ClientExit::WrongReply, &1.into()));
     assert_eq!(json["wrong"].as_u64().unwrap() + 1, json["sent"].as_u64().unwrap());
 }
 
 #[test]
-fn what_is_not_answered_is_lost() {
+fn unanswered_requests_are_lost() {
     let server = Server::scripted(|number, _| number % 2 == 0);
-    let (ending, json, _) = run(server.address, &["--rate", "400"]);
+    let (exit, json, _) = run(server.address, &["--rate", "400"]);
     let [sent, received, lost] = ["sent", "received", "lost"].map(|name| json[name].as_u64().unwrap());
-    assert_eq!(ending.unwrap(), Ending::Answered);
+    assert_eq!(exit.unwrap(), ClientExit::Answered);
     assert_eq!((received, lost), (sent.div_ceil(2), sent / 2), "{json}");
     assert_eq!(json["loss"].as_f64().unwrap(), lost as f64 / sent as f64);
 }
@@ -169,24 +170,24 @@ fn what_is_not_answered_is_lost() {
 #[test]
 fn a_silent_server_is_no_answer() {
     let server = Server::scripted(|_, _| false);
-    let (ending, json, err) = run(server.address, &["--rate", "100"]);
-    assert_eq!((ending.unwrap(), &json["received"]), (Ending::NoAnswer, &0.into()));
+    let (exit, json, err) = run(server.address, &["--rate", "100"]);
+    assert_eq!((exit.unwrap(), &json["received"]), (ClientExit::NoAnswer, &0.into()));
     assert_eq!(json["latency_us"]["p50"], Value::Null);
     assert!(err.starts_with(&format!("xstun: no reply from {} to ", server.address)), "{err}");
 }
 
 #[test]
-fn a_closed_port_is_no_answer_and_says_why() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = nobody.local_addr().unwrap();
-    drop(nobody);
-    let (ending, _, err) = run(address, &[]);
-    assert_eq!(ending.unwrap(), Ending::NoAnswer);
+fn a_closed_port_is_no_answer_with_a_reason() {
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let (exit, _, err) = run(address, &[]);
+    assert_eq!(exit.unwrap(), ClientExit::NoAnswer);
     assert!(err.contains("Connection refused"), "{err}");
 }
 
 #[test]
-fn only_what_is_near_may_be_loaded_unasked() {
+fn only_near_addresses_need_no_confirmation() {
     for (ip, near) in [
         ("127.0.0.1", true),
         ("10.1.2.3", true),
@@ -214,7 +215,7 @@ fn only_what_is_near_may_be_loaded_unasked() {
 }
 
 #[test]
-fn a_stranger_s_server_must_be_named_twice() {
+fn a_remote_server_must_be_named_twice() {
     let failure = target(&arguments("192.0.2.1:9", &[])).unwrap_err();
     assert_eq!(failure.kind(), Kind::Usage);
     assert_eq!(
@@ -231,48 +232,49 @@ fn a_stranger_s_server_must_be_named_twice() {
 }
 
 #[test]
-fn ports_are_shared_out_and_each_thread_has_one() {
+fn each_thread_needs_a_port() {
     let server = "127.0.0.1:9".parse().unwrap();
-    let mix = || Mix::parse("bare").unwrap();
+    let mix = || ShapeMix::parse("bare").unwrap();
     let given = arguments("127.0.0.1:9", &["--threads", "3", "--ports", "8"]);
-    assert_eq!(over_sockets(&given, server, mix()).unwrap().plan.flows.len(), 8);
+    assert_eq!(socket_generator(&given, server, mix()).unwrap().plan.flows.len(), 8);
     let Err(failure) =
-        over_sockets(&arguments("127.0.0.1:9", &["--threads", "3", "--ports", "2"]), server, mix())
+        socket_generator(&arguments("127.0.0.1:9", &["--threads", "3", "--ports", "2"]), server, mix())
     else {
-        panic!("two ports for three threads")
+        panic!("two ports for three threads are accepted")
     };
     assert_eq!((failure.kind(), failure.to_string().starts_with("--ports 2 ")), (Kind::Usage, true));
 }
 
 #[test]
-fn every_shape_is_answered_and_every_reply_right() {
+fn every_shape_gets_right_replies() {
     let mix = "bare=3,fingerprint,software-fingerprint=2,software,change-request,classic,\
                classic-change-request,ice";
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let server = Server::real(address);
-        let (ending, json, err) = run(server.address, &["--shape", mix, "--rate", "5000"]);
-        assert_eq!((ending.unwrap(), err.as_str()), (Ending::Answered, ""), "{json}");
+        let (exit, json, err) = run(server.address, &["--shape", mix, "--rate", "5000"]);
+        assert_eq!((exit.unwrap(), err.as_str()), (ClientExit::Answered, ""), "{json}");
         assert_eq!((&json["received"], &json["wrong"], &json["lost"]), (&json["sent"], &0.into(), &0.into()));
         assert!(json["sent"].as_u64().unwrap() > 100, "{json}");
     }
 }
 
 #[test]
-fn a_reply_without_the_fingerprint_that_was_sent_is_wrong() {
+fn a_reply_without_fingerprint_to_a_request_with_one_is_wrong() {
     let server = Server::scripted(|_, _| true);
-    let (ending, json, _) = run(server.address, &["--shape", "fingerprint", "--rate", "100"]);
-    assert_eq!((ending.unwrap(), &json["received"]), (Ending::Wrong, &0.into()));
+    let (exit, json, _) = run(server.address, &["--shape", "fingerprint", "--rate", "100"]);
+    assert_eq!((exit.unwrap(), &json["received"]), (ClientExit::WrongReply, &0.into()));
     assert_eq!(json["wrong"], json["sent"]);
 }
 
 #[test]
-fn each_source_has_its_ports_and_foreign_ones_are_refused() {
+fn each_source_has_its_ports_and_foreign_sources_are_rejected() {
     let server = Server::real("127.0.0.1:0");
     let sources = ["--source", "127.0.0.1", "--source", "127.0.0.9", "--ports", "2"];
-    let (ending, json, _) = run(server.address, &sources);
-    assert_eq!((ending.unwrap(), &json["wrong"]), (Ending::Answered, &0.into()));
+    let (exit, json, _) = run(server.address, &sources);
+    assert_eq!((exit.unwrap(), &json["wrong"]), (ClientExit::Answered, &0.into()));
     let address = server.address.to_string();
-    let generator = over_sockets(&arguments(&address, &sources), server.address, Mix::parse("bare").unwrap());
+    let generator =
+        socket_generator(&arguments(&address, &sources), server.address, ShapeMix::parse("bare").unwrap());
     let ips: Vec<_> = generator.unwrap().plan.flows.iter().map(|flow| flow.source.ip().to_string()).collect();
     assert_eq!(ips, ["127.0.0.1", "127.0.0.9", "127.0.0.1", "127.0.0.9"]);
     for (sources, words) in [
@@ -280,8 +282,8 @@ fn each_source_has_its_ports_and_foreign_ones_are_refused() {
         (&["--source", "192.0.2.77"], "--source 192.0.2.77 is no address of this host"),
         (&["--source", "127.0.0.1", "--source", "127.0.0.1"], "--source 127.0.0.1 is given twice"),
     ] {
-        let (ending, _, _) = run(server.address, sources);
-        let failure = ending.unwrap_err();
+        let (exit, _, _) = run(server.address, sources);
+        let failure = exit.unwrap_err();
         assert_eq!(failure.kind(), Kind::Usage);
         assert!(failure.to_string().starts_with(words), "{failure}");
     }
@@ -303,21 +305,21 @@ fn the_highest_rate_of_a_slow_server_is_found() {
     let mut out = Vec::new();
     let flags = ["--json", "--find-max", "--rate", "100", "--step", "0.3", "--loss", "0.02"];
     let arguments = arguments(&server.address.to_string(), &flags);
-    assert_eq!(load(&arguments, &mut out, &mut Vec::new(), None).unwrap(), Ending::Answered);
+    assert_eq!(load(&arguments, &mut out, &mut Vec::new(), None).unwrap(), ClientExit::Answered);
     let json: Value = serde_json::from_slice(&out).unwrap();
     let steps = json["steps"].as_array().unwrap();
     let max = json["max_rate"].as_f64().unwrap();
-    // The machine may be slow, but no rate beyond the server's can have been borne.
+    // The machine may be slow, but no rate above the server's can be sustained.
     assert!(max < 800.0 && steps.iter().any(|step| step["rate"] == max), "{json}");
     assert!(steps.iter().any(|step| step["loss"].as_f64().unwrap() > 0.02), "{json}");
     assert!(json["loss"].as_f64().unwrap() <= 0.02, "{json}");
 }
 
 #[test]
-fn what_is_sent_to_warm_up_does_not_count() {
+fn the_warm_up_does_not_count() {
     let server = Server::real("127.0.0.1:0");
-    let (ending, json, _) = run(server.address, &["--warm-up", "0.3", "--rate", "1000"]);
-    assert_eq!((ending.unwrap(), &json["lost"], &json["wrong"]), (Ending::Answered, &0.into(), &0.into()));
+    let (exit, json, _) = run(server.address, &["--warm-up", "0.3", "--rate", "1000"]);
+    assert_eq!((exit.unwrap(), &json["lost"], &json["wrong"]), (ClientExit::Answered, &0.into(), &0.into()));
     assert!(json["duration_s"].as_f64().unwrap() >= 0.1);
     let sent = json["sent"].as_f64().unwrap();
     assert!(sent <= json["duration_s"].as_f64().unwrap() * 1000.0 + 1.0, "{json}");

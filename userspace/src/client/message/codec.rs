@@ -1,6 +1,7 @@
-//! Replies with magic cookie, read by `stun_codec`.
+//! Replies with the magic cookie, decoded by `stun_codec`.
 
-use super::{MappedFrom, Reply, SOFTWARE};
+use super::attributes::kind;
+use super::{BindingResponse, MappedAttribute};
 use bytecodec::DecodeExt as _;
 use stun_codec::rfc5389::attributes::{
     ErrorCode, MappedAddress, UnknownAttributes, XorMappedAddress, XorMappedAddress2,
@@ -8,9 +9,8 @@ use stun_codec::rfc5389::attributes::{
 use stun_codec::rfc5780::attributes::OtherAddress;
 use stun_codec::{Attribute as _, MessageClass, MessageDecoder, define_attribute_enums};
 
-// Left out, and so raw: SOFTWARE, since the codec would refuse a whole reply for text that is not
-// UTF-8, and FINGERPRINT, since the codec reckons it over padding of its own instead of the padding
-// that was sent.
+// SOFTWARE and FINGERPRINT stay undecoded. The codec would reject a whole reply for a SOFTWARE that is
+// not UTF-8, and it computes FINGERPRINT over its own padding instead of the padding received.
 define_attribute_enums!(
     Attribute,
     AttributeDecoder,
@@ -18,21 +18,21 @@ define_attribute_enums!(
     [MappedAddress, XorMappedAddress, XorMappedAddress2, ErrorCode, UnknownAttributes, OtherAddress]
 );
 
-/// Reads a Binding response whose header is checked already. An unknown attribute is no reason to
-/// refuse it: this is a tool to see what a server does.
+/// Parses a Binding response whose header is already checked. Accepts unknown attributes, because the
+/// operator wants to see what the server sends.
 ///
 /// # Errors
-/// Why it is no reply.
-pub(super) fn read(bytes: &[u8]) -> Result<Reply, &'static str> {
+/// Why `bytes` are no valid reply.
+pub(super) fn parse(bytes: &[u8]) -> Result<BindingResponse, &'static str> {
     let message = MessageDecoder::<Attribute>::new()
         .decode_from_bytes(bytes)
         .ok()
         .and_then(|message| message.ok())
-        .ok_or("an attribute of it is wrong")?;
+        .ok_or("invalid attribute")?;
     if message.class() == MessageClass::ErrorResponse {
-        let error = message.get_attribute::<ErrorCode>().ok_or("it tells no error code")?;
+        let error = message.get_attribute::<ErrorCode>().ok_or("no error code")?;
         let unknown = message.get_attribute::<UnknownAttributes>();
-        return Ok(Reply::Error {
+        return Ok(BindingResponse::Error {
             code: error.code(),
             reason: error.reason_phrase().to_owned(),
             unknown: unknown
@@ -44,11 +44,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Reply, &'static str> {
     let draft = || message.get_attribute::<XorMappedAddress2>().map(XorMappedAddress2::address);
     let plain = || message.get_attribute::<MappedAddress>().map(MappedAddress::address);
     let (mapped, from) = match xor.or_else(draft) {
-        Some(mapped) => (mapped, MappedFrom::Xor),
-        None => (plain().ok_or("it tells no mapped address")?, MappedFrom::Plain),
+        Some(mapped) => (mapped, MappedAttribute::Xor),
+        None => (plain().ok_or("no mapped address")?, MappedAttribute::Plain),
     };
-    let software = message.unknown_attributes().find(|raw| raw.get_type().as_u16() == SOFTWARE);
-    Ok(Reply::Success {
+    let software = message.unknown_attributes().find(|raw| raw.get_type().as_u16() == kind::SOFTWARE);
+    Ok(BindingResponse::Success {
         mapped,
         from,
         software: software.map(|raw| String::from_utf8_lossy(raw.value()).into_owned()),

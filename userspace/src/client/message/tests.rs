@@ -1,9 +1,10 @@
+use super::fingerprint::crc32;
 use super::{
-    HEADER, Id, LONGEST_REQUEST, MappedFrom, Reply, crc32, mapped_address, read_reply, write_request,
+    BindingResponse, HEADER, MappedAttribute, TransactionId, binding_request, mapped_address, parse_response,
 };
 use std::net::SocketAddr;
 
-/// RFC 5769 §2.1's transaction ID, which all of its messages carry.
+/// Transaction ID of all messages in RFC 5769.
 const ID: [u8; 12] = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
 
 /// RFC 5769 §2.2: a success response over IPv4 with SOFTWARE, MESSAGE-INTEGRITY and FINGERPRINT.
@@ -20,8 +21,8 @@ const IPV6_RESPONSE: &[u8] =
     \x00\x08\x00\x14\xa3\x82\x95\x4e\x4b\xe6\x7b\xf1\x17\x84\xc9\x7c\x82\x92\xc2\x75\xbf\xe3\xed\x41\
     \x80\x28\x00\x04\xc8\xfb\x0b\x4c";
 
-/// A message of this type with these attributes' bytes.
-fn message(kind: u16, id: &Id, attributes: &[u8]) -> Vec<u8> {
+/// Returns a message of this type with these attributes.
+fn message(kind: u16, id: &TransactionId, attributes: &[u8]) -> Vec<u8> {
     let mut message = kind.to_be_bytes().to_vec();
     message.extend((attributes.len() as u16).to_be_bytes());
     message.extend(id.0);
@@ -29,43 +30,45 @@ fn message(kind: u16, id: &Id, attributes: &[u8]) -> Vec<u8> {
     message
 }
 
-fn success(mapped: &str, from: MappedFrom) -> Reply {
+fn success(mapped: &str, from: MappedAttribute) -> BindingResponse {
     let mapped = mapped.parse().unwrap();
-    Reply::Success { mapped, from, software: None, other_address: None }
+    BindingResponse::Success { mapped, from, software: None, other_address: None }
 }
 
 #[test]
-fn the_rfc_s_own_responses_are_read() {
+fn the_test_vectors_of_the_rfc_are_parsed() {
     for (bytes, mapped) in
         [(IPV4_RESPONSE, "192.0.2.1:32853"), (IPV6_RESPONSE, "[2001:db8:1234:5678:11:2233:4455:6677]:32853")]
     {
         let mapped: SocketAddr = mapped.parse().unwrap();
-        assert_eq!(mapped_address(bytes), Some((mapped, MappedFrom::Xor)));
-        let Reply::Success { mapped: read, from, software, .. } = read_reply(bytes, &Id::new(ID)).unwrap()
+        assert_eq!(mapped_address(bytes), Some((mapped, MappedAttribute::Xor)));
+        let BindingResponse::Success { mapped: read, from, software, .. } =
+            parse_response(bytes, &TransactionId::new(ID)).unwrap()
         else {
             panic!("no success response")
         };
-        assert_eq!((read, from, software.as_deref()), (mapped, MappedFrom::Xor, Some("test vector")));
+        assert_eq!((read, from, software.as_deref()), (mapped, MappedAttribute::Xor, Some("test vector")));
     }
 }
 
 #[test]
-fn requests_are_written_as_the_rfc_draws_them() {
-    let mut buffer = [0xff; LONGEST_REQUEST];
-    let id = Id::new(ID);
-    assert_eq!(write_request(&mut buffer, &id, false), HEADER);
-    assert_eq!(buffer[..8], [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
-    assert_eq!(buffer[8..HEADER], ID);
-    assert_eq!(write_request(&mut buffer, &id, true), LONGEST_REQUEST);
-    assert_eq!(buffer[2..4], [0, 8]);
-    assert_eq!(buffer[HEADER..HEADER + 4], [0x80, 0x28, 0, 4]);
-    // The check value of this CRC, as every catalogue has it.
+fn requests_have_the_format_of_the_rfc() {
+    let id = TransactionId::new(ID);
+    let request = binding_request(&id, false);
+    assert_eq!(request.len(), HEADER);
+    assert_eq!(request[..8], [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
+    assert_eq!(request[8..], ID);
+    let request = binding_request(&id, true);
+    assert_eq!(request.len(), HEADER + 8);
+    assert_eq!(request[2..4], [0, 8]);
+    assert_eq!(request[HEADER..HEADER + 4], [0x80, 0x28, 0, 4]);
+    // The check value of this CRC in every catalogue.
     assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
 }
 
 #[test]
-fn a_fingerprint_that_is_wrong_or_not_last_spoils_a_reply() {
-    let id = Id::new(ID);
+fn a_reply_with_a_wrong_or_misplaced_fingerprint_is_rejected() {
+    let id = TransactionId::new(ID);
     let mut wrong = IPV4_RESPONSE.to_vec();
     *wrong.last_mut().unwrap() ^= 1;
     let mut changed = IPV4_RESPONSE.to_vec();
@@ -75,44 +78,48 @@ fn a_fingerprint_that_is_wrong_or_not_last_spoils_a_reply() {
     not_last[3] += 4;
     let mut short = message(0x0101, &id, &[0, 1, 0, 8, 0, 1, 0, 2, 192, 0, 2, 2, 0x80, 0x28, 0, 0]);
     for reply in [&wrong, &changed, &not_last, &short] {
-        assert_eq!(read_reply(reply, &id), Err("its FINGERPRINT is wrong"));
+        assert_eq!(parse_response(reply, &id), Err("wrong FINGERPRINT"));
     }
     short.truncate(HEADER + 12);
     short[3] = 12;
-    assert_eq!(read_reply(&short, &id), Ok(success("192.0.2.2:2", MappedFrom::Plain)));
+    assert_eq!(parse_response(&short, &id), Ok(success("192.0.2.2:2", MappedAttribute::Plain)));
 }
 
 #[test]
-fn xor_mapped_address_goes_before_mapped_address_which_serves_alone() {
+fn xor_mapped_address_takes_precedence_over_mapped_address() {
     let plain = [0, 1, 0, 8, 0, 1, 0, 2, 192, 0, 2, 2];
     let xor = [0, 0x20, 0, 8, 0, 1, 0x21, 0x13, 0x5e, 0x12, 0xa4, 0x43];
-    for id in [Id::new(ID), Id([7; 16])] {
+    for id in [TransactionId::new(ID), TransactionId([7; 16])] {
         let reply = message(0x0101, &id, &plain);
-        assert_eq!(read_reply(&reply, &id), Ok(success("192.0.2.2:2", MappedFrom::Plain)));
-        assert_eq!(mapped_address(&reply), Some(("192.0.2.2:2".parse().unwrap(), MappedFrom::Plain)));
+        assert_eq!(parse_response(&reply, &id), Ok(success("192.0.2.2:2", MappedAttribute::Plain)));
+        assert_eq!(mapped_address(&reply), Some(("192.0.2.2:2".parse().unwrap(), MappedAttribute::Plain)));
     }
-    let both = message(0x0101, &Id::new(ID), &[plain, xor].concat());
-    assert_eq!(read_reply(&both, &Id::new(ID)), Ok(success("127.0.0.1:1", MappedFrom::Xor)));
-    assert_eq!(mapped_address(&both).unwrap().1, MappedFrom::Xor);
+    let both = message(0x0101, &TransactionId::new(ID), &[plain, xor].concat());
+    assert_eq!(
+        parse_response(&both, &TransactionId::new(ID)),
+        Ok(success("127.0.0.1:1", MappedAttribute::Xor))
+    );
+    assert_eq!(mapped_address(&both).unwrap().1, MappedAttribute::Xor);
 }
 
 #[test]
-fn an_error_response_tells_its_code_its_reason_and_the_unknown_attributes() {
+fn an_error_response_has_a_code_a_reason_and_unknown_attributes() {
     let error = [0, 9, 0, 11, 0, 0, 4, 20, b'U', b'n', b'k', b'n', b'o', b'w', b'n', 0];
     let unknown = [0, 10, 0, 4, 0, 3, 0x7f, 0xff];
-    for id in [Id::new(ID), Id([7; 16])] {
+    for id in [TransactionId::new(ID), TransactionId([7; 16])] {
         let reply = message(0x0111, &id, &[&error[..], &unknown].concat());
-        let expected = Reply::Error { code: 420, reason: "Unknown".into(), unknown: vec![3, 0x7fff] };
-        assert_eq!(read_reply(&reply, &id), Ok(expected));
+        let expected =
+            BindingResponse::Error { code: 420, reason: "Unknown".into(), unknown: vec![3, 0x7fff] };
+        assert_eq!(parse_response(&reply, &id), Ok(expected));
     }
 }
 
 #[test]
-fn software_that_is_no_text_spoils_nothing() {
+fn software_that_is_not_utf_8_is_accepted() {
     let attributes =
         [0, 0x20, 0, 8, 0, 1, 0x21, 0x13, 0x5e, 0x12, 0xa4, 0x43, 0x80, 0x22, 0, 2, b'a', 0xff, 0, 0];
-    let Ok(Reply::Success { software, .. }) =
-        read_reply(&message(0x0101, &Id::new(ID), &attributes), &Id::new(ID))
+    let Ok(BindingResponse::Success { software, .. }) =
+        parse_response(&message(0x0101, &TransactionId::new(ID), &attributes), &TransactionId::new(ID))
     else {
         panic!("no success response")
     };
@@ -120,43 +127,43 @@ fn software_that_is_no_text_spoils_nothing() {
 }
 
 #[test]
-fn what_is_no_reply_of_ours_is_named() {
-    let id = Id::new(ID);
+fn the_reason_for_rejecting_a_reply_is_named() {
+    let id = TransactionId::new(ID);
     let table: [(Vec<u8>, &str); 9] = [
-        (vec![], "no STUN message"),
-        (vec![1, 1, 0], "no STUN message"),
-        (IPV4_RESPONSE[..40].to_vec(), "no STUN message"),
-        ([IPV4_RESPONSE, &[0]].concat(), "no STUN message"),
-        (message(0x0001, &id, &[]), "no Binding response"),
-        (message(0x0103, &id, &[]), "no Binding response"),
-        (message(0x0101, &Id::new([1; 12]), &[]), "transaction ID"),
+        (vec![], "not a STUN message"),
+        (vec![1, 1, 0], "not a STUN message"),
+        (IPV4_RESPONSE[..40].to_vec(), "not a STUN message"),
+        ([IPV4_RESPONSE, &[0]].concat(), "not a STUN message"),
+        (message(0x0001, &id, &[]), "not a Binding response"),
+        (message(0x0103, &id, &[]), "not a Binding response"),
+        (message(0x0101, &TransactionId::new([1; 12]), &[]), "transaction ID"),
         (message(0x0101, &id, &[]), "no mapped address"),
-        (message(0x0101, &id, &[0, 0x20, 0, 40]), "an attribute"),
+        (message(0x0101, &id, &[0, 0x20, 0, 40]), "invalid attribute"),
     ];
-    for (bytes, why) in table {
-        let told = read_reply(&bytes, &id).unwrap_err();
-        assert!(told.contains(why), "{bytes:x?}: {told}");
+    for (bytes, expected) in table {
+        let reason = parse_response(&bytes, &id).unwrap_err();
+        assert!(reason.contains(expected), "{bytes:x?}: {reason}");
     }
 }
 
 #[test]
 fn random_ids_differ_and_only_classic_ones_lack_the_cookie() {
-    let (one, other) = (Id::random(false).unwrap(), Id::random(false).unwrap());
+    let (one, other) = (TransactionId::random(false).unwrap(), TransactionId::random(false).unwrap());
     assert_ne!(one, other);
     assert!(!one.is_classic());
-    assert!(Id::random(true).unwrap().is_classic());
+    assert!(TransactionId::random(true).unwrap().is_classic());
 }
 
 proptest::proptest! {
     #[test]
-    fn no_bytes_make_reading_panic(
+    fn parsing_never_panics(
         kind in proptest::sample::select(vec![0x0101u16, 0x0111, 0x0001]),
         classic: bool,
         attributes in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 4..=4), 0..20),
     ) {
-        let id = if classic { Id([7; 16]) } else { Id::new(ID) };
+        let id = if classic { TransactionId([7; 16]) } else { TransactionId::new(ID) };
         let bytes = message(kind, &id, &attributes.concat());
-        let _ = read_reply(&bytes, &id);
+        let _ = parse_response(&bytes, &id);
         let _ = mapped_address(&bytes);
     }
 }

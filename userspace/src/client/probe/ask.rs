@@ -1,25 +1,21 @@
-//! The question and the wait for its answer.
+//! One transaction over UDP, repeated if the server challenges the client.
 
-use super::Transport;
+use super::retransmission::{NextAction, Retransmissions};
+use super::{LONGEST_DATAGRAM, ProbeTransport, cannot};
 use crate::cli::ProbeArgs;
-use crate::client::login::{Challenge, Login, Question};
-use crate::client::message::{Id, Reply, read_reply};
-use crate::client::{count, say};
-use crate::error::{Failure, Result};
+use crate::client::login::{AuthChallenge, Login, ProbeRequest};
+use crate::client::message::{BindingResponse, TransactionId, parse_response};
+use crate::client::print_message;
+use crate::error::Result;
+use crate::output::counted;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// Retransmission timeout (RFC 8489 §6.2.1): the wait after the first request, doubled after each.
-const RTO: Duration = Duration::from_millis(500);
-/// Requests sent in all.
-const RC: u32 = 7;
-/// The wait after the last request, in RTOs.
-const RM: u32 = 16;
-/// Requests without answer after which a person is told.
-const PATIENCE: u32 = 3;
+/// Unanswered requests before the client says at the terminal that it still waits.
+const REQUESTS_BEFORE_NOTICE: u32 = 3;
 
-/// The errnos in which Linux gives an ICMP error to a connected socket.
+/// The errnos by which Linux reports an ICMP error on a connected socket.
 const ICMP_ERRORS: [i32; 7] = [
     libc::ECONNREFUSED,
     libc::EHOSTUNREACH,
@@ -30,154 +26,143 @@ const ICMP_ERRORS: [i32; 7] = [
     libc::EACCES,
 ];
 
-/// A question, and how it ended.
+/// A transaction and its end.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) transport: Transport,
+pub(super) struct ProbeResult {
+    pub(super) transport: ProbeTransport,
     pub(super) server: SocketAddr,
-    /// Unspecified where no connection came about.
+    /// Unspecified if no connection was established.
     pub(super) local: SocketAddr,
     pub(super) requests_sent: u32,
-    /// How many messages were no reply to it, and what was wrong with the first.
+    /// How many messages were ignored, and why the first of them was.
     pub(super) ignored: Option<(u64, &'static str)>,
-    pub(super) end: End,
+    pub(super) end: ProbeEnd,
 }
 
-/// How a question ends.
+/// How a transaction ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum ProbeEnd {
     /// With a reply, this long after the latest request.
-    Reply { reply: Reply, after: Duration },
-    /// Without.
+    Reply { reply: BindingResponse, after: Duration },
+    /// Without a reply.
     Silence { waited: Duration },
-    /// With an ICMP error.
+    /// With an ICMP error, or a connection that was refused or closed.
     Unreachable(io::Error),
 }
 
-/// Asks `server` over the connected `socket`, and once more for each challenge that `login` can meet.
-/// `notice` is told when it takes long.
+/// Sends a request over `socket`, which is connected to `server`; and another for each challenge that
+/// `login` can answer. Prints to `notice` when the server takes long.
 ///
 /// # Errors
-/// What the system refused, other than what came from the network.
+/// System: the kernel refuses to send or to receive, for another reason than an ICMP error.
 pub(super) fn ask(
     args: &ProbeArgs,
     login: Option<&Login>,
     socket: &UdpSocket,
     server: SocketAddr,
     mut notice: Option<&mut dyn Write>,
-) -> Result<Asked> {
-    let id = Id::random(args.classic)?;
-    let mut question = match login {
-        Some(login) => login.first(id, args.fingerprint),
-        None => Question::plain(id, args.fingerprint),
+) -> Result<ProbeResult> {
+    let id = TransactionId::random(args.classic)?;
+    let mut request = match login {
+        Some(login) => login.first_request(id, args.fingerprint),
+        None => ProbeRequest::unauthenticated(id, args.fingerprint),
     };
-    let mut stale = false;
+    let mut was_stale = false;
     loop {
-        let (mut asked, reply) = transact(args, &question, socket, server, &mut notice)?;
-        let Some(login) = login else { return Ok(asked) };
-        match Challenge::read(&reply) {
-            // A password that was refused is not tried again, and a second new nonce is one too many.
-            Ok(Some(challenge)) if !question.is_signed() || challenge.code == 438 && !stale => {
-                stale |= challenge.code == 438;
-                question = login.meet(&challenge, Id::random(false)?, args.fingerprint);
+        let (mut result, reply) = transact(args, &request, socket, server, &mut notice)?;
+        let Some(login) = login else { return Ok(result) };
+        match AuthChallenge::parse(&reply) {
+            // A refused password is not sent again, and a stale nonce is replaced once.
+            Ok(Some(challenge)) if !request.is_authenticated() || challenge.code == 438 && !was_stale => {
+                was_stale |= challenge.code == 438;
+                let id = TransactionId::random(false)?;
+                request = login.authenticated_request(&challenge, id, args.fingerprint);
             }
-            Ok(_) => return Ok(asked),
-            Err(why) => {
-                asked.ignored.get_or_insert((0, why)).0 += 1;
-                return Ok(asked);
+            Ok(_) => return Ok(result),
+            Err(reason) => {
+                result.ignored.get_or_insert((0, reason)).0 += 1;
+                return Ok(result);
             }
         }
     }
 }
 
-/// Asks one question, and gives the bytes of the reply too: none where there is no reply.
+/// Runs one transaction. Returns the bytes of the reply too; empty if there is none.
 fn transact(
     args: &ProbeArgs,
-    question: &Question,
+    request: &ProbeRequest,
     socket: &UdpSocket,
     server: SocketAddr,
     notice: &mut Option<&mut dyn Write>,
-) -> Result<(Asked, Vec<u8>)> {
-    let failed = |what: &str| {
-        let what = format!("cannot {what} {server}");
-        move |error: io::Error| Failure::system(what).because(error)
-    };
-    let local = socket.local_addr().map_err(failed("tell the local address towards"))?;
-    let (due, give_up) = timetable(args.timeout);
+) -> Result<(ProbeResult, Vec<u8>)> {
+    let local = socket.local_addr().map_err(cannot("get the local address towards", server))?;
+    let schedule = Retransmissions::new(args.timeout);
     let (mut requests_sent, mut ignored) = (0, None);
-    let mut buffer = vec![0; 65_536];
+    let mut buffer = vec![0; LONGEST_DATAGRAM];
+    let mut reply_length = 0;
 
     let start = Instant::now();
     let mut sent_at = start;
     let end = loop {
-        let now = start.elapsed();
-        if now >= give_up {
-            break End::Silence { waited: give_up };
-        }
-        let next = due.get(requests_sent as usize).copied().unwrap_or(give_up);
-        if now >= next {
-            sent_at = Instant::now();
-            match socket.send(&question.bytes) {
-                Ok(_) => {}
-                Err(error) if is_icmp(&error) => break End::Unreachable(error),
-                Err(error) if may_pass(&error) => {}
-                Err(error) => return Err(failed("send to")(error)),
-            }
-            requests_sent += 1;
-            if let Some(err) = notice.as_mut().filter(|_| requests_sent == PATIENCE + 1) {
-                let left = count((give_up - now).as_secs(), "second");
-                say(*err, &format!("no answer from {server} yet; asking for up to {left} more"));
-            }
-            continue;
-        }
-        socket.set_read_timeout(Some(next.min(give_up) - now)).map_err(failed("wait for"))?;
-        match socket.recv(&mut buffer) {
-            Ok(length) => {
-                let after = sent_at.elapsed();
-                match read(question, &buffer[..length]) {
-                    Ok(reply) => {
-                        buffer.truncate(length);
-                        break End::Reply { reply, after };
-                    }
-                    Err(why) => ignored.get_or_insert((0, why)).0 += 1,
+        let elapsed = start.elapsed();
+        match schedule.next(requests_sent, elapsed) {
+            NextAction::GiveUp => break ProbeEnd::Silence { waited: schedule.give_up },
+            NextAction::Send => {
+                sent_at = Instant::now();
+                match socket.send(&request.bytes) {
+                    Err(error) if is_icmp(&error) => break ProbeEnd::Unreachable(error),
+                    Err(error) if !is_transient(&error) => return Err(cannot("send to", server)(error)),
+                    _ => requests_sent += 1,
+                }
+                if let Some(err) = notice.as_mut().filter(|_| requests_sent == REQUESTS_BEFORE_NOTICE + 1) {
+                    let left = counted((schedule.give_up - elapsed).as_secs(), "second");
+                    print_message(*err, &format!("no answer from {server} yet; waiting up to {left} more"));
                 }
             }
-            Err(error) if is_icmp(&error) => break End::Unreachable(error),
-            Err(error) if may_pass(&error) => {}
-            Err(error) => return Err(failed("receive from")(error)),
+            NextAction::Wait(time) => {
+                socket.set_read_timeout(Some(time)).map_err(cannot("wait for", server))?;
+                match socket.recv(&mut buffer) {
+                    Ok(length) => {
+                        let after = sent_at.elapsed();
+                        match parse(request, &buffer[..length]) {
+                            Ok(reply) => {
+                                reply_length = length;
+                                break ProbeEnd::Reply { reply, after };
+                            }
+                            Err(reason) => ignored.get_or_insert((0, reason)).0 += 1,
+                        }
+                    }
+                    Err(error) if is_icmp(&error) => break ProbeEnd::Unreachable(error),
+                    Err(error) if is_transient(&error) => {}
+                    Err(error) => return Err(cannot("receive from", server)(error)),
+                }
+            }
         }
     };
-    if !matches!(end, End::Reply { .. }) {
-        buffer.clear();
-    }
-    Ok((Asked { transport: Transport::Udp, server, local, requests_sent, ignored, end }, buffer))
+    buffer.truncate(reply_length);
+    let transport = ProbeTransport::Udp;
+    Ok((ProbeResult { transport, server, local, requests_sent, ignored, end }, buffer))
 }
 
-/// Reads a reply. A success response to a signed question must be signed too (RFC 8489 §9.1.4, §9.2.5); an
-/// error response is taken as it is, since this is a tool to see what a server says.
-fn read(question: &Question, bytes: &[u8]) -> Result<Reply, &'static str> {
-    let reply = read_reply(bytes, &question.id)?;
+/// Parses a reply. A success response to an authenticated request must be authenticated too (RFC 8489
+/// §9.1.4, §9.2.5). Error responses are accepted in any case: the operator wants to see them.
+fn parse(request: &ProbeRequest, bytes: &[u8]) -> Result<BindingResponse, &'static str> {
+    let reply = parse_response(bytes, &request.id)?;
     match reply {
-        Reply::Success { .. } if !question.is_answered_by(bytes) => {
-            Err("it is not signed with the password, so anybody may have sent it")
+        BindingResponse::Success { .. } if !request.authenticates(bytes) => {
+            Err("not authenticated with the password, so anybody may have sent it")
         }
         reply => Ok(reply),
     }
 }
 
-/// When each request is due and when to give up, from the start on (RFC 8489 §6.2.1).
-pub(super) fn timetable(timeout: Option<Duration>) -> (Vec<Duration>, Duration) {
-    let mut due: Vec<_> = (0..RC).map(|doublings| RTO * ((1 << doublings) - 1)).collect();
-    let give_up = timeout.unwrap_or(due[due.len() - 1] + RTO * RM);
-    due.retain(|due| *due < give_up);
-    (due, give_up)
-}
-
+/// Whether the errno reports an ICMP error.
 pub(super) fn is_icmp(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| ICMP_ERRORS.contains(&errno))
 }
 
-/// The wait is over, a signal came, or the interface's queue is full: the next request tries again.
-fn may_pass(error: &io::Error) -> bool {
+/// Whether the wait timed out, a signal arrived, or the interface's queue is full. The next request tries
+/// again.
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS))
 }

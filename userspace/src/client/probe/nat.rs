@@ -1,138 +1,144 @@
-//! `xstun probe --nat`: how a NAT on the way maps and filters, by the tests of RFC 5780 §4.
+//! `xstun probe --nat`: the mapping and filtering behaviour of a NAT in the path, by the tests of RFC
+//! 5780 §4.
 
-mod question;
 mod report;
+mod request;
 
-use super::ask::timetable;
-use super::{Ending, connect, print, say};
+use super::retransmission::Retransmissions;
+use super::{ClientExit, bind, cannot, connect, print_message};
 use crate::cli::ProbeArgs;
-use crate::client::message::{Change, Reply};
-use crate::error::{Failure, Result};
-use question::{Answered, Question};
-use std::io::{self, Write};
+use crate::client::is_same_endpoint;
+use crate::client::message::{BindingResponse, ChangeFlags};
+use crate::error::Result;
+use crate::output::print_to;
+use request::{DiscoveryReply, DiscoveryRequest};
+use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// How long a reply is waited for where there may rightly be none: three requests, the last with
-/// twice the wait of the one before.
-const PATIENCE: Duration = Duration::from_millis(3500);
+/// How long a test waits whose reply the NAT may filter: three requests, and after the last the doubled
+/// wait.
+const FILTERED_WAIT: Duration = Duration::from_millis(3500);
 
-/// How far something depends on the peer (RFC 4787 §4.1, §5).
+/// What a behaviour depends on (RFC 4787 §4.1, §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dependence {
-    /// Not at all.
-    Endpoint,
-    /// On the peer's address.
+    /// Endpoint-independent.
+    None,
+    /// The peer's address.
     Address,
-    /// On the peer's address and port.
+    /// The peer's address and port.
     AddressAndPort,
 }
 
-/// What one of the behaviours turned out to be, or why that could not be told.
+/// One behaviour of the NAT, or why it is unknown.
 type Behaviour = Result<Dependence, String>;
 
-/// What was found out.
+/// What the tests found.
 #[derive(Debug)]
-struct Findings {
+struct NatFindings {
     server: SocketAddr,
     other: SocketAddr,
     local: SocketAddr,
     mapped: SocketAddr,
     mapping: Behaviour,
     filtering: Behaviour,
-    /// Whether the NAT gives the client its own datagrams back that go to its mapped address; not asked
-    /// where there is no NAT.
+    /// Whether the NAT returns datagrams that the client sends to its own mapped address. Not tested
+    /// without a NAT.
     hairpinning: Option<bool>,
 }
 
-impl Findings {
+impl NatFindings {
     fn behind_nat(&self) -> bool {
-        !same(&self.local, &self.mapped)
+        !is_same_endpoint(&self.local, &self.mapped)
     }
 }
 
-/// Why nothing was found out.
+/// Why the first test ended the discovery.
 #[derive(Debug)]
-struct Obstacle {
+struct NoDiscovery {
     server: SocketAddr,
-    ending: Ending,
+    exit: ClientExit,
     kind: &'static str,
-    sentence: String,
+    message: String,
 }
 
-/// Runs the tests and prints what they tell.
+/// Runs the tests and prints what they found.
 ///
 /// # Errors
-/// Bad usage, and what the system refused.
-pub(super) fn run(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<Ending> {
-    let found = find_out(args)?;
-    let text = if args.json { report::json(&found) } else { report::text(&found) };
-    print(out, &text)?;
-    Ok(match found {
-        Err(obstacle) => {
-            say(err, &obstacle.sentence);
-            obstacle.ending
+/// Usage: invalid flags. System: the sockets cannot be opened or used.
+pub(super) fn run(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<ClientExit> {
+    let result = discover(args)?;
+    let text = if args.json { report::json(&result) } else { report::text(&result) };
+    print_to(out, &text)?;
+    Ok(match result {
+        Err(reason) => {
+            print_message(err, &reason.message);
+            reason.exit
         }
-        Ok(findings) if findings.mapping.is_err() || findings.filtering.is_err() => Ending::NoAnswer,
-        Ok(_) => Ending::Answered,
+        Ok(findings) if findings.mapping.is_err() || findings.filtering.is_err() => ClientExit::NoAnswer,
+        Ok(_) => ClientExit::Answered,
     })
 }
 
-fn find_out(args: &ProbeArgs) -> Result<Result<Findings, Obstacle>> {
+fn discover(args: &ProbeArgs) -> Result<Result<NatFindings, NoDiscovery>> {
     let (routed, server) = connect(args)?;
-    let local = routed.local_addr().map_err(failed("tell the local address towards", server))?;
+    let local = routed.local_addr().map_err(cannot("get the local address towards", server))?;
     drop(routed);
     let port = args.source.map_or(0, |source| source.port());
-    let asking = Asking { server, timeout: args.timeout };
-    // The tests of mapping and those of filtering have a port each: what one of them lets in or out
-    // must not be what the other finds (RFC 5780 §4.1).
+    let tests = DiscoveryTests { server, timeout: args.timeout };
+    // The mapping tests and the filtering tests use a port each, so that a mapping or permission made by
+    // one of them does not change the result of the other (RFC 5780 §4.1).
     let mapping_socket = bind(SocketAddr::new(local.ip(), port))?;
     let filtering_socket = bind(SocketAddr::new(local.ip(), 0))?;
-    let local = mapping_socket.local_addr().map_err(failed("tell the local address towards", server))?;
+    let local = mapping_socket.local_addr().map_err(cannot("get the local address towards", server))?;
 
-    let first = asking.patiently(&mapping_socket, server)?;
+    let first = tests.request(&mapping_socket, server)?;
     let (mapped, other) = match first {
-        Some(Answered { reply: Reply::Success { mapped, other_address: Some(other), .. }, .. }) => {
-            (mapped, other)
-        }
-        first => return Ok(Err(obstacle(server, first))),
+        Some(DiscoveryReply {
+            reply: BindingResponse::Success { mapped, other_address: Some(other), .. },
+            ..
+        }) => (mapped, other),
+        first => return Ok(Err(no_discovery(server, first))),
     };
-    let mapping = asking.mapping(&mapping_socket, mapped, other, same(&local, &mapped))?;
-    let filtering = asking.filtering(&filtering_socket)?;
-    let hairpinning = match same(&local, &mapped) {
+    let no_nat = is_same_endpoint(&local, &mapped);
+    let mapping = tests.mapping(&mapping_socket, mapped, other, no_nat)?;
+    let filtering = tests.filtering(&filtering_socket)?;
+    let hairpinning = match no_nat {
         true => None,
-        false => Some(asking.hairpinning(&filtering_socket, &mapping_socket, mapped)?),
+        false => Some(tests.hairpinning(&filtering_socket, &mapping_socket, mapped)?),
     };
-    Ok(Ok(Findings { server, other, local, mapped, mapping, filtering, hairpinning }))
+    Ok(Ok(NatFindings { server, other, local, mapped, mapping, filtering, hairpinning }))
 }
 
-/// Why the first test leaves nothing to go on with.
-fn obstacle(server: SocketAddr, first: Option<Answered>) -> Obstacle {
-    let (ending, kind, sentence) = match first.map(|answered| answered.reply) {
-        None => (Ending::NoAnswer, "no_answer", format!("{server} did not answer")),
-        Some(Reply::Error { code, .. }) => {
-            (Ending::Refused, "stun_error", format!("{server} answered with error {code}"))
+/// Returns why the first test ends the discovery.
+fn no_discovery(server: SocketAddr, first: Option<DiscoveryReply>) -> NoDiscovery {
+    let (exit, kind, message) = match first.map(|first| first.reply) {
+        None => (ClientExit::NoAnswer, "no_answer", format!("{server} did not answer")),
+        Some(BindingResponse::Error { code, .. }) => {
+            (ClientExit::Refused, "stun_error", format!("{server} answered with error {code}"))
         }
-        Some(Reply::Success { mapped, .. }) => (
-            Ending::Refused,
+        Some(BindingResponse::Success { mapped, .. }) => (
+            ClientExit::Refused,
             "no_other_address",
             format!(
-                "{server} tells the mapped address {mapped}, but no OTHER-ADDRESS: it does not offer NAT behaviour \
-                 discovery (RFC 5780), which takes a server with two addresses"
+                "{server} returns the mapped address {mapped}, but no OTHER-ADDRESS: it does not support NAT \
+                 behaviour discovery (RFC 5780); use a server with two addresses"
             ),
         ),
     };
-    Obstacle { server, ending, kind, sentence }
+    NoDiscovery { server, exit, kind, message }
 }
 
-/// The tests, and what they have in common.
-struct Asking {
+/// The tests, and what they share.
+struct DiscoveryTests {
     server: SocketAddr,
     timeout: Option<Duration>,
 }
 
-impl Asking {
-    /// RFC 5780 §4.3, tests II and III.
+impl DiscoveryTests {
+    /// Finds the mapping behaviour (RFC 5780 §4.3, tests II and III). `first` is the address that the
+    /// server mapped, `other` the server's OTHER-ADDRESS.
     fn mapping(
         &self,
         socket: &UdpSocket,
@@ -141,12 +147,12 @@ impl Asking {
         no_nat: bool,
     ) -> Result<Behaviour> {
         if no_nat {
-            return Ok(Ok(Dependence::Endpoint));
+            return Ok(Ok(Dependence::None));
         }
         let second = match self.mapped(socket, SocketAddr::new(other.ip(), self.server.port()))? {
-            Ok(second) if second == first => return Ok(Ok(Dependence::Endpoint)),
+            Ok(second) if second == first => return Ok(Ok(Dependence::None)),
             Ok(second) => second,
-            Err(why) => return Ok(Err(why)),
+            Err(reason) => return Ok(Err(reason)),
         };
         Ok(self.mapped(socket, other)?.map(|third| match third == second {
             true => Dependence::Address,
@@ -154,42 +160,39 @@ impl Asking {
         }))
     }
 
+    /// Returns the mapped address that `to`, an endpoint with the server's other address, reports.
     fn mapped(&self, socket: &UdpSocket, to: SocketAddr) -> Result<Result<SocketAddr, String>> {
-        Ok(match self.patiently(socket, to)? {
-            Some(Answered { reply: Reply::Success { mapped, .. }, .. }) => Ok(mapped),
-            Some(Answered { reply: Reply::Error { code, .. }, .. }) => {
+        Ok(match self.request(socket, to)? {
+            Some(DiscoveryReply { reply: BindingResponse::Success { mapped, .. }, .. }) => Ok(mapped),
+            Some(DiscoveryReply { reply: BindingResponse::Error { code, .. }, .. }) => {
                 Err(format!("{to} answered with error {code}"))
             }
             None => Err(format!("{to}, the server's other address, did not answer")),
         })
     }
 
-    /// RFC 5780 §4.4, tests I to III.
+    /// Finds the filtering behaviour (RFC 5780 §4.4, tests I to III).
     fn filtering(&self, socket: &UdpSocket) -> Result<Behaviour> {
-        let Some(_) = self.patiently(socket, self.server)? else {
-            return Ok(Err(format!("{} did not answer once more", self.server)));
+        let Some(_) = self.request(socket, self.server)? else {
+            return Ok(Err(format!("{} did not answer a second time", self.server)));
         };
         let tests = [
-            (Change { address: true, port: true }, Dependence::Endpoint),
-            (Change { address: false, port: true }, Dependence::Address),
+            (ChangeFlags { address: true, port: true }, Dependence::None),
+            (ChangeFlags { address: false, port: true }, Dependence::Address),
         ];
         for (change, dependence) in tests {
-            let question = Question { to: self.server, change };
-            let (due, give_up) = timetable(Some(self.timeout.unwrap_or(PATIENCE)));
-            match question.ask(socket, &due, give_up)? {
+            let request = DiscoveryRequest { to: self.server, change };
+            match request.send(socket, &self.filtered_schedule())? {
                 None => {}
-                Some(Answered { reply: Reply::Error { code, .. }, .. }) => {
-                    return Ok(Err(format!(
-                        "{} refused to answer from elsewhere, with error {code}",
-                        self.server
-                    )));
+                Some(DiscoveryReply { reply: BindingResponse::Error { code, .. }, .. }) => {
+                    return Ok(Err(format!("{} refused CHANGE-REQUEST with error {code}", self.server)));
                 }
-                Some(Answered { from, .. }) if change.is_between(&self.server, &from) => {
+                Some(DiscoveryReply { from, .. }) if change.are_obeyed(&self.server, &from) => {
                     return Ok(Ok(dependence));
                 }
-                Some(Answered { from, .. }) => {
+                Some(DiscoveryReply { from, .. }) => {
                     return Ok(Err(format!(
-                        "{} was to answer from elsewhere, and {from} answered",
+                        "{} did not obey CHANGE-REQUEST: the reply came from {from}",
                         self.server
                     )));
                 }
@@ -198,36 +201,24 @@ impl Asking {
         Ok(Ok(Dependence::AddressAndPort))
     }
 
-    /// RFC 4787 §6: whether what `sender` sends to the mapped address of `receiver` arrives there.
+    /// Whether the NAT hairpins (RFC 4787 §6): whether what `sender` sends to `mapped`, the mapped
+    /// address of `receiver`, arrives there.
     fn hairpinning(&self, sender: &UdpSocket, receiver: &UdpSocket, mapped: SocketAddr) -> Result<bool> {
-        let (due, give_up) = timetable(Some(self.timeout.unwrap_or(PATIENCE)));
-        let question = Question { to: mapped, change: Change::default() };
-        question.arrives(sender, receiver, &due, give_up)
+        let request = DiscoveryRequest { to: mapped, change: ChangeFlags::default() };
+        request.arrives(sender, receiver, &self.filtered_schedule())
     }
 
-    fn patiently(&self, socket: &UdpSocket, to: SocketAddr) -> Result<Option<Answered>> {
-        let (due, give_up) = timetable(self.timeout);
-        let question = Question { to, change: Change::default() };
-        Ok(question.ask(socket, &due, give_up)?.filter(|answered| same(&answered.from, &to)))
+    /// Sends a request and returns its reply, if that comes from `to`.
+    fn request(&self, socket: &UdpSocket, to: SocketAddr) -> Result<Option<DiscoveryReply>> {
+        let request = DiscoveryRequest { to, change: ChangeFlags::default() };
+        let reply = request.send(socket, &Retransmissions::new(self.timeout))?;
+        Ok(reply.filter(|reply| is_same_endpoint(&reply.from, &to)))
     }
-}
 
-fn bind(source: SocketAddr) -> Result<UdpSocket> {
-    UdpSocket::bind(source).map_err(|error| {
-        Failure::system(format!("cannot bind UDP {source} (--source)"))
-            .because(error)
-            .remedy("choose a port that is free")
-    })
-}
-
-fn failed(what: &str, whom: SocketAddr) -> impl FnOnce(io::Error) -> Failure {
-    let what = format!("cannot {what} {whom}");
-    move |error| Failure::system(what).because(error)
-}
-
-/// Whether two addresses are the same but for flow label and scope.
-fn same(one: &SocketAddr, other: &SocketAddr) -> bool {
-    (one.ip(), one.port()) == (other.ip(), other.port())
+    /// The schedule of a test whose reply the NAT may filter.
+    fn filtered_schedule(&self) -> Retransmissions {
+        Retransmissions::new(Some(self.timeout.unwrap_or(FILTERED_WAIT)))
+    }
 }
 
 #[cfg(test)]

@@ -1,79 +1,74 @@
-//! The question over TCP or TLS (RFC 8489 §6.2.2, §6.2.3): sent once, since the stream repeats what is
-//! lost.
+//! One transaction over TCP or TLS (RFC 8489 §6.2.2, §6.2.3). The request is sent once, because the
+//! stream retransmits.
 
 mod trust;
 
-use super::ask::{Asked, End, is_icmp};
-use super::{Transport, version};
+use super::ask::{ProbeEnd, ProbeResult, is_icmp};
+use super::{ProbeTransport, cannot, family};
 use crate::cli::ProbeArgs;
-use crate::client::message::{HEADER, Id, LONGEST_REQUEST, read_reply, write_request};
-use crate::client::server::Server;
+use crate::client::host_port::HostPort;
+use crate::client::message::{HEADER, TransactionId, binding_request, parse_response};
+use crate::client::unspecified;
 use crate::error::{Failure, Result};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
-/// How long a reply is waited for, the connection's making included (RFC 8489 §6.2.2's Ti).
+/// How long the client waits for connection and reply together (Ti, RFC 8489 §6.2.2).
 const TI: Duration = Duration::from_millis(39_500);
-/// IANA's port for STUN over TLS (RFC 8489 §18.6).
+/// Port of STUN over TLS (RFC 8489 §18.6).
 const STUNS_PORT: u16 = 5349;
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait ByteStream: Read + Write {}
+impl<T: Read + Write> ByteStream for T {}
 
-/// Connects to the first of the server's addresses that takes the connection, and asks.
+/// Connects to the first of the server's addresses that accepts the connection, and sends one request.
 ///
 /// # Errors
-/// Bad usage, what the system refused, and a TLS handshake that fails.
-pub(super) fn ask(args: &ProbeArgs, transport: Transport) -> Result<Asked> {
+/// Usage: invalid flags. System: no connection for another reason than an ICMP error or the timeout, or
+/// the TLS handshake fails.
+pub(super) fn ask(args: &ProbeArgs, transport: ProbeTransport) -> Result<ProbeResult> {
     let server = match transport {
-        Transport::Tls => Server::parse_with(&args.server, STUNS_PORT)?,
-        _ => Server::parse(&args.server)?,
+        ProbeTransport::Tls => HostPort::parse_with(&args.server, STUNS_PORT)?,
+        _ => HostPort::parse(&args.server)?,
     };
-    let give_up = Instant::now() + args.timeout.unwrap_or(TI);
-    let (address, tcp) = match connect(&server.resolve(version(args)?)?, give_up)? {
+    let timeout = args.timeout.unwrap_or(TI);
+    let give_up = Instant::now() + timeout;
+    let (address, tcp) = match connect(&server.resolve(family(args)?)?, give_up)? {
         Ok(connected) => connected,
-        Err((address, error)) => {
-            return Ok(unconnected(address, transport, error, args.timeout.unwrap_or(TI)));
-        }
+        Err((address, error)) => return Ok(unconnected(address, transport, error, timeout)),
     };
-    let failed = |what: &'static str| {
-        move |error: io::Error| Failure::system(format!("cannot {what} {address}")).because(error)
-    };
-    let local = tcp.local_addr().map_err(failed("tell the local address towards"))?;
-    tcp.set_nodelay(true).map_err(failed("speak to"))?;
-    let mut clock = Clock { tcp: tcp.try_clone().map_err(failed("speak to"))?, give_up };
-    let mut stream: Box<dyn Stream> = match transport {
-        Transport::Tls => Box::new(shake_hands(args, &server.host, address, tcp, &clock)?),
+    let local = tcp.local_addr().map_err(cannot("get the local address towards", address))?;
+    tcp.set_nodelay(true).map_err(cannot("set TCP_NODELAY towards", address))?;
+    let deadline =
+        Deadline { tcp: tcp.try_clone().map_err(cannot("duplicate the socket towards", address))?, give_up };
+    let mut stream: Box<dyn ByteStream> = match transport {
+        ProbeTransport::Tls => Box::new(shake_hands(args, &server.host, address, tcp, &deadline)?),
         _ => Box::new(tcp),
     };
-    let id = Id::random(args.classic)?;
-    let mut request = [0; LONGEST_REQUEST];
-    let length = write_request(&mut request, &id, args.fingerprint);
+    let id = TransactionId::random(args.classic)?;
+    let request = binding_request(&id, args.fingerprint);
     let sent_at = Instant::now();
+    let mut sent = stream.write_all(&request).and_then(|()| stream.flush());
     let mut ignored = None;
     let end = loop {
-        let sent = if ignored.is_none() {
-            stream.write_all(&request[..length]).and_then(|()| stream.flush())
-        } else {
-            Ok(())
-        };
-        match sent.and_then(|()| clock.read_message(&mut stream)) {
-            Ok(message) => match read_reply(&message, &id) {
-                Ok(reply) => break End::Reply { reply, after: sent_at.elapsed() },
-                Err(why) => ignored.get_or_insert((0, why)).0 += 1,
+        match sent.and_then(|()| deadline.read_message(&mut stream)) {
+            Ok(message) => match parse_response(&message, &id) {
+                Ok(reply) => break ProbeEnd::Reply { reply, after: sent_at.elapsed() },
+                Err(reason) => ignored.get_or_insert((0, reason)).0 += 1,
             },
-            Err(error) if is_late(&error) => break End::Silence { waited: args.timeout.unwrap_or(TI) },
-            Err(error) => break End::Unreachable(error),
+            Err(error) if is_timeout(&error) => break ProbeEnd::Silence { waited: timeout },
+            Err(error) => break ProbeEnd::Unreachable(error),
         }
+        sent = Ok(());
     };
-    Ok(Asked { transport, server: address, local, requests_sent: 1, ignored, end })
+    Ok(ProbeResult { transport, server: address, local, requests_sent: 1, ignored, end })
 }
 
 type Connected = std::result::Result<(SocketAddr, TcpStream), (SocketAddr, io::Error)>;
 
-/// Tries each address; gives the first that takes the connection, or why the last did not.
+/// Tries the addresses in turn. Returns the first connection, or why the last address has none.
 fn connect(addresses: &[SocketAddr], give_up: Instant) -> Result<Connected> {
     let mut refusal = None;
     for &address in addresses {
@@ -84,17 +79,21 @@ fn connect(addresses: &[SocketAddr], give_up: Instant) -> Result<Connected> {
         }
     }
     match refusal {
-        Some((address, error)) if is_icmp(&error) || is_late(&error) => Ok(Err((address, error))),
-        Some((address, error)) => Err(Failure::system(format!("cannot connect to {address}")).because(error)),
+        Some((address, error)) if is_icmp(&error) || is_timeout(&error) => Ok(Err((address, error))),
+        Some((address, error)) => Err(cannot("connect to", address)(error)),
         None => Err(Failure::system("the server has no address")),
     }
 }
 
-/// How a question ends that could not be asked.
-fn unconnected(server: SocketAddr, transport: Transport, error: io::Error, waited: Duration) -> Asked {
-    let local = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-    let end = if is_late(&error) { End::Silence { waited } } else { End::Unreachable(error) };
-    Asked { transport, server, local, requests_sent: 0, ignored: None, end }
+/// The result if no connection was established.
+fn unconnected(
+    server: SocketAddr,
+    transport: ProbeTransport,
+    error: io::Error,
+    waited: Duration,
+) -> ProbeResult {
+    let end = if is_timeout(&error) { ProbeEnd::Silence { waited } } else { ProbeEnd::Unreachable(error) };
+    ProbeResult { transport, server, local: unspecified(&server), requests_sent: 0, ignored: None, end }
 }
 
 fn shake_hands(
@@ -102,28 +101,28 @@ fn shake_hands(
     host: &str,
     address: SocketAddr,
     tcp: TcpStream,
-    clock: &Clock,
+    deadline: &Deadline,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut stream = StreamOwned::new(trust::connection(args, host)?, tcp);
     while stream.conn.is_handshaking() {
-        clock.wind().and_then(|()| stream.conn.complete_io(&mut stream.sock)).map_err(|error| {
-            Failure::system(format!("cannot agree on TLS with {address} as {host}")).because(error).remedy(
-                "--ca FILE trusts a certificate that the system does not know, --insecure asks without trust",
+        deadline.apply().and_then(|()| stream.conn.complete_io(&mut stream.sock)).map_err(|error| {
+            Failure::system(format!("cannot complete the TLS handshake with {address} as {host}")).because(error).remedy(
+                "trust the server's certificate with --ca FILE, or accept any certificate with --insecure",
             )
         })?;
     }
     Ok(stream)
 }
 
-/// The one wait of a question, shared out among its reads.
-struct Clock {
+/// The time at which the client gives up, shared by all reads of a connection.
+struct Deadline {
     tcp: TcpStream,
     give_up: Instant,
 }
 
-impl Clock {
-    /// Lets the next read and write wait for as long as is left.
-    fn wind(&self) -> io::Result<()> {
+impl Deadline {
+    /// Limits the next read and write to the time left.
+    fn apply(&self) -> io::Result<()> {
         let left = self.give_up.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
@@ -133,12 +132,12 @@ impl Clock {
     }
 
     /// Reads one message, as long as its length field says.
-    fn read_message(&mut self, stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    fn read_message(&self, stream: &mut impl Read) -> io::Result<Vec<u8>> {
         let mut message = vec![0; HEADER];
         let mut filled = 0;
         loop {
             while filled < message.len() {
-                self.wind()?;
+                self.apply()?;
                 match stream.read(&mut message[filled..]) {
                     Ok(0) => return Err(closed()),
                     Ok(count) => filled += count,
@@ -157,10 +156,10 @@ impl Clock {
 }
 
 fn closed() -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "it closed the connection without a reply")
+    io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection without a reply")
 }
 
-fn is_late(error: &io::Error) -> bool {
+fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
 }
 

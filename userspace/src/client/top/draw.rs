@@ -1,7 +1,7 @@
-//! The picture, as lines: the same on a terminal and in a file.
+//! The view of a server as lines, the same on a terminal and in a file.
 
-use super::View;
-use super::rates::Place;
+use super::ServerView;
+use super::rates::WorkerRates;
 use super::text::{brief, brief_or_dash, grouped, time};
 use crate::status::{Interface, Status, Worker};
 use ratatui::style::{Color, Modifier, Style};
@@ -15,12 +15,12 @@ const GOOD: Style = Style::new().fg(Color::Green);
 const WARN: Style = Style::new().fg(Color::Yellow);
 const BAD: Style = Style::new().fg(Color::Red);
 
-/// A column's title, and whether its cells stand at its right end.
+/// A column's title, and whether its cells are right-aligned.
 type Column = (&'static str, bool);
 type Cell = (String, Style);
 
-/// What stays in sight: who, how it is, and the sums.
-pub(super) fn head(view: &View) -> Vec<Line<'static>> {
+/// Returns the lines that do not scroll: version, state and sums.
+pub(super) fn header(view: &ServerView) -> Vec<Line<'static>> {
     let status = &view.status;
     let rates = view.rates.as_ref();
     let state = if status.state == "serving" { GOOD } else { WARN };
@@ -31,9 +31,9 @@ pub(super) fn head(view: &View) -> Vec<Line<'static>> {
         Span::raw(format!("  up {}  ", time(status.uptime))),
         Span::styled(format!("http://{}", view.server), QUIET),
     ];
-    let still = status.workers.iter().filter(|worker| !worker.ticking && !worker.ended).count();
-    if still > 0 {
-        first.push(Span::styled(format!("  {still} standing still"), BAD));
+    let stuck = status.workers.iter().filter(|worker| !worker.ticking && !worker.ended).count();
+    if stuck > 0 {
+        first.push(Span::styled(format!("  {stuck} stuck"), BAD));
     }
     let lost = rates.map(|rates| rates.lost);
     let open: u64 = status.streams.iter().map(|stream| stream.open).sum();
@@ -54,8 +54,8 @@ pub(super) fn head(view: &View) -> Vec<Line<'static>> {
     vec![Line::from(first), Line::from(second)]
 }
 
-/// All the rest, section by section.
-pub(super) fn body(view: &View) -> Vec<Line<'static>> {
+/// Returns the lines that scroll, section by section.
+pub(super) fn body(view: &ServerView) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for section in [workers(view), interfaces(view), outcomes(view), step_downs(&view.status)] {
         if !section.is_empty() {
@@ -66,16 +66,16 @@ pub(super) fn body(view: &View) -> Vec<Line<'static>> {
     lines
 }
 
-/// The whole picture as text.
-pub(super) fn plain(view: &View) -> String {
-    let lines = head(view).into_iter().chain(body(view));
+/// Returns the whole view as text.
+pub(super) fn plain(view: &ServerView) -> String {
+    let lines = header(view).into_iter().chain(body(view));
     lines.map(|line| line.to_string().trim_end().to_owned() + "\n").collect()
 }
 
-fn workers(view: &View) -> Vec<Line<'static>> {
+fn workers(view: &ServerView) -> Vec<Line<'static>> {
     const COLUMNS: [Column; 12] = [
         ("PATH", false),
-        ("WHERE", false),
+        ("QUEUE", false),
         ("CORE", true),
         ("RECEIVED/s", true),
         ("REPLIES/s", true),
@@ -88,7 +88,7 @@ fn workers(view: &View) -> Vec<Line<'static>> {
         ("TRANSMIT", true),
     ];
     let status = &view.status;
-    let rates = view.rates.as_ref().map(|rates| rates.places.as_slice()).unwrap_or_default();
+    let rates = view.rates.as_ref().map(|rates| rates.workers.as_slice()).unwrap_or_default();
     let mut rows = Vec::new();
     for (index, worker) in status.workers.iter().enumerate() {
         rows.push(worker_row(worker, rates.get(index)));
@@ -106,8 +106,8 @@ fn workers(view: &View) -> Vec<Line<'static>> {
     table(&COLUMNS, rows)
 }
 
-fn worker_row(worker: &Worker, rate: Option<&Place>) -> Vec<Cell> {
-    let place = match (&worker.interface, worker.queue) {
+fn worker_row(worker: &Worker, rate: Option<&WorkerRates>) -> Vec<Cell> {
+    let queue = match (&worker.interface, worker.queue) {
         (Some(interface), Some(queue)) => format!("{interface} q{queue}"),
         _ => String::new(),
     };
@@ -115,11 +115,11 @@ fn worker_row(worker: &Worker, rate: Option<&Place>) -> Vec<Cell> {
         (worker.path.clone(), bad_if(!worker.ticking)),
         (
             if worker.ended {
-                format!("{place} ended")
+                format!("{queue} ended")
             } else if worker.ticking {
-                place
+                queue
             } else {
-                format!("{place} stands still")
+                format!("{queue} stuck")
             },
             bad_if(!worker.ticking),
         ),
@@ -138,13 +138,13 @@ fn worker_row(worker: &Worker, rate: Option<&Place>) -> Vec<Cell> {
     row
 }
 
-fn interfaces(view: &View) -> Vec<Line<'static>> {
+fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
     const COLUMNS: [Column; 6] = [
         ("INTERFACE", false),
         ("QUEUES BY RUNG", false),
         ("PROGRAM", false),
         ("TO WORKERS/s", true),
-        ("PASSED ON/s", true),
+        ("PASSED/s", true),
         ("STEP-DOWNS", true),
     ];
     let row = |interface: &Interface| {
@@ -153,7 +153,7 @@ fn interfaces(view: &View) -> Vec<Line<'static>> {
         let program = match (interface.attached, interface.delivering) {
             (None, _) => ("none", QUIET),
             (Some(false), _) => ("not attached", BAD),
-            (Some(true), Some(false)) => ("delivers nothing", BAD),
+            (Some(true), Some(false)) => ("no frames arrive", BAD),
             (Some(true), _) => ("attached", GOOD),
         };
         let verdicts = view.rates.as_ref().and_then(|rates| rates.verdicts.get(&interface.name));
@@ -172,8 +172,8 @@ fn interfaces(view: &View) -> Vec<Line<'static>> {
     if rows.is_empty() { Vec::new() } else { table(&COLUMNS, rows) }
 }
 
-/// Those that ever happened, the most frequent now first.
-fn outcomes(view: &View) -> Vec<Line<'static>> {
+/// The outcomes that ever happened, by rate, the highest first.
+fn outcomes(view: &ServerView) -> Vec<Line<'static>> {
     let status = &view.status;
     let counts = status.workers.iter().map(|worker| &worker.counts);
     let counts = counts.chain(status.streams.iter().map(|stream| &stream.counts));
@@ -183,18 +183,18 @@ fn outcomes(view: &View) -> Vec<Line<'static>> {
     }
     let rate = |outcome: &str| view.rates.as_ref().and_then(|rates| rates.outcomes.get(outcome)).copied();
     let mut seen: Vec<_> = totals.into_iter().filter(|(_, count)| *count > 0).collect();
-    seen.sort_by(|(one, in_all), (other, of_other)| {
+    seen.sort_by(|(one, total), (other, other_total)| {
         let rates = rate(other).unwrap_or(0.0).total_cmp(&rate(one).unwrap_or(0.0));
-        rates.then(of_other.cmp(in_all))
+        rates.then(other_total.cmp(total))
     });
     let row = |(outcome, count): (&str, u64)| {
         vec![(outcome.to_owned(), PLAIN), number(rate(outcome)), (grouped(count), PLAIN)]
     };
     let mut rows: Vec<_> = seen.into_iter().map(row).collect();
     if rows.is_empty() {
-        rows.push(vec![("nothing came yet".to_owned(), QUIET)]);
+        rows.push(vec![("no datagrams yet".to_owned(), QUIET)]);
     }
-    table(&[("OUTCOME", false), ("A SECOND", true), ("IN ALL", true)], rows)
+    table(&[("OUTCOME", false), ("PER SECOND", true), ("TOTAL", true)], rows)
 }
 
 fn step_downs(status: &Status) -> Vec<Line<'static>> {
@@ -208,7 +208,7 @@ fn step_downs(status: &Status) -> Vec<Line<'static>> {
     if rows.is_empty() {
         return Vec::new();
     }
-    table(&[("STEPPED DOWN", false), ("INTERFACE", false), ("FROM", false), ("WHY", false)], rows)
+    table(&[("STEP-DOWN", false), ("INTERFACE", false), ("FROM", false), ("REASON", false)], rows)
 }
 
 fn number(rate: Option<f64>) -> Cell {
@@ -220,7 +220,7 @@ fn bad_if(bad: bool) -> Style {
     if bad { BAD } else { PLAIN }
 }
 
-/// The rows under their titles, each column as wide as it has to be.
+/// Returns the rows below their titles, each column as wide as its widest cell.
 fn table(columns: &[Column], rows: Vec<Vec<Cell>>) -> Vec<Line<'static>> {
     let width = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = columns.iter().map(|(title, _)| width(title)).collect();
@@ -242,11 +242,11 @@ fn table(columns: &[Column], rows: Vec<Vec<Cell>>) -> Vec<Line<'static>> {
     std::iter::once(titles).chain(rows).map(line).collect()
 }
 
-/// The line at the foot: what the keys do, or why the picture is old.
-pub(super) fn foot(trouble: Option<&str>, held: bool, interval: f64) -> Line<'static> {
-    if let Some(trouble) = trouble {
-        return Line::styled(format!("trying again: {trouble}"), BAD);
+/// Returns the last line: what the keys do, or why the view is old.
+pub(super) fn footer(failure: Option<&str>, paused: bool, interval: f64) -> Line<'static> {
+    if let Some(failure) = failure {
+        return Line::styled(format!("trying again: {failure}"), BAD);
     }
-    let every = if held { "held".to_owned() } else { format!("every {} s", brief(interval)) };
-    Line::styled(format!("q ends  arrows scroll  Space holds  {every}"), QUIET)
+    let every = if paused { "paused".to_owned() } else { format!("every {} s", brief(interval)) };
+    Line::styled(format!("q quits  arrows scroll  Space pauses  {every}"), QUIET)
 }

@@ -1,6 +1,6 @@
-//! The terminal: taken, drawn on, and always given back.
+//! The terminal: taken over, drawn on, and always restored.
 
-use super::{View, draw, fetch};
+use super::{ServerView, draw, fetch};
 use crate::cli::TopArgs;
 use crate::error::{Failure, Result};
 use crate::status::Status;
@@ -16,100 +16,104 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How long a key or a look may wait until it is noticed.
-const NOTICE: Duration = Duration::from_millis(50);
+/// Longest delay until a key or a new status is noticed.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long the end may take that a signal asks for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the screen may take to end after a signal.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the thread that looks has to tell.
-enum News {
-    Looked(Box<Result<Status>>),
-    /// A signal asks for the end.
+/// What the fetching thread sends to the screen.
+enum ScreenEvent {
+    Fetched(Box<Result<Status>>),
+    /// A signal asks the program to end.
     End,
 }
 
-/// What is shown.
-struct Picture {
-    view: View,
-    trouble: Option<String>,
-    held: bool,
+/// What the screen shows.
+struct ScreenState {
+    view: ServerView,
+    /// Why the latest status is missing.
+    failure: Option<String>,
+    paused: bool,
     scroll: u16,
     interval: f64,
 }
 
-/// Shows the server until a key or a signal ends it.
+/// Shows the server until a key or a signal ends the program.
 ///
 /// # Errors
-/// There is no server at the start, or the terminal refuses.
+/// System: the server does not answer at the start, or the terminal cannot be used.
 pub(super) fn run(args: &TopArgs) -> Result<()> {
     let runtime = fetch::runtime()?;
-    // Before the terminal is touched: a wrong address is told as plainly as elsewhere.
+    // Before the terminal is taken over, so that a wrong address is reported like any other error.
     let first = runtime.block_on(fetch::status(args.server))?;
-    let (tell, told) = channel();
+    let (sender, events) = channel();
     let (server, every) = (args.server, args.interval);
     thread::Builder::new()
-        .name("looks".into())
-        .spawn(move || runtime.block_on(look(server, every, &tell)))
+        .name("fetch".into())
+        .spawn(move || runtime.block_on(fetch_periodically(server, every, &sender)))
         .map_err(|error| Failure::system("cannot start a thread").because(error))?;
-    let view = View::new(server, None, first.clone());
-    let mut picture = Picture { view, trouble: None, held: false, scroll: 0, interval: every.as_secs_f64() };
-    let mut taken = Taken::take()?;
-    show(&mut taken.0, &mut picture, first, &told)
+    let view = ServerView::new(server, None, first.clone());
+    let mut state =
+        ScreenState { view, failure: None, paused: false, scroll: 0, interval: every.as_secs_f64() };
+    let mut guard = TerminalGuard::take()?;
+    show(&mut guard.0, &mut state, first, &events)
 }
 
-fn refused(error: io::Error) -> Failure {
+fn terminal_failed(error: io::Error) -> Failure {
     Failure::system("cannot use the terminal").because(error)
 }
 
-/// The terminal while it is ours. Dropping it gives it back; so does a panic, by ratatui's hook.
-struct Taken(DefaultTerminal);
+/// Owns the terminal. Dropping it restores the terminal; so does a panic, through ratatui's hook.
+struct TerminalGuard(DefaultTerminal);
 
-impl Taken {
+impl TerminalGuard {
     fn take() -> Result<Self> {
-        // What was taken before it failed is given back too.
-        ratatui::try_init().map(Taken).map_err(|error| {
+        ratatui::try_init().map(TerminalGuard).map_err(|error| {
+            // Undoes what succeeded before the error.
             ratatui::restore();
-            refused(error)
+            terminal_failed(error)
         })
     }
 }
 
-impl Drop for Taken {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         ratatui::restore();
     }
 }
 
-/// Looks at every interval, until nobody wants to know or a signal asks for the end.
-async fn look(server: SocketAddr, every: Duration, tell: &Sender<News>) {
+/// Fetches the status at every interval, until the receiver is gone or a signal asks for the end.
+async fn fetch_periodically(server: SocketAddr, every: Duration, events: &Sender<ScreenEvent>) {
     let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else { return };
     let mut tick = interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick is at once, and the first look was just before.
+    // The first tick is immediate, and the first status is already fetched.
     tick.tick().await;
-    let on_terminal = io::stdout().is_terminal();
+    let had_terminal = io::stdout().is_terminal();
     loop {
-        // Not everybody is told by a signal: a shell that ignores SIGHUP lives on and passes none on.
-        if on_terminal && !io::stdout().is_terminal() {
+        // A terminal may close without a signal: a shell that ignores SIGHUP forwards none.
+        if had_terminal && !io::stdout().is_terminal() {
             std::process::exit(0);
         }
-        let news = tokio::select! {
-            _ = terminate.recv() => News::End,
-            _ = interrupt.recv() => News::End,
-            _ = hangup.recv() => News::End,
-            looked = async { tick.tick().await; fetch::status(server).await } => News::Looked(Box::new(looked)),
+        let event = tokio::select! {
+            _ = terminate.recv() => ScreenEvent::End,
+            _ = interrupt.recv() => ScreenEvent::End,
+            _ = hangup.recv() => ScreenEvent::End,
+            status = async { tick.tick().await; fetch::status(server).await } => {
+                ScreenEvent::Fetched(Box::new(status))
+            }
         };
-        let over = matches!(news, News::End);
-        let heard = tell.send(news).is_ok();
-        if over && heard {
-            // The terminal may be gone, with all that could be given back to it: crossterm then reads its
-            // end for ever, and nobody takes the news.
-            tokio::time::sleep(PATIENCE).await;
+        let is_end = matches!(event, ScreenEvent::End);
+        let is_sent = events.send(event).is_ok();
+        if is_end && is_sent {
+            // If the terminal is gone, nothing can be restored: crossterm reads end-of-file forever, and
+            // the screen never receives the event.
+            tokio::time::sleep(EXIT_TIMEOUT).await;
             std::process::exit(0);
         }
-        if !heard {
+        if !is_sent {
             return;
         }
     }
@@ -117,55 +121,55 @@ async fn look(server: SocketAddr, every: Duration, tell: &Sender<News>) {
 
 fn show(
     terminal: &mut DefaultTerminal,
-    picture: &mut Picture,
+    state: &mut ScreenState,
     mut last: Status,
-    told: &Receiver<News>,
+    events: &Receiver<ScreenEvent>,
 ) -> Result<()> {
     let mut changed = true;
     loop {
         if changed {
-            terminal.draw(|frame| picture.draw(frame)).map_err(refused)?;
+            terminal.draw(|frame| state.draw(frame)).map_err(terminal_failed)?;
         }
-        changed = event::poll(NOTICE).map_err(refused)?;
+        changed = event::poll(POLL_INTERVAL).map_err(terminal_failed)?;
         if changed
-            && let Event::Key(key) = event::read().map_err(refused)?
+            && let Event::Key(key) = event::read().map_err(terminal_failed)?
             && key.kind != KeyEventKind::Release
-            && picture.ends(key)
+            && state.handle_key(key)
         {
             return Ok(());
         }
-        for news in told.try_iter() {
+        for event in events.try_iter() {
             changed = true;
-            match news {
-                News::End => return Ok(()),
-                News::Looked(looked) => picture.take(*looked, &mut last),
+            match event {
+                ScreenEvent::End => return Ok(()),
+                ScreenEvent::Fetched(status) => state.update(*status, &mut last),
             }
         }
     }
 }
 
-impl Picture {
-    /// Takes in a look; `last` is what the server told at the one before.
-    fn take(&mut self, looked: Result<Status>, last: &mut Status) {
-        match looked {
+impl ScreenState {
+    /// Shows a new status. `last` is the previous one, and becomes this one.
+    fn update(&mut self, status: Result<Status>, last: &mut Status) {
+        match status {
             Ok(status) => {
-                let before = std::mem::replace(last, status.clone());
-                self.trouble = None;
-                if !self.held {
-                    self.view = View::new(self.view.server, Some(&before), status);
+                let previous = std::mem::replace(last, status.clone());
+                self.failure = None;
+                if !self.paused {
+                    self.view = ServerView::new(self.view.server, Some(&previous), status);
                 }
             }
-            Err(failure) => self.trouble = Some(failure.to_string()),
+            Err(failure) => self.failure = Some(failure.to_string()),
         }
     }
 
-    /// Does what a key asks for; whether that is the end.
-    fn ends(&mut self, key: KeyEvent) -> bool {
+    /// Handles a key. Returns whether it ends the program.
+    fn handle_key(&mut self, key: KeyEvent) -> bool {
         const PAGE: u16 = 10;
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return true,
             KeyCode::Char('q') | KeyCode::Esc => return true,
-            KeyCode::Char(' ') => self.held = !self.held,
+            KeyCode::Char(' ') => self.paused = !self.paused,
             KeyCode::Up => self.scroll = self.scroll.saturating_sub(1),
             KeyCode::Down => self.scroll = self.scroll.saturating_add(1),
             KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(PAGE),
@@ -177,15 +181,15 @@ impl Picture {
     }
 
     fn draw(&mut self, frame: &mut ratatui::Frame<'_>) {
-        let head = draw::head(&self.view);
-        let rows = [Constraint::Length(head.len() as u16), Constraint::Fill(1), Constraint::Length(1)];
+        let header = draw::header(&self.view);
+        let rows = [Constraint::Length(header.len() as u16), Constraint::Fill(1), Constraint::Length(1)];
         let [top, middle, bottom] = Layout::vertical(rows).areas(frame.area());
         let body = draw::body(&self.view);
         let most = (body.len() as u16).saturating_sub(middle.height);
         self.scroll = self.scroll.min(most);
-        frame.render_widget(Paragraph::new(head), top);
+        frame.render_widget(Paragraph::new(header), top);
         frame.render_widget(Paragraph::new(body).scroll((self.scroll, 0)), middle);
-        frame.render_widget(draw::foot(self.trouble.as_deref(), self.held, self.interval), bottom);
+        frame.render_widget(draw::footer(self.failure.as_deref(), self.paused, self.interval), bottom);
     }
 }
 

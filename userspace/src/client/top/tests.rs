@@ -1,13 +1,13 @@
-use super::rates::Rates;
+use super::rates::StatusRates;
 use super::text::{brief, grouped, time};
-use super::{View, draw, json};
+use super::{ServerView, draw, json};
 use crate::status::{Counts, Interface, Process, Status, StepDown, Stream, Worker};
 use std::net::SocketAddr;
 
 pub(super) const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9478);
 
-/// A server after `seconds`, during each of which its queue answered `answered` requests.
+/// A server after `seconds`, in each of which its queue answered `answered` requests.
 pub(super) fn status(seconds: u64, answered: u64) -> Status {
     let counts = |count: u64| Counts {
         received: count,
@@ -62,63 +62,65 @@ pub(super) fn status(seconds: u64, answered: u64) -> Status {
 }
 
 #[test]
-fn rates_are_differences_by_the_servers_own_clock() {
-    let rates = Rates::between(&status(10, 1000), &status(14, 1000)).unwrap();
+fn rates_use_the_clock_of_the_server() {
+    let rates = StatusRates::between(&status(10, 1000), &status(14, 1000)).unwrap();
     assert_eq!((rates.seconds, rates.cores), (4.0, 0.5));
-    let queue = &rates.places[0];
+    let queue = &rates.workers[0];
     assert_eq!((queue.received, queue.replies, queue.batch), (1000.0, 1000.0, Some(2.0)));
     assert_eq!((queue.wakeups, queue.dropped), (250.0, 2.0));
-    assert_eq!((rates.places[1].received, rates.places[1].batch), (0.0, None));
+    assert_eq!((rates.workers[1].received, rates.workers[1].batch), (0.0, None));
     assert_eq!((rates.received, rates.replies, rates.lost), (1000.0, 1000.0, 2.0));
     assert_eq!((rates.outcomes["answered"], rates.outcomes["not_stun"]), (1000.0, 0.0));
     assert_eq!(rates.verdicts["eth0"]["not_udp"], 50.0);
 }
 
 #[test]
-fn a_server_started_anew_has_no_rates_and_a_new_worker_counts_from_nothing() {
-    let mut anew = status(14, 1000);
-    anew.process.start_time = 5.0;
-    assert_eq!(Rates::between(&status(10, 1000), &anew), None);
-    assert_eq!(Rates::between(&status(10, 1000), &status(10, 1000)), None, "the same look twice");
+fn a_restarted_server_has_no_rates_and_a_new_worker_counts_from_zero() {
+    let mut restarted = status(14, 1000);
+    restarted.process.start_time = 5.0;
+    assert_eq!(StatusRates::between(&status(10, 1000), &restarted), None);
+    assert_eq!(StatusRates::between(&status(10, 1000), &status(10, 1000)), None, "the same status twice");
     let mut before = status(10, 1000);
     before.workers.remove(0);
-    let rates = Rates::between(&before, &status(14, 1000)).unwrap();
-    assert_eq!(rates.places[0].received, 3500.0);
+    let rates = StatusRates::between(&before, &status(14, 1000)).unwrap();
+    assert_eq!(rates.workers[0].received, 3500.0);
 }
 
 #[test]
-fn the_picture_tells_workers_outcomes_interfaces_and_step_downs() {
-    let view = View::new(SERVER, Some(&status(10, 12_345)), status(14, 12_345));
+fn the_view_shows_workers_outcomes_interfaces_and_step_downs() {
+    let view = ServerView::new(SERVER, Some(&status(10, 12_345)), status(14, 12_345));
     let text = draw::plain(&view);
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let holds = |words: &str| {
+    let assert_line = |words: &str| {
         let words: Vec<&str> = words.split(' ').collect();
         assert!(lines.contains(&words), "{words:?} is not in:\n{text}");
     };
-    holds("xstun 1.2.3 serving up 1 d 1 h http://127.0.0.1:9478 1 standing still");
-    holds("replies 12.3k/s received 12.3k/s lost 2/s connections 5 cores 0.50 memory 38 MiB files 0 of 0");
-    holds("af-xdp eth0 q3 1 12.3k 12.3k 2.0 3.09k 2 2047 2049 0 0");
-    holds("sockets stands still 2 0 0 - 0");
-    holds("tcp 5 open 0 0");
-    holds("eth0 1 native-copy attached 12.3k 50 1");
-    holds("answered 12.3k 172,837");
-    holds("not_stun 0 6");
-    holds("1 d 1 h ago eth0 zero-copy no table knows the driver");
-    assert!(!text.contains("no_room"), "what never happened is not shown:\n{text}");
+    assert_line("xstun 1.2.3 serving up 1 d 1 h http://127.0.0.1:9478 1 stuck");
+    assert_line(
+        "replies 12.3k/s received 12.3k/s lost 2/s connections 5 cores 0.50 memory 38 MiB files 0 of 0",
+    );
+    assert_line("af-xdp eth0 q3 1 12.3k 12.3k 2.0 3.09k 2 2047 2049 0 0");
+    assert_line("sockets stuck 2 0 0 - 0");
+    assert_line("tcp 5 open 0 0");
+    assert_line("eth0 1 native-copy attached 12.3k 50 1");
+    assert_line("answered 12.3k 172,837");
+    assert_line("not_stun 0 6");
+    assert_line("1 d 1 h ago eth0 zero-copy no table knows the driver");
+    assert!(!text.contains("no_room"), "an outcome that never happened is not shown:\n{text}");
 }
 
 #[test]
-fn the_json_has_what_the_server_told_and_the_rates() {
-    let view = View::new(SERVER, Some(&status(10, 1000)), status(14, 1000));
-    let told: serde_json::Value = serde_json::from_str(&json(&view).unwrap()).unwrap();
-    assert_eq!(told["server"], "127.0.0.1:9478");
-    assert_eq!(told["status"]["workers"][0]["frames"]["fill"], 2049);
-    assert_eq!(told["rates"]["outcomes"]["answered"], 1000.0);
-    assert_eq!(told["rates"]["places"][0]["queue"], 3);
+fn the_json_has_the_status_and_the_rates() {
+    let view = ServerView::new(SERVER, Some(&status(10, 1000)), status(14, 1000));
+    let json: serde_json::Value = serde_json::from_str(&json(&view).unwrap()).unwrap();
+    assert_eq!(json["server"], "127.0.0.1:9478");
+    assert_eq!(json["status"]["workers"][0]["frames"]["fill"], 2049);
+    assert_eq!(json["rates"]["outcomes"]["answered"], 1000.0);
+    assert_eq!(json["rates"]["places"][0]["queue"], 3);
 }
 
 #[test]
-fn numbers_are_told_with_three_figures() {
+fn numbers_have_three_digits() {
     for (number, text) in [
         (0.0, "0"),
         (0.25, "0.2"),

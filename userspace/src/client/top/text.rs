@@ -1,29 +1,29 @@
-//! Numbers and times as a person reads them.
+//! Numbers and times, formatted for the operator.
 
-/// A number with three figures at the most, k, M and G.
+/// Formats a number with at most three digits and k, M or G.
 pub(super) fn brief(number: f64) -> String {
     for (unit, size) in [("G", 1e9), ("M", 1e6), ("k", 1e3)] {
         if number >= size * 0.9995 {
             let number = number / size;
-            let places = if number >= 99.95 {
+            let decimals = if number >= 99.95 {
                 0
             } else if number >= 9.995 {
                 1
             } else {
                 2
             };
-            return format!("{number:.places$}{unit}");
+            return format!("{number:.decimals$}{unit}");
         }
     }
     if number >= 99.95 || number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.1}") }
 }
 
-/// The same, or a dash where there is none.
+/// Does what [`brief`] does; a dash for `None`.
 pub(super) fn brief_or_dash(number: Option<f64>) -> String {
     number.map_or_else(|| "-".to_owned(), brief)
 }
 
-/// A count with its thousands apart.
+/// Formats a count with thousands separators.
 pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
@@ -36,7 +36,7 @@ pub(super) fn grouped(count: u64) -> String {
     text
 }
 
-/// A time, in its two largest units.
+/// Formats a duration in its two largest units.
 pub(super) fn time(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);

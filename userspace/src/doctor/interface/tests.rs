@@ -1,15 +1,15 @@
-use super::super::check::Verdict::{self, Info, Ok, Problem, Warning};
-use super::super::facts::Facts;
-use super::super::host::{Host, tests::good as host};
-use super::super::procfs::Process;
+use super::super::check::Severity::{self, Info, Ok, Problem, Warning};
+use super::super::facts::InterfaceFacts;
+use super::super::host::{HostFacts, tests::good as host};
+use super::super::procfs::RunningProcess;
 use crate::interface::{
     Address, Channels, Features, FlowHash, Interface, NapiSettings, Rings, XdpAttachment, XdpFeatures,
     XdpMode,
 };
 
-/// A NIC with two queues and nothing amiss.
-pub(in super::super) fn good() -> Facts {
-    Facts {
+/// A NIC with two queues and no faults.
+pub(in super::super) fn good() -> InterfaceFacts {
+    InterfaceFacts {
         interface: Interface {
             index: 2,
             name: "eth0".into(),
@@ -48,37 +48,37 @@ fn address(ip: &str, tentative: bool) -> Address {
     Address { ifindex: 2, ip: ip.parse().unwrap(), prefix: 24, broadcast: None, tentative, deprecated: false }
 }
 
-fn judged(facts: &Facts, host: &Host, name: &str) -> (Verdict, String, String) {
-    let check = facts.judge(host).into_iter().find(|check| check.check == name).unwrap();
-    assert!(check.verdict < Warning || check.fix.is_some(), "what is bad has a remedy: {check:?}");
-    (check.verdict, check.found, check.fix.unwrap_or_default())
+fn checked(facts: &InterfaceFacts, host: &HostFacts, name: &str) -> (Severity, String, String) {
+    let check = facts.check(host).into_iter().find(|check| check.check == name).unwrap();
+    assert!(check.severity < Warning || check.fix.is_some(), "a bad result has a fix: {check:?}");
+    (check.severity, check.found, check.fix.unwrap_or_default())
 }
 
-fn changed(change: impl FnOnce(&mut Facts)) -> Facts {
+fn changed(change: impl FnOnce(&mut InterfaceFacts)) -> InterfaceFacts {
     let mut facts = good();
     change(&mut facts);
     facts
 }
 
 #[test]
-fn a_good_nic_has_nothing_to_mend() {
-    for check in good().judge(&host()) {
-        assert!(check.verdict <= Ok && check.fix.is_none(), "{check:?}");
+fn a_good_nic_has_no_warnings() {
+    for check in good().check(&host()) {
+        assert!(check.severity <= Ok && check.fix.is_none(), "{check:?}");
     }
 }
 
 #[test]
 fn a_link_that_is_down_is_a_problem() {
     let down = changed(|facts| facts.interface.up = false);
-    assert_eq!(judged(&down, &host(), "link"), (Problem, "down".into(), "ip link set dev eth0 up".into()));
-    assert_eq!(judged(&changed(|facts| facts.interface.running = false), &host(), "link").0, Warning);
+    assert_eq!(checked(&down, &host(), "link"), (Problem, "down".into(), "ip link set dev eth0 up".into()));
+    assert_eq!(checked(&changed(|facts| facts.interface.running = false), &host(), "link").0, Warning);
 }
 
 #[test]
-fn the_right_device_is_named() {
-    let fix = |change: &dyn Fn(&mut Facts)| {
-        let (verdict, _, fix) = judged(&changed(change), &host(), "kind");
-        assert_eq!(verdict, Warning);
+fn the_fix_names_the_right_device() {
+    let fix = |change: &dyn Fn(&mut InterfaceFacts)| {
+        let (severity, _, fix) = checked(&changed(change), &host(), "kind");
+        assert_eq!(severity, Warning);
         fix
     };
     let vlan = fix(&|facts| {
@@ -94,18 +94,18 @@ fn the_right_device_is_named() {
     fix(&|facts| facts.interface.kind = Some("bridge".into()));
     fix(&|facts| facts.interface.ethernet = false);
     let member = changed(|facts| facts.master = Some(("bond0".into(), "bond".into())));
-    assert_eq!(judged(&member, &host(), "member").0, Warning);
-    let bare = Facts { addresses: vec![], ..member };
-    assert_eq!(judged(&bare, &host(), "addresses").0, Info, "the bond has them");
+    assert_eq!(checked(&member, &host(), "member").0, Warning);
+    let bare = InterfaceFacts { addresses: vec![], ..member };
+    assert_eq!(checked(&bare, &host(), "addresses").0, Info, "the bond has them");
 }
 
 #[test]
-fn addresses_that_cannot_be_served_are_told_apart() {
-    let waiting = changed(|facts| facts.addresses.push(address("2001:db8::1", true)));
-    let (verdict, found, _) = judged(&waiting, &host(), "addresses");
-    assert_eq!(verdict, Warning);
+fn tentative_addresses_are_listed_separately() {
+    let tentative = changed(|facts| facts.addresses.push(address("2001:db8::1", true)));
+    let (severity, found, _) = checked(&tentative, &host(), "addresses");
+    assert_eq!(severity, Warning);
     assert!(found.starts_with("192.0.2.1; not usable") && found.ends_with("2001:db8::1"), "{found}");
-    assert_eq!(judged(&changed(|facts| facts.addresses.clear()), &host(), "addresses").0, Warning);
+    assert_eq!(checked(&changed(|facts| facts.addresses.clear()), &host(), "addresses").0, Warning);
 }
 
 #[test]
@@ -113,26 +113,26 @@ fn an_attached_program_is_named_with_its_holder() {
     let attached = |holder: Option<&str>| {
         changed(|facts| {
             facts.interface.xdp = Some(XdpAttachment { program_id: 42, mode: XdpMode::Native });
-            facts.holder = holder.map(|name| Process { pid: 7, name: name.into() });
+            facts.holder = holder.map(|name| RunningProcess { pid: 7, name: name.into() });
         })
     };
-    let (verdict, found, fix) = judged(&attached(None), &host(), "attached");
-    assert_eq!((verdict, found.as_str()), (Problem, "XDP program 42 (native)"));
+    let (severity, found, fix) = checked(&attached(None), &host(), "attached");
+    assert_eq!((severity, found.as_str()), (Problem, "XDP program 42 (native)"));
     assert!(fix.contains("bpftool prog show id 42") && fix.contains("ip link set dev eth0 xdp off"), "{fix}");
-    let (verdict, found, fix) = judged(&attached(Some("suricata")), &host(), "attached");
-    assert_eq!(verdict, Problem);
+    let (severity, found, fix) = checked(&attached(Some("suricata")), &host(), "attached");
+    assert_eq!(severity, Problem);
     assert!(found.ends_with("held by suricata (pid 7)") && fix.contains("suricata"), "{found}; {fix}");
-    assert_eq!(judged(&attached(Some("xstun")), &host(), "attached").0, Info);
+    assert_eq!(checked(&attached(Some("xstun")), &host(), "attached").0, Info);
 }
 
 #[test]
-fn queues_are_weighed_against_cores() {
-    let queues = |queues, most, cores| {
+fn queues_are_compared_with_cores() {
+    let queues = |queues, maximum, cores| {
         let facts = changed(|facts| {
             facts.queues = queues;
-            facts.channels = Some(Channels { combined_max: most, ..Channels::default() });
+            facts.channels = Some(Channels { combined_max: maximum, ..Channels::default() });
         });
-        judged(&facts, &Host { cores, ..host() }, "queues").2
+        checked(&facts, &HostFacts { cores, ..host() }, "queues").2
     };
     assert_eq!(queues(1, 8, 4), "ethtool -L eth0 combined 4");
     assert_eq!(queues(1, 2, 4), "ethtool -L eth0 combined 2");
@@ -142,75 +142,75 @@ fn queues_are_weighed_against_cores() {
         facts.queues = 1;
         facts.channels = Some(Channels { receive: 1, receive_max: 2, ..Channels::default() });
     });
-    assert_eq!(judged(&separate, &host(), "queues").2, "ethtool -L eth0 rx 2");
+    assert_eq!(checked(&separate, &host(), "queues").2, "ethtool -L eth0 rx 2");
 }
 
 #[test]
 fn a_hash_without_ports_is_a_warning() {
     let hash =
         |udp4, udp6| changed(|facts| facts.flow_hash = Some(FlowHash { udp4_ports: udp4, udp6_ports: udp6 }));
-    let (verdict, _, fix) = judged(&hash(Some(true), Some(false)), &host(), "UDP hash");
-    assert_eq!((verdict, fix.as_str()), (Warning, "ethtool -N eth0 rx-flow-hash udp6 sdfn"));
-    let both = judged(&hash(Some(false), Some(false)), &host(), "UDP hash").2;
+    let (severity, _, fix) = checked(&hash(Some(true), Some(false)), &host(), "UDP hash");
+    assert_eq!((severity, fix.as_str()), (Warning, "ethtool -N eth0 rx-flow-hash udp6 sdfn"));
+    let both = checked(&hash(Some(false), Some(false)), &host(), "UDP hash").2;
     assert!(both.contains("udp4 sdfn && ethtool"), "{both}");
-    assert_eq!(judged(&hash(None, None), &host(), "UDP hash").0, Info);
+    assert_eq!(checked(&hash(None, None), &host(), "UDP hash").0, Info);
     let single = changed(|facts| facts.queues = 1);
-    assert!(single.judge(&host()).iter().all(|check| check.check != "UDP hash"));
+    assert!(single.check(&host()).iter().all(|check| check.check != "UDP hash"));
 }
 
 #[test]
-fn the_mtu_is_weighed_against_frame_kernel_and_driver() {
+fn the_mtu_is_compared_with_frame_kernel_and_driver() {
     let with = |mtu, features: &[&str]| {
         changed(|facts| {
             facts.interface.mtu = mtu;
             facts.xdp = Some(XdpFeatures::with(features));
         })
     };
-    let old = Host { kernel: (5, 15), ..host() };
+    let old = HostFacts { kernel: (5, 15), ..host() };
     let single = ["basic", "redirect"];
     let multi = ["basic", "redirect", "rx-sg"];
-    assert_eq!(judged(&with(1778, &single), &host(), "MTU").0, Ok);
-    assert_eq!(judged(&with(1779, &single), &host(), "MTU").0, Info);
-    assert_eq!(judged(&with(9000, &multi), &host(), "MTU").0, Info);
-    assert_eq!(judged(&with(9000, &single), &host(), "MTU").0, Warning);
-    let (verdict, found, fix) = judged(&with(9000, &multi), &old, "MTU");
-    assert_eq!((verdict, fix.as_str()), (Warning, "ip link set dev eth0 mtu 1500"));
+    assert_eq!(checked(&with(1778, &single), &host(), "MTU").0, Ok);
+    assert_eq!(checked(&with(1779, &single), &host(), "MTU").0, Info);
+    assert_eq!(checked(&with(9000, &multi), &host(), "MTU").0, Info);
+    assert_eq!(checked(&with(9000, &single), &host(), "MTU").0, Warning);
+    let (severity, found, fix) = checked(&with(9000, &multi), &old, "MTU");
+    assert_eq!((severity, fix.as_str()), (Warning, "ip link set dev eth0 mtu 1500"));
     assert!(found.contains("5.18"), "{found}");
 }
 
 #[test]
-fn offloads_that_change_frames_are_told_with_their_switch() {
+fn offloads_that_change_frames_are_reported_with_a_fix() {
     let with = |active: &[&str]| changed(|facts| facts.features = Some(Features::with(active, &["rx-lro"])));
-    let (verdict, _, fix) = judged(&with(&["rx-lro"]), &host(), "coalescing");
-    assert_eq!((verdict, fix.as_str()), (Warning, "ethtool -K eth0 rx-lro off"));
-    let (verdict, _, fix) = judged(&with(&["rx-gro-hw"]), &host(), "coalescing");
-    assert_eq!(verdict, Warning);
+    let (severity, _, fix) = checked(&with(&["rx-lro"]), &host(), "coalescing");
+    assert_eq!((severity, fix.as_str()), (Warning, "ethtool -K eth0 rx-lro off"));
+    let (severity, _, fix) = checked(&with(&["rx-gro-hw"]), &host(), "coalescing");
+    assert_eq!(severity, Warning);
     assert!(fix.contains("ethtool cannot"), "{fix}");
     let mut tagged = with(&["rx-vlan-hw-parse"]);
-    assert_eq!(judged(&tagged, &host(), "VLAN tags").0, Info);
+    assert_eq!(checked(&tagged, &host(), "VLAN tags").0, Info);
     tagged.vlans = vec!["eth0.5".into()];
-    let (verdict, found, fix) = judged(&tagged, &host(), "VLAN tags");
-    assert_eq!((verdict, fix.as_str()), (Warning, "ethtool -K eth0 rxvlan off"));
+    let (severity, found, fix) = checked(&tagged, &host(), "VLAN tags");
+    assert_eq!((severity, fix.as_str()), (Warning, "ethtool -K eth0 rxvlan off"));
     assert!(found.contains("eth0.5"), "{found}");
 }
 
 #[test]
 fn a_driver_without_native_xdp_is_a_warning() {
     let without = changed(|facts| facts.xdp = Some(XdpFeatures::with(&["basic"])));
-    let (verdict, found, _) = judged(&without, &host(), "driver");
-    assert_eq!(verdict, Warning);
-    assert!(found.contains("needs basic and redirect"), "{found}");
-    assert_eq!(judged(&changed(|facts| facts.xdp = None), &host(), "driver").0, Info);
+    let (severity, found, _) = checked(&without, &host(), "driver");
+    assert_eq!(severity, Warning);
+    assert!(found.contains("requires basic and redirect"), "{found}");
+    assert_eq!(checked(&changed(|facts| facts.xdp = None), &host(), "driver").0, Info);
 }
 
 #[test]
-fn half_of_the_napi_pair_is_a_warning() {
+fn one_napi_setting_without_the_other_is_a_warning() {
     let napi = |defer_hard_irqs, gro_flush_timeout| {
         changed(|facts| {
             facts.napi = Some(NapiSettings { defer_hard_irqs, gro_flush_timeout, threaded: None });
         })
     };
-    assert_eq!(judged(&napi(2, 0), &host(), "NAPI").0, Warning);
-    assert_eq!(judged(&napi(2, 200_000), &host(), "NAPI").0, Info);
-    assert_eq!(judged(&changed(|facts| facts.napi = None), &host(), "NAPI").0, Info);
+    assert_eq!(checked(&napi(2, 0), &host(), "NAPI").0, Warning);
+    assert_eq!(checked(&napi(2, 200_000), &host(), "NAPI").0, Info);
+    assert_eq!(checked(&changed(|facts| facts.napi = None), &host(), "NAPI").0, Info);
 }

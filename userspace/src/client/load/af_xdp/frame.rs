@@ -1,17 +1,17 @@
-//! Requests as frames, and replies out of frames. A frame is built once for each shape; what changes
-//! from one request to the next is patched in, and its checksums are carried on from a sum that holds
-//! all the rest.
+//! Requests in frames, and replies from frames. Each shape has one frame, built once. Each request patches
+//! its own bytes into a copy, and updates the checksums from the sum of all other bytes.
 
-use crate::client::load::plan::Flow;
-use crate::client::load::shape::{Mix, Request};
+use crate::client::load::plan::LoadFlow;
+use crate::client::load::shape::{RequestTemplate, ShapeMix};
 use crate::error::{Failure, Result};
 use etherparse::PacketBuilder;
 use std::net::{IpAddr, SocketAddr};
 use xstun_ebpf::{Datagram, Version};
 
-/// TTL and hop limit: what Linux sets.
+/// TTL and hop limit; the default of Linux.
 const HOPS: u8 = 64;
 const UDP_HEADER: usize = 8;
+const PROTOCOL_UDP: u64 = 17;
 /// Offset of the transaction ID in a STUN message.
 const ID: usize = 8;
 /// Offsets in the IPv4 and IPv6 headers.
@@ -19,18 +19,18 @@ const V4_CHECKSUM: usize = 10;
 const V4_SOURCE: usize = 12;
 const V6_SOURCE: usize = 8;
 
-/// Where frames go to.
+/// The addresses that all frames share.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Destination {
+pub(super) struct FrameAddresses {
     pub(super) own_mac: [u8; 6],
     pub(super) next_hop: [u8; 6],
     pub(super) server: SocketAddr,
 }
 
-/// Frames of a plan: one for each shape, and what each flow changes of it.
-pub(super) struct Frames {
+/// The frames of a plan: one for each shape, and what each flow changes in it.
+pub(super) struct FrameTemplates {
     shapes: Vec<Template>,
-    sources: Vec<Source>,
+    sources: Vec<FlowSource>,
     /// Offset of the IP header's source address.
     address: usize,
     /// Offset of the UDP header.
@@ -38,29 +38,29 @@ pub(super) struct Frames {
 }
 
 struct Template {
-    /// The frame with a source address, source port, transaction ID, FINGERPRINT and checksums of zero.
+    /// The frame, with zeros for source address, source port, transaction ID, FINGERPRINT and checksums.
     bytes: Vec<u8>,
-    request: Request,
-    /// Sum of the IPv4 header.
+    request: RequestTemplate,
+    /// Checksum sum of the IPv4 header.
     ip: u64,
-    /// Sum of the UDP datagram and its pseudo header.
+    /// Checksum sum of the UDP datagram and its pseudo-header.
     datagram: u64,
 }
 
-/// A flow's own bytes.
-struct Source {
+/// The bytes that a flow changes.
+struct FlowSource {
     address: IpAddr,
     port: [u8; 2],
-    /// Sum of the address.
+    /// Checksum sum of the address.
     sum: u64,
 }
 
-impl Frames {
-    /// For the flows and shapes of a plan.
+impl FrameTemplates {
+    /// Builds the frames for the flows and shapes of a plan.
     ///
     /// # Errors
-    /// etherparse finds no frame possible: server and sources are of different families.
-    pub(super) fn new(to: &Destination, flows: &[Flow], mix: &Mix) -> Result<Self> {
+    /// System: etherparse cannot build a frame.
+    pub(super) fn new(to: &FrameAddresses, flows: &[LoadFlow], mix: &ShapeMix) -> Result<Self> {
         let ip_header = if to.server.is_ipv4() { 20 } else { 40 };
         let udp = 14 + ip_header;
         let address = 14 + if to.server.is_ipv4() { V4_SOURCE } else { V6_SOURCE };
@@ -70,13 +70,18 @@ impl Frames {
                 IpAddr::V4(ip) => sum(&ip.octets()),
                 IpAddr::V6(ip) => sum(&ip.octets()),
             };
-            Source { address: flow.source.ip(), port: flow.source.port().to_be_bytes(), sum }
+            FlowSource { address: flow.source.ip(), port: flow.source.port().to_be_bytes(), sum }
         });
-        Ok(Frames { shapes: shapes.collect::<Result<_>>()?, sources: sources.collect(), address, udp })
+        Ok(FrameTemplates {
+            shapes: shapes.collect::<Result<_>>()?,
+            sources: sources.collect(),
+            address,
+            udp,
+        })
     }
 
     /// Writes a request of this shape, from this flow and with this transaction ID, to the start of
-    /// `frame`; gives the frame's length.
+    /// `frame`. Returns the frame's length.
     #[inline]
     pub(super) fn write(&self, frame: &mut [u8], shape: usize, flow: usize, id: &[u8; 12]) -> usize {
         let (template, source) = (&self.shapes[shape], &self.sources[flow]);
@@ -100,7 +105,7 @@ impl Frames {
             frame[length - 4..].copy_from_slice(&value.to_be_bytes());
             datagram += u64::from(value >> 16) + u64::from(value & 0xffff);
         }
-        // RFC 768: a checksum of 0 would mean that there is none.
+        // A checksum of 0 means that there is none (RFC 768).
         let checksum = match !fold(datagram) {
             0 => 0xffff,
             checksum => checksum,
@@ -111,7 +116,7 @@ impl Frames {
 }
 
 impl Template {
-    fn new(to: &Destination, request: &Request, udp: usize) -> Result<Self> {
+    fn new(to: &FrameAddresses, request: &RequestTemplate, udp: usize) -> Result<Self> {
         let link = PacketBuilder::ethernet2(to.own_mac, to.next_hop);
         let net = match to.server.ip() {
             IpAddr::V4(ip) => link.ipv4([0; 4], ip.octets(), HOPS),
@@ -135,21 +140,18 @@ impl Template {
     }
 }
 
-const PROTOCOL_UDP: u64 = 17;
-
-/// A reply in a frame.
-pub(super) struct Reply<'a> {
+/// A datagram from a frame.
+pub(super) struct ReplyDatagram<'a> {
     pub(super) from: SocketAddr,
     /// This host's address and port.
     pub(super) to: SocketAddr,
     pub(super) payload: &'a [u8],
 }
 
-/// Reads a frame that was found to hold a datagram for this host. `None` if a checksum in it is wrong.
-/// One that a local sender with transmit offload only began, which then is the pseudo header's sum, is
-/// right.
+/// Parses the datagram that `classify` found in a frame. `None` if one of its checksums is wrong. The
+/// unfinished checksum of a local sender with transmit offload, the sum of the pseudo-header, is valid.
 #[inline]
-pub(super) fn read<'a>(frame: &'a [u8], datagram: &Datagram) -> Option<Reply<'a>> {
+pub(super) fn parse<'a>(frame: &'a [u8], datagram: &Datagram) -> Option<ReplyDatagram<'a>> {
     let (version, ip, udp) = (datagram.shape.version(), datagram.shape.ip(), datagram.shape.udp());
     let udp_length = usize::from(datagram.udp_length);
     let (header, udp) = (frame.get(ip..udp)?, frame.get(udp..udp + udp_length)?);
@@ -167,33 +169,32 @@ pub(super) fn read<'a>(frame: &'a [u8], datagram: &Datagram) -> Option<Reply<'a>
     if version == Version::V4 && fold(sum(header)) != 0xffff {
         return None;
     }
-    let told = u16::from_be_bytes([c0, c1]);
+    let received = u16::from_be_bytes([c0, c1]);
     let pseudo = sum(header.get(source..source + 2 * length)?) + PROTOCOL_UDP + udp_length as u64;
-    // RFC 768 allows none over IPv4, RFC 8200 §8.1 demands one over IPv6.
-    let absent = told == 0 && version == Version::V4;
-    if !absent && fold(pseudo + sum(udp)) != 0xffff && told != fold(pseudo) {
+    // RFC 768 makes it optional over IPv4, RFC 8200 §8.1 requires it over IPv6.
+    let absent = received == 0 && version == Version::V4;
+    if !absent && fold(pseudo + sum(udp)) != 0xffff && received != fold(pseudo) {
         return None;
     }
-    Some(Reply {
+    Some(ReplyDatagram {
         from: SocketAddr::new(address(source)?, u16::from_be_bytes([s0, s1])),
         to: SocketAddr::new(address(source + length)?, u16::from_be_bytes([d0, d1])),
         payload,
     })
 }
 
-/// Sum of the 16-bit words, in network order, of some bytes (RFC 1071); an odd last byte counts as if a
-/// zero followed.
+/// Returns the sum of the 16-bit words in network order (RFC 1071). An odd last byte is padded with zero.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
-    // Four bytes at once: 2^16 and 1 are the same in ones' complement.
+    // Four bytes at a time: in ones' complement, 2^16 equals 1.
     let sum: u64 = words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
     let mut last = [0; 4];
     last[..rest.len()].copy_from_slice(rest);
     sum + u64::from(u32::from_be_bytes(last))
 }
 
-/// A sum in 16 bits.
+/// Folds a sum into 16 bits.
 #[inline]
 fn fold(sum: u64) -> u16 {
     let sum = (sum >> 32) + (sum & 0xffff_ffff);

@@ -1,98 +1,84 @@
-//! What the tests found, for a person and for a program.
+//! The result of NAT behaviour discovery, as text and as JSON.
 
-use super::{Behaviour, Dependence, Findings, Obstacle};
+use super::super::report::{nat, push_line};
+use super::{Behaviour, Dependence, NatFindings, NoDiscovery};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 impl Dependence {
-    /// As RFC 4787 says it.
+    /// Returns the term of RFC 4787.
     fn name(self) -> &'static str {
         match self {
-            Dependence::Endpoint => "endpoint-independent",
+            Dependence::None => "endpoint-independent",
             Dependence::Address => "address-dependent",
             Dependence::AddressAndPort => "address- and port-dependent",
         }
     }
 }
 
-/// Lines for a person; none where nothing was found out.
-pub(super) fn text(found: &Result<Findings, Obstacle>) -> String {
-    let Ok(found) = found else { return String::new() };
+/// Returns lines of text; none if there are no findings.
+pub(super) fn text(result: &Result<NatFindings, NoDiscovery>) -> String {
+    let Ok(findings) = result else { return String::new() };
     let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<16}{value}");
-    };
-    line("mapped address", &found.mapped.to_string());
-    line("local address", &found.local.to_string());
-    line("server", &format!("{} and {}", found.server, found.other));
-    line(
-        "NAT",
-        match found.behind_nat() {
-            true => "yes: the mapped address is not the local one",
-            false => "no NAT: the mapped address is the local one",
-        },
-    );
-    let nat = found.behind_nat();
-    let mapping = behaviour(&found.mapping, |dependence| match dependence {
-        Dependence::Endpoint if !nat => "nothing is mapped",
-        Dependence::Endpoint => "every peer sees the same address and port",
-        Dependence::Address => "each address of a peer sees another address or port",
-        Dependence::AddressAndPort => "each peer sees another address or port",
+    let behind_nat = findings.behind_nat();
+    push_line(&mut text, "mapped address", &findings.mapped.to_string());
+    push_line(&mut text, "local address", &findings.local.to_string());
+    push_line(&mut text, "server", &format!("{} and {}", findings.server, findings.other));
+    push_line(&mut text, "NAT", nat(behind_nat));
+    let mapping = behaviour(&findings.mapping, |dependence| match dependence {
+        Dependence::None if !behind_nat => "no address is mapped",
+        Dependence::None => "every peer sees the same mapped address and port",
+        Dependence::Address => "each peer address sees another mapped address or port",
+        Dependence::AddressAndPort => "each peer address and port sees another mapped address or port",
     });
-    line("mapping", &mapping);
-    let filtering = behaviour(&found.filtering, |dependence| match dependence {
-        Dependence::Endpoint => "whoever sends to the mapped address gets through",
-        Dependence::Address => "who was sent to gets through, from any port",
-        Dependence::AddressAndPort => "only the address and port that was sent to gets through",
+    push_line(&mut text, "mapping", &mapping);
+    let filtering = behaviour(&findings.filtering, |dependence| match dependence {
+        Dependence::None => "any host can send to the mapped address",
+        Dependence::Address => "only an address that was sent to can reply, from any port",
+        Dependence::AddressAndPort => "only an address and port that was sent to can reply",
     });
-    line("filtering", &filtering);
-    if let Some(hairpinning) = found.hairpinning {
-        line(
-            "hairpinning",
-            match hairpinning {
-                true => "yes: hosts behind the NAT reach each other by their mapped addresses",
-                false => "no: hosts behind the NAT do not reach each other by their mapped addresses",
-            },
-        );
+    push_line(&mut text, "filtering", &filtering);
+    if let Some(hairpinning) = findings.hairpinning {
+        let meaning = match hairpinning {
+            true => "yes: hosts behind the NAT reach each other by their mapped addresses",
+            false => "no: hosts behind the NAT do not reach each other by their mapped addresses",
+        };
+        push_line(&mut text, "hairpinning", meaning);
     }
     text
 }
 
-fn behaviour(behaviour: &Behaviour, words: impl Fn(Dependence) -> &'static str) -> String {
+fn behaviour(behaviour: &Behaviour, meaning: impl Fn(Dependence) -> &'static str) -> String {
     match behaviour {
-        Ok(dependence) => format!("{}: {}", dependence.name(), words(*dependence)),
-        Err(why) => format!("unknown: {why}"),
+        Ok(dependence) => format!("{}: {}", dependence.name(), meaning(*dependence)),
+        Err(reason) => format!("unknown: {reason}"),
     }
 }
 
-/// One object on one line.
-pub(super) fn json(found: &Result<Findings, Obstacle>) -> String {
+/// Returns one JSON object on one line.
+pub(super) fn json(result: &Result<NatFindings, NoDiscovery>) -> String {
     let name = |behaviour: &Behaviour| behaviour.as_ref().ok().map(|dependence| dependence.name());
-    let object = match found {
-        Ok(found) => {
-            let unknown: Vec<&String> = [&found.mapping, &found.filtering]
-                .into_iter()
-                .filter_map(|found| found.as_ref().err())
-                .collect();
-            let error = match unknown.as_slice() {
-                [] => Value::Null,
-                [first, ..] => json!({ "kind": "unknown", "message": first }),
+    let object = match result {
+        Ok(findings) => {
+            let unknown = [&findings.mapping, &findings.filtering].into_iter().find_map(|b| b.as_ref().err());
+            let error = match unknown {
+                None => Value::Null,
+                Some(reason) => json!({ "kind": "unknown", "message": reason }),
             };
             json!({
-                "server": found.server.to_string(),
-                "other_address": found.other.to_string(),
-                "local": found.local.to_string(),
-                "mapped": found.mapped.to_string(),
-                "behind_nat": found.behind_nat(),
-                "mapping": name(&found.mapping),
-                "filtering": name(&found.filtering),
-                "hairpinning": found.hairpinning,
+                "server": findings.server.to_string(),
+                "other_address": findings.other.to_string(),
+                "local": findings.local.to_string(),
+                "mapped": findings.mapped.to_string(),
+                "behind_nat": findings.behind_nat(),
+                "mapping": name(&findings.mapping),
+                "filtering": name(&findings.filtering),
+                "hairpinning": findings.hairpinning,
                 "error": error,
             })
         }
-        Err(obstacle) => json!({
-            "server": obstacle.server.to_string(),
-            "error": { "kind": obstacle.kind, "message": obstacle.sentence },
+        Err(reason) => json!({
+            "server": reason.server.to_string(),
+            "error": { "kind": reason.kind, "message": reason.message },
         }),
     };
     format!("{object}\n")

@@ -1,6 +1,6 @@
 use super::super::probe;
 use crate::cli::{Cli, Command};
-use crate::client::Ending;
+use crate::client::ClientExit;
 use crate::error::{Kind, Result};
 use clap::Parser as _;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// Takes one connection on loopback and hands it to `serve`, with the client's address.
+/// Accepts one connection on loopback and passes it to `serve`, with the client's address.
 fn server(serve: impl FnOnce(TcpStream, SocketAddr) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -24,7 +24,7 @@ fn server(serve: impl FnOnce(TcpStream, SocketAddr) + Send + 'static) -> SocketA
     address
 }
 
-/// Reads a bare request and writes a success response, byte by byte, behind `before`.
+/// Reads a request without attributes. Writes `before` and a success response, byte by byte.
 fn answer(mut stream: impl Read + Write, source: SocketAddr, before: &[u8]) {
     let mut request = [0; 20];
     stream.read_exact(&mut request).unwrap();
@@ -37,48 +37,48 @@ fn answer(mut stream: impl Read + Write, source: SocketAddr, before: &[u8]) {
     let _ = stream.read(&mut [0; 1]);
 }
 
-fn ask(server: impl ToString, flags: &[&str]) -> (Result<Ending>, Value) {
+fn ask(server: impl ToString, flags: &[&str]) -> (Result<ClientExit>, Value) {
     let server = server.to_string();
     let line = [&["xstun", "probe", &server, "--json"], flags].concat();
     let Command::Probe(args) = Cli::try_parse_from(line).unwrap().command else { panic!("a probe") };
     let mut out = Vec::new();
-    let ending = probe(&args, &mut out, &mut Vec::new(), false);
-    (ending, serde_json::from_slice(&out).unwrap())
+    let exit = probe(&args, &mut out, &mut Vec::new(), false);
+    (exit, serde_json::from_slice(&out).unwrap())
 }
 
 #[test]
-fn an_answer_over_tcp_is_told_and_other_messages_are_ignored() {
+fn a_reply_over_tcp_is_printed_and_other_messages_are_ignored() {
     let indication = [&[0, 0x11, 0, 4][..], &[9; 20]].concat();
     let server = server(move |stream, source| answer(stream, source, &indication));
-    let (ending, told) = ask(server, &["--tcp"]);
-    assert_eq!(ending.unwrap(), Ending::Answered, "{told}");
-    assert_eq!((&told["transport"], &told["ignored"]), (&"tcp".into(), &1.into()));
-    assert_eq!(told["mapped"], told["local"]);
-    assert_eq!(told["server"], server.to_string());
+    let (exit, json) = ask(server, &["--tcp"]);
+    assert_eq!(exit.unwrap(), ClientExit::Answered, "{json}");
+    assert_eq!((&json["transport"], &json["ignored"]), (&"tcp".into(), &1.into()));
+    assert_eq!(json["mapped"], json["local"]);
+    assert_eq!(json["server"], server.to_string());
 }
 
 #[test]
-fn a_server_that_hangs_up_refuses_and_a_mute_one_does_not_answer() {
-    let hangs_up = server(|mut stream, _| stream.read_exact(&mut [0; 20]).unwrap());
-    let (ending, told) = ask(hangs_up, &["--tcp"]);
-    assert_eq!(ending.unwrap(), Ending::Refused);
-    let message = told["error"]["message"].as_str().unwrap();
+fn a_closed_connection_is_a_refusal_and_silence_is_no_answer() {
+    let closing = server(|mut stream, _| stream.read_exact(&mut [0; 20]).unwrap());
+    let (exit, json) = ask(closing, &["--tcp"]);
+    assert_eq!(exit.unwrap(), ClientExit::Refused);
+    let message = json["error"]["message"].as_str().unwrap();
     assert!(message.contains("closed the connection without a reply"), "{message}");
 
-    let mute = server(|mut stream, _| drop(stream.read_to_end(&mut Vec::new())));
-    let (ending, told) = ask(mute, &["--tcp", "--timeout", "0.2"]);
-    assert_eq!(ending.unwrap(), Ending::NoAnswer, "{told}");
+    let silent = server(|mut stream, _| drop(stream.read_to_end(&mut Vec::new())));
+    let (exit, json) = ask(silent, &["--tcp", "--timeout", "0.2"]);
+    assert_eq!(exit.unwrap(), ClientExit::NoAnswer, "{json}");
 }
 
 #[test]
-fn a_closed_port_refuses() {
+fn a_closed_port_is_a_refusal() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (ending, told) = ask(closed, &["--tcp"]);
-    assert_eq!((ending.unwrap(), &told["error"]["kind"]), (Ending::Refused, &"unreachable".into()));
-    assert_eq!(told["local"], Value::Null);
+    let (exit, json) = ask(closed, &["--tcp"]);
+    assert_eq!((exit.unwrap(), &json["error"]["kind"]), (ClientExit::Refused, &"unreachable".into()));
+    assert_eq!(json["local"], Value::Null);
 }
 
-/// A server over TLS as 127.0.0.1, and the file with its certificate.
+/// Returns a server over TLS whose certificate names 127.0.0.1, and the file with the certificate.
 fn tls_server(directory: &tempfile::TempDir) -> (SocketAddr, PathBuf) {
     let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let file = directory.path().join("ca.pem");
@@ -104,35 +104,35 @@ fn tls_server(directory: &tempfile::TempDir) -> (SocketAddr, PathBuf) {
 }
 
 #[test]
-fn an_answer_over_tls_is_told_to_who_trusts_the_server() {
+fn a_reply_over_tls_requires_a_trusted_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let (server, ca) = tls_server(&directory);
-    let (ending, told) = ask(server, &["--tls", "--ca", ca.to_str().unwrap()]);
-    assert_eq!((ending.unwrap(), &told["transport"]), (Ending::Answered, &"tls".into()), "{told}");
+    let (exit, json) = ask(server, &["--tls", "--ca", ca.to_str().unwrap()]);
+    assert_eq!((exit.unwrap(), &json["transport"]), (ClientExit::Answered, &"tls".into()), "{json}");
     let (server, _) = tls_server(&directory);
-    assert_eq!(ask(server, &["--tls", "--insecure"]).0.unwrap(), Ending::Answered);
+    assert_eq!(ask(server, &["--tls", "--insecure"]).0.unwrap(), ClientExit::Answered);
 
     let (server, _) = tls_server(&directory);
     let other = tempfile::tempdir().unwrap();
     let (_, other) = tls_server(&other);
-    let (ending, told) = ask(server, &["--tls", "--ca", other.to_str().unwrap()]);
-    assert_eq!(ending.unwrap_err().kind(), Kind::System);
-    let message = told["error"]["message"].as_str().unwrap();
-    assert!(message.starts_with("cannot agree on TLS with 127.0.0.1:"), "{message}");
+    let (exit, json) = ask(server, &["--tls", "--ca", other.to_str().unwrap()]);
+    assert_eq!(exit.unwrap_err().kind(), Kind::System);
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("cannot complete the TLS handshake with 127.0.0.1:"), "{message}");
     assert!(message.contains("--insecure"), "{message}");
 }
 
 #[test]
-fn a_file_without_certificates_is_named() {
+fn a_file_without_certificates_is_a_usage_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("words");
     std::fs::write(&file, "words").unwrap();
     for file in [file.to_str().unwrap(), "/nosuch"] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (ending, _) = ask(listener.local_addr().unwrap(), &["--tls", "--ca", file]);
-        let failure = ending.unwrap_err();
+        let (exit, _) = ask(listener.local_addr().unwrap(), &["--tls", "--ca", file]);
+        let failure = exit.unwrap_err();
         assert_eq!(failure.kind(), Kind::Usage);
-        let expected = format!("--ca {file} holds no good certificate");
+        let expected = format!("--ca {file} has no valid certificate");
         assert!(failure.to_string().starts_with(&expected), "{failure}");
     }
 }

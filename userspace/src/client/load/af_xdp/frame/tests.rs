@@ -1,6 +1,6 @@
-use super::{Destination, Frames, read};
-use crate::client::load::plan::Flow;
-use crate::client::load::shape::{Mix, Shape};
+use super::{FrameAddresses, FrameTemplates, parse};
+use crate::client::load::plan::LoadFlow;
+use crate::client::load::shape::{RequestShape, ShapeMix};
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
@@ -9,11 +9,11 @@ use xstun_ebpf::{Datagram, Version};
 const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const NEXT: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-fn every_shape() -> Mix {
-    Mix::parse(&Shape::ALL.map(Shape::name).join(",")).unwrap()
+fn every_shape() -> ShapeMix {
+    ShapeMix::parse(&RequestShape::ALL.map(RequestShape::name).join(",")).unwrap()
 }
 
-/// The same datagram, built by etherparse from nothing.
+/// Returns the same datagram, built by etherparse alone.
 fn built(flow: SocketAddr, server: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let link = PacketBuilder::ethernet2(OWN, NEXT);
     let net = match (flow.ip(), server.ip()) {
@@ -34,13 +34,13 @@ fn endpoints() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
 
 proptest! {
     #[test]
-    fn a_patched_frame_is_the_one_that_etherparse_builds((flow, server) in endpoints(), id: [u8; 12]) {
-        let to = Destination { own_mac: OWN, next_hop: NEXT, server };
+    fn a_patched_frame_equals_the_one_that_etherparse_builds((flow, server) in endpoints(), id: [u8; 12]) {
+        let to = FrameAddresses { own_mac: OWN, next_hop: NEXT, server };
         let mix = every_shape();
-        // Another flow before it, so that the right one has to be found.
+        // Another flow comes first, so that the index matters.
         let flows = [SocketAddr::new(flow.ip(), !flow.port()), flow];
-        let flows = flows.map(|source| Flow { source, mapped: None });
-        let frames = Frames::new(&to, &flows, &mix).unwrap();
+        let flows = flows.map(|source| LoadFlow { source, mapped: None });
+        let frames = FrameTemplates::new(&to, &flows, &mix).unwrap();
         let mut buffer = vec![0xee; 2048];
         for (shape, request) in mix.requests.iter().enumerate() {
             let mut payload = [0; 128];
@@ -68,22 +68,22 @@ proptest! {
     }
 
     #[test]
-    fn a_reply_is_read_and_a_flipped_bit_is_seen(
+    fn a_reply_is_parsed_and_a_flipped_bit_is_detected(
         (flow, server) in endpoints(), payload in prop::collection::vec(any::<u8>(), 20..70), bit: prop::sample::Index,
     ) {
         let mut frame = built(server, flow, &payload);
         let shape = if flow.is_ipv4() { xstun_ebpf::Shape::V4 } else { xstun_ebpf::Shape::V6 };
         let udp = shape.udp();
         let datagram = Datagram { shape, udp_length: 8 + payload.len() as u16 };
-        let reply = read(&frame, &datagram).unwrap();
+        let reply = parse(&frame, &datagram).unwrap();
         prop_assert_eq!((reply.from, reply.to, reply.payload), (server, flow, &payload[..]));
-        // From the IP addresses on all is summed, but for an absent checksum, which stays as it is.
+        // The checksums cover everything from here on. An absent UDP checksum covers nothing.
         let first = if flow.is_ipv4() { 14 } else { 14 + 8 };
         let bit = bit.index((frame.len() - first) * 8);
-        let place = first + bit / 8;
-        frame[place] ^= 1 << (bit % 8);
-        let begun = [frame[udp + 6], frame[udp + 7]] == [0, 0];
-        prop_assert!(read(&frame, &datagram).is_none() || begun, "byte {}", place);
+        let position = first + bit / 8;
+        frame[position] ^= 1 << (bit % 8);
+        let absent = [frame[udp + 6], frame[udp + 7]] == [0, 0];
+        prop_assert!(parse(&frame, &datagram).is_none() || absent, "byte {}", position);
     }
 }
 
@@ -97,16 +97,16 @@ fn a_checksum_may_be_absent_over_ipv4_and_unfinished_over_both() {
         let datagram = Datagram { shape, udp_length: 40 };
         let mut frame = built(from, to, &payload);
         frame[udp + 6..udp + 8].fill(0);
-        assert_eq!(read(&frame, &datagram).is_some(), version == Version::V4);
-        // With a payload of zeros and a UDP header of zeros but its length, counted once in the pseudo
-        // header and once here, what etherparse tells is the pseudo header's sum and that length.
+        assert_eq!(parse(&frame, &datagram).is_some(), version == Version::V4);
+        // A local sender writes the sum of the pseudo-header. It is computed from the checksum of a datagram
+        // that has zeros everywhere but in its length, which counts in the pseudo-header and once more.
         let empty = built(SocketAddr::new(from.ip(), 0), SocketAddr::new(to.ip(), 0), &[0; 32]);
         let finished = !u16::from_be_bytes([empty[udp + 6], empty[udp + 7]]);
         let (sum, borrow) = finished.overflowing_sub(40);
         let unfinished = sum - u16::from(borrow);
         frame[udp + 6..udp + 8].copy_from_slice(&unfinished.to_be_bytes());
-        assert!(read(&frame, &datagram).is_some(), "{version:?}");
+        assert!(parse(&frame, &datagram).is_some(), "{version:?}");
         frame[udp + 7] ^= 1;
-        assert!(read(&frame, &datagram).is_none(), "{version:?}");
+        assert!(parse(&frame, &datagram).is_none(), "{version:?}");
     }
 }

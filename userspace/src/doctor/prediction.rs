@@ -1,32 +1,33 @@
-//! What `xstun serve` would get on an interface, without trying it.
+//! How `xstun serve` would serve an interface, without trying it.
 
-use super::check::{Check, OUTLOOK};
-use super::facts::{FRAME_MTU, Facts};
-use super::host::Host;
-use super::report::counted;
+use super::check::{Check, PREDICTION};
+use super::facts::{FRAME_MTU, InterfaceFacts};
+use super::host::HostFacts;
 use crate::datapath::drivers::{self, ZeroCopy, zero_copy};
+use crate::output::counted;
 
-/// One line: XDP mode, copy or zero-copy, queues; or why sockets only.
-pub(super) fn outlook(facts: &Facts, host: &Host) -> Check {
+/// Returns one line: XDP mode, copy mode or zero-copy, queues; or why only sockets would serve.
+pub(super) fn predict(facts: &InterfaceFacts, host: &HostFacts) -> Check {
     let found = match sockets_only(facts, host) {
-        Some(reason) => format!("sockets only, since {reason}"),
+        Some(reason) => format!("sockets only: {reason}"),
         None => {
             let (mode, bind) = match generic_only(facts, host) {
                 Some(reason) => (format!("generic XDP ({reason})"), "copy mode".to_owned()),
-                None => (native(facts, host).to_owned(), bind(facts, host)),
+                None => (native(facts, host).to_owned(), bind_mode(facts, host)),
             };
-            let cores = facts.queues.min(host.cores);
-            let count = |number, what| counted(number as usize, what);
-            format!("{mode}; {bind}; {} on {}", count(facts.queues, "queue"), count(cores, "core"))
+            let queues = counted(facts.queues.into(), "queue");
+            let cores = counted(facts.queues.min(host.cores).into(), "core");
+            format!("{mode}; {bind}; {queues} on {cores}")
         }
     };
-    Check::info(OUTLOOK, found)
+    Check::info(PREDICTION, found)
 }
 
-fn sockets_only(facts: &Facts, host: &Host) -> Option<String> {
+/// Returns why AF_XDP cannot serve the interface, if so.
+fn sockets_only(facts: &InterfaceFacts, host: &HostFacts) -> Option<String> {
     let missing = host.missing_capabilities();
     if facts.interface.loopback || !facts.interface.ethernet {
-        Some("it is no Ethernet".into())
+        Some("not an Ethernet interface".into())
     } else if !host.ebpf_object {
         Some("the XDP program is not built in".into())
     } else if !missing.is_empty() {
@@ -34,7 +35,7 @@ fn sockets_only(facts: &Facts, host: &Host) -> Option<String> {
     } else if !facts.interface.up {
         Some("the interface is down".into())
     } else if matches!(facts.kind(), Some("bond" | "team")) {
-        Some("AF_XDP sockets must sit on the members".into())
+        Some("AF_XDP sockets must be bound to the members".into())
     } else {
         let attached = facts.interface.xdp?;
         let holder = facts.holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default();
@@ -42,28 +43,29 @@ fn sockets_only(facts: &Facts, host: &Host) -> Option<String> {
     }
 }
 
-fn generic_only(facts: &Facts, host: &Host) -> Option<String> {
+/// Returns why native XDP cannot serve the interface, if so.
+fn generic_only(facts: &InterfaceFacts, host: &HostFacts) -> Option<String> {
     if let Some(kind @ ("vlan" | "bridge" | "macvlan" | "ipvlan" | "dummy")) = facts.kind() {
         return Some(format!("a {kind} has no native XDP"));
     }
-    let without = match facts.xdp {
+    let no_native = match facts.xdp {
         Some(xdp) => !(xdp.basic() && xdp.redirect()),
-        // Before Linux 6.3 the kernel does not tell.
-        None => in_table(facts, host) == Some(false),
+        // Before Linux 6.3 the kernel does not report XDP features.
+        None => native_by_table(facts, host) == Some(false),
     };
-    if without {
+    if no_native {
         return Some("the driver has no native XDP".into());
     }
     facts.multi_buffer(host).err().map(str::to_owned)
 }
 
-/// What the table of drivers says of native XDP here.
-fn in_table(facts: &Facts, host: &Host) -> Option<bool> {
+/// Returns whether the driver table lists native XDP for this driver and kernel.
+fn native_by_table(facts: &InterfaceFacts, host: &HostFacts) -> Option<bool> {
     drivers::native(facts.driver.as_deref()?, host.kernel)
 }
 
-fn native(facts: &Facts, host: &Host) -> &'static str {
-    if facts.xdp.is_none() && in_table(facts, host) != Some(true) {
+fn native(facts: &InterfaceFacts, host: &HostFacts) -> &'static str {
+    if facts.xdp.is_none() && native_by_table(facts, host) != Some(true) {
         "native XDP if the driver has it, else generic"
     } else if facts.has_feature("rx-lro") || facts.has_feature("rx-gro-hw") {
         "native XDP unless the driver refuses it for coalescing, then generic"
@@ -72,16 +74,16 @@ fn native(facts: &Facts, host: &Host) -> &'static str {
     }
 }
 
-fn bind(facts: &Facts, host: &Host) -> String {
+fn bind_mode(facts: &InterfaceFacts, host: &HostFacts) -> String {
     let Some(driver) = facts.driver.as_deref() else { return "copy mode (unknown driver)".into() };
     match zero_copy(driver, host.kernel) {
         _ if facts.xdp.is_some_and(|xdp| !xdp.zero_copy()) => {
             format!("copy mode ({driver} has no zero-copy here)")
         }
         ZeroCopy::Trusted if facts.interface.mtu > FRAME_MTU => {
-            "zero-copy unless the MTU hinders it, then copy mode".into()
+            "zero-copy unless the MTU prevents it, then copy mode".into()
         }
-        ZeroCopy::Trusted => "zero-copy, or copy mode where the bind is refused".into(),
+        ZeroCopy::Trusted => "zero-copy, or copy mode if the bind is refused".into(),
         ZeroCopy::Untrusted(reason) => {
             format!(
                 "copy mode (zero-copy of {driver} is not trusted: {reason}; --bind-mode zero-copy forces it)"
