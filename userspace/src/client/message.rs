@@ -8,7 +8,7 @@ mod fingerprint;
 pub(super) use fingerprint::{fingerprint_of, has_valid_fingerprint, push_fingerprint};
 
 use crate::error::{Failure, Result};
-use attributes::{Attributes, kind};
+use attributes::{MessageAttributes, kind};
 use std::net::SocketAddr;
 
 /// Bytes of a STUN header (RFC 8489 §5).
@@ -177,7 +177,7 @@ pub(super) fn mapped_address(bytes: &[u8]) -> Option<(SocketAddr, MappedAttribut
         return None;
     }
     let mut plain = None;
-    for attribute in Attributes::of(bytes) {
+    for attribute in MessageAttributes::of(bytes) {
         let attribute = attribute?;
         match attribute.kind {
             kind::XOR_MAPPED_ADDRESS => {

@@ -24,6 +24,7 @@ const USERSPACE: &[Rule] = &[
     rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
+    rule("output", &["error"]),
     rule("stop", &[]),
     rule("privileges", &["error", "kernel"]),
     rule("insecure", &[]),
@@ -90,10 +91,10 @@ const USERSPACE: &[Rule] = &[
             "users",
         ],
     ),
-    rule("client", &["cli", "error", "insecure", "status", "stun", "users"]),
-    rule("client::load", &["cli", "client", "datapath::socket", "error", "stats", "stop"]),
+    rule("client", &["cli", "error", "insecure", "output", "status", "stun", "users"]),
+    rule("client::load", &["cli", "client", "datapath::socket", "error", "output", "stats", "stop"]),
     rule("client::load::af_xdp", &["cli", "client", "config", "datapath", "error", "interface", "served"]),
-    rule("doctor", &["cli", "datapath", "error", "interface", "kernel"]),
+    rule("doctor", &["cli", "datapath", "error", "interface", "kernel", "output"]),
 ];
 
 /// Modules over memory alone, that know no sockets, clocks, threads or logs.

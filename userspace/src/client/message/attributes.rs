@@ -1,4 +1,4 @@
-//! Attributes of a STUN message (RFC 8489 §14): type, length, value, padding to a multiple of 4 bytes.
+//! MessageAttributes of a STUN message (RFC 8489 §14): type, length, value, padding to a multiple of 4 bytes.
 
 use super::HEADER;
 use std::net::SocketAddr;
@@ -35,18 +35,18 @@ pub(in crate::client) struct MessageAttribute<'a> {
 
 /// Iterates over the attributes of a message. Returns `None` in place of an attribute that overruns the
 /// message, and ends there.
-pub(in crate::client) struct Attributes<'a> {
+pub(in crate::client) struct MessageAttributes<'a> {
     rest: &'a [u8],
     start: usize,
 }
 
-impl<'a> Attributes<'a> {
+impl<'a> MessageAttributes<'a> {
     pub(in crate::client) fn of(message: &'a [u8]) -> Self {
-        Attributes { rest: message.get(HEADER..).unwrap_or_default(), start: HEADER }
+        MessageAttributes { rest: message.get(HEADER..).unwrap_or_default(), start: HEADER }
     }
 }
 
-impl<'a> Iterator for Attributes<'a> {
+impl<'a> Iterator for MessageAttributes<'a> {
     type Item = Option<MessageAttribute<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -66,7 +66,7 @@ impl<'a> Iterator for Attributes<'a> {
 
 /// Returns the first attribute of this type. Does not look behind an attribute that overruns the message.
 pub(in crate::client) fn find(message: &[u8], kind: u16) -> Option<MessageAttribute<'_>> {
-    Attributes::of(message).map_while(|attribute| attribute).find(|attribute| attribute.kind == kind)
+    MessageAttributes::of(message).map_while(|attribute| attribute).find(|attribute| attribute.kind == kind)
 }
 
 /// Appends an attribute and its padding. Does not change the length in the header.
