@@ -83,7 +83,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         None => build_all(workspace)?,
     }
     let interrupt = Interrupt::catch()?;
-    netns::reap(stage::PREFIX)?;
+    netns::reap(stage::KIND)?;
     fs::create_dir_all(programs.scratch())
         .with_context(|| format!("cannot make {}", programs.scratch().display()))?;
     let available = stage::available_cores()?;

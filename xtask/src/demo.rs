@@ -32,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     build::program(workspace, false)?;
 
     let interrupt = Interrupt::catch()?;
-    netns::reap(stage::PREFIX)?;
+    netns::reap(stage::KIND)?;
     let stage = Stage::build()?;
     let program = workspace.xstun("release");
     let server = Server::start(&stage, &program, &interrupt)?;

@@ -1,6 +1,7 @@
-//! What a run leaves on the machine: namespaces, interfaces and processes must be those of before.
+//! What a verb leaves on the machine. Only what the verb itself made counts: its child processes, and
+//! what carries its run in the name. Others may make and delete what they like meanwhile.
 
-use crate::netns::{is_alive, names};
+use crate::netns::{belongs_to, names};
 use crate::run::output;
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
@@ -9,28 +10,38 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The kernel takes namespaces and the interfaces in them down in its own time.
+/// The kernel deletes namespaces and the interfaces in them asynchronously.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The namespaces and interfaces at one moment.
-pub(crate) struct Before {
+/// A check for leftovers that covers everything made after [`Self::watch`].
+pub(crate) struct LeftoverCheck {
+    /// The process number of this verb.
+    run: u32,
     namespaces: BTreeSet<String>,
     interfaces: BTreeSet<String>,
 }
 
-impl Before {
-    /// Takes stock. From here on, a process whose parent ends becomes this process's child, so that
-    /// none that a test starts can be lost from sight.
-    pub(crate) fn take() -> Result<Self> {
-        set_child_subreaper(Some(getpid())).context("cannot adopt the processes that tests leave behind")?;
-        Ok(Before { namespaces: names()?.into_iter().collect(), interfaces: interfaces()? })
-    }
-
-    /// Compares with now. Processes that are left are ended.
+impl LeftoverCheck {
+    /// Records what exists already. From here on this process adopts orphans among its descendants, so
+    /// that no process that a test starts can escape the check.
     ///
     /// # Errors
-    /// Something is there that was not; each is named.
-    pub(crate) fn compare(&self) -> Result<()> {
+    /// `ip` cannot list namespaces or interfaces.
+    pub(crate) fn watch() -> Result<Self> {
+        set_child_subreaper(Some(getpid())).context("cannot adopt the processes that tests leave behind")?;
+        Ok(LeftoverCheck {
+            run: std::process::id(),
+            namespaces: names()?.into_iter().collect(),
+            interfaces: interfaces()?,
+        })
+    }
+
+    /// Looks for leftovers, and waits up to 5 s for the kernel to delete them. Kills the processes among
+    /// them.
+    ///
+    /// # Errors
+    /// Something is left behind; each is named.
+    pub(crate) fn finish(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut left = self.left()?;
         while !left.is_empty() && Instant::now() < deadline {
@@ -39,7 +50,7 @@ impl Before {
         }
         for (pid, name) in children()? {
             left.push(format!("process {} ({name})", pid.as_raw_nonzero()));
-            // One that has ended meanwhile is what is wanted.
+            // Fails only if the process has ended meanwhile.
             let _ = kill_process(pid, Signal::KILL);
         }
         if !left.is_empty() {
@@ -49,33 +60,45 @@ impl Before {
     }
 
     fn left(&self) -> Result<Vec<String>> {
-        let namespaces = names()?.into_iter().filter(|name| !self.namespaces.contains(name));
-        let new = namespaces.filter(|name| !belongs_to_other(name)).map(|name| format!("namespace {name}"));
-        let mut left: Vec<_> = new.collect();
-        let interfaces = interfaces()?.into_iter().filter(|name| !self.interfaces.contains(name));
-        left.extend(
-            interfaces.filter(|name| !belongs_to_other(name)).map(|name| format!("interface {name}")),
-        );
-        Ok(left)
+        Ok(self.judge(&names()?, &interfaces()?))
+    }
+
+    /// The new ones of this run among these namespaces and interfaces, each as a phrase.
+    fn judge<'a>(
+        &self,
+        namespaces: impl IntoIterator<Item = &'a String>,
+        interfaces: impl IntoIterator<Item = &'a String>,
+    ) -> Vec<String> {
+        let namespaces = namespaces
+            .into_iter()
+            .filter(|name| !self.namespaces.contains(*name) && belongs_to(name, self.run))
+            .map(|name| format!("namespace {name}"));
+        let interfaces = interfaces
+            .into_iter()
+            .filter(|name| !self.interfaces.contains(*name) && is_test_interface(name))
+            .map(|name| format!("interface {name}"));
+        namespaces.chain(interfaces).collect()
     }
 }
 
-/// Whether the name carries the number of a living process: another run at the same time. All of
-/// ours have ended.
-fn belongs_to_other(name: &str) -> bool {
-    name.split(|c: char| !c.is_ascii_digit())
-        .filter_map(|number| number.parse().ok())
-        .any(|pid| pid > 1 && is_alive(pid))
+/// Whether tests and verbs name interfaces so: `xs0`, `xc0`, `xs-server`. They make them inside their
+/// namespaces, with which they go; one in the machine's own namespace is a mistake in a test.
+fn is_test_interface(name: &str) -> bool {
+    ["xs", "xc"].iter().filter_map(|prefix| name.strip_prefix(prefix)).any(|rest| {
+        let number = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+        number || ["-server", "-client"].contains(&rest)
+    })
 }
 
+/// Names of the interfaces in the machine's own namespace.
 fn interfaces() -> Result<BTreeSet<String>> {
     let listed = output(Command::new("ip").args(["-oneline", "link", "show"]))?;
     let name = |line: &str| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned());
     Ok(listed.lines().filter_map(name).collect())
 }
 
-/// Living children of this process, with their names. A compiler's cache server, which stays on
-/// purpose, is none of ours.
+/// Living children of this process, with their names. A compiler's cache server stays on purpose and
+/// does not count.
 fn children() -> Result<Vec<(Pid, String)>> {
     let mut children = Vec::new();
     for entry in fs::read_dir("/proc").context("cannot list /proc")? {
@@ -83,9 +106,9 @@ fn children() -> Result<Vec<(Pid, String)>> {
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else {
             continue;
         };
-        // A process that ends while it is looked at is none to report.
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { continue };
-        if let Some((command, "S" | "R" | "D" | "T", parent)) = parse_stat(&status)
+        // A process may end between the two readings.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { continue };
+        if let Some((command, "S" | "R" | "D" | "T", parent)) = parse_stat(&stat)
             && parent == getpid().as_raw_nonzero().get()
             && command != "sccache"
         {
@@ -95,7 +118,7 @@ fn children() -> Result<Vec<(Pid, String)>> {
     Ok(children)
 }
 
-/// Command, state and parent of a line of `/proc/<pid>/stat`. The command may hold anything, brackets
+/// Command, state and parent in a line of `/proc/<pid>/stat`. The command may contain anything, brackets
 /// and spaces too.
 fn parse_stat(line: &str) -> Option<(&str, &str, i32)> {
     let (start, rest) = line.rsplit_once(") ")?;
@@ -106,8 +129,50 @@ fn parse_stat(line: &str) -> Option<(&str, &str, i32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{belongs_to_other, children, parse_stat};
+    use super::{LeftoverCheck, children, is_test_interface, parse_stat};
+    use std::collections::BTreeSet;
     use std::process::Command;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn only_what_this_run_made_is_left_behind() {
+        let check = LeftoverCheck {
+            run: 4711,
+            namespaces: set(&["xstun-t-1-run4711-0-s"]),
+            interfaces: set(&["lo", "xs7"]),
+        };
+        let namespaces = set(&[
+            "xstun-t-1-run4711-0-s",
+            "xstun-t-99-run4711-3-c",
+            "xstun-vm-4711-0",
+            // Those of others: another run, a test without a verb, other programs.
+            "xstun-t-99-run4712-3-c",
+            "xstun-t-4711-0-s",
+            "xstun-t-99-0-s",
+            "xstun-demo-4712-server",
+            "ci-4711",
+            "blue",
+        ]);
+        let interfaces = set(&["lo", "eth0", "xs7", "xs0", "docker0", "veth4711", "xsk0"]);
+        assert_eq!(
+            check.judge(&namespaces, &interfaces),
+            ["namespace xstun-t-99-run4711-3-c", "namespace xstun-vm-4711-0", "interface xs0"]
+        );
+        assert_eq!(check.judge(&set(&["blue"]), &set(&["lo", "eth0"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn interfaces_of_tests_are_known_by_their_names() {
+        for name in ["xs0", "xc12", "xs-server", "xs-client"] {
+            assert!(is_test_interface(name), "{name}");
+        }
+        for name in ["xs", "xsk0", "eth0", "lo", "xs-", "xs0.5", "docker0"] {
+            assert!(!is_test_interface(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_line_of_stat_is_read_whatever_the_command_is_called() {
@@ -123,11 +188,5 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(found);
-    }
-
-    #[test]
-    fn a_name_with_the_number_of_a_living_process_is_somebody_elses() {
-        assert!(belongs_to_other(&format!("xs-{}-0", std::process::id())));
-        assert!(!belongs_to_other("veth-0"));
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: runs all checks and tests, in phases whose durations it prints.
 
-use crate::leftovers::Before;
+use crate::leftovers::LeftoverCheck;
+use crate::netns::RUN_VARIABLE;
 use crate::run::{exec, output};
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
@@ -22,10 +23,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     phase("eBPF object", || build::ebpf(workspace, &ready))?;
     phase("lint", || lint::check(workspace))?;
     phase("xstun, release", || build::program(workspace, false))?;
-    let before = root.then(Before::take).transpose()?;
+    let leftovers = root.then(LeftoverCheck::watch).transpose()?;
     phase("unit, property and documentation tests", || exec(cargo_test(workspace).arg("--workspace")))?;
     phase("kept corpora of the fuzz targets", || fuzz::replay_kept(workspace))?;
-    let Some(before) = before else {
+    let Some(leftovers) = leftovers else {
         let count = count_ignored(workspace)?;
         println!(
             "== skipped: {count} tests that need root (network namespaces, XDP, AF_XDP); run them with \
@@ -35,7 +36,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     };
     let tested = phase("tests that need root", || exec(&mut root_tests(workspace)));
     // Also after a failure: what failing tests leave behind is reported and ended.
-    let clean = phase("nothing left behind", || before.compare());
+    let clean = phase("nothing left behind", || leftovers.finish());
     tested.and(clean)?;
     println!("== all passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
@@ -55,6 +56,7 @@ fn phase<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 fn cargo_test(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo();
     cargo.arg("test").env("XSTUN_BIN", workspace.xstun("release"));
+    cargo.env(RUN_VARIABLE, std::process::id().to_string());
     cargo.env("XSTUN_TEST_PYTHON", workspace.python());
     cargo.env("XSTUN_TEST_NODE_MODULES", workspace.node_modules());
     if workspace.target != workspace.root.join("target") {

@@ -12,7 +12,7 @@ mod rung;
 mod wires;
 
 use crate::interrupt::Interrupt;
-use crate::leftovers::Before;
+use crate::leftovers::LeftoverCheck;
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
 use crate::{build, netns};
@@ -78,8 +78,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let (kernels, tests) = fetch_and_build(workspace, &choice, options)?;
 
     let interrupt = Interrupt::catch()?;
-    netns::reap(wires::PREFIX)?;
-    let before = Before::take()?;
+    netns::reap(wires::KIND)?;
+    let leftovers = LeftoverCheck::watch()?;
     let home = workspace.target.join("vm/guests");
     let image = Image::lay_out(workspace, &tests)?;
     let guests = pack(&image, &kernels, &cases, &home, options)?;
@@ -88,7 +88,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     println!("vm: {} guests by {}, {AT_ONCE} at a time", guests.len(), accelerator.name());
 
     let reports = boot(&guests, &cases, accelerator, &interrupt);
-    let clean = before.compare();
+    let clean = leftovers.finish();
     let reports = reports?;
     clean?;
 

@@ -14,6 +14,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const LIMIT_SECONDS: u32 = 60;
 const PREFIX: &str = "xstun-t-";
 
+/// Start of the names of this process's namespaces: `xstun-t-<process>-`. Under a developer verb `run<verb>-`
+/// follows, by which its check for leftovers knows them.
+fn namespace_prefix() -> String {
+    let run = std::env::var("XSTUN_TEST_RUN").map_or(String::new(), |run| format!("run{run}-"));
+    format!("{PREFIX}{}-{run}", std::process::id())
+}
+
 /// A server's and a client's namespace.
 pub(crate) struct Lab {
     pub(crate) server: Namespace,
@@ -40,7 +47,7 @@ impl Lab {
         static REAPER: Once = Once::new();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         REAPER.call_once(reap);
-        let name = format!("{PREFIX}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}{}", namespace_prefix(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let server = Namespace::new(format!("{name}-s"));
         let client = Namespace::new(format!("{name}-c"));
         let mut lab = Lab { server, client, links: Vec::new() };

@@ -45,7 +45,9 @@ struct Namespace(String);
 impl Namespace {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("xstun-t-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        // As `lab::namespace_prefix` has it: the verb that runs the tests finds what they leave behind by it.
+        let run = std::env::var("XSTUN_TEST_RUN").map_or(String::new(), |run| format!("run{run}-"));
+        let name = format!("xstun-t-{}-{run}{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
         ip(&format!("netns add {name}"));
         let namespace = Namespace(name);
         let within = |arguments: &str| ip(&format!("-n {} {arguments}", namespace.0));

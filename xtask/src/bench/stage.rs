@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
-/// Start of the namespaces' names; the number of the process follows.
-pub(super) const PREFIX: &str = "xstun-bench-";
+/// Kind of the namespaces, in their names.
+pub(super) const KIND: &str = "bench";
 /// The server's address.
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 2);
@@ -119,8 +119,8 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn build(queues: usize, napi: Napi, cores: &Cores) -> Result<Self> {
         let stage = Stage {
-            server: Namespace::create(PREFIX, "server")?,
-            client: Namespace::create(PREFIX, "client")?,
+            server: Namespace::create(KIND, "server")?,
+            client: Namespace::create(KIND, "client")?,
             interface: format!("{SERVER_END}{}", std::process::id()),
             peer: format!("{CLIENT_END}{}", std::process::id()),
             napi,

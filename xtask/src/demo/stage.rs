@@ -7,9 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 
-/// Start of the namespaces' names. The number of the process follows, by which a later run knows
-/// what was left behind.
-pub(crate) const PREFIX: &str = "xstun-demo-";
+/// Kind of the namespaces, in their names.
+pub(crate) const KIND: &str = "demo";
 /// The server's end of the pair.
 pub(crate) const INTERFACE: &str = "xs-server";
 /// The server's address over IPv4.
@@ -37,8 +36,8 @@ impl Stage {
     pub(crate) fn build() -> Result<Self> {
         let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
         let stage = Stage {
-            server: Namespace::create(PREFIX, "server")?,
-            client: Namespace::create(PREFIX, "client")?,
+            server: Namespace::create(KIND, "server")?,
+            client: Namespace::create(KIND, "client")?,
             ipv6,
         };
         let (server, client) = (stage.server.name(), stage.client.name());

@@ -7,7 +7,7 @@ use super::Artifacts;
 use super::container::Recipe;
 use super::machine::{self, DebianMachine};
 use crate::children::{Captured, Guarded, capture};
-use crate::demo::stage::{INTERFACE, PREFIX, SERVER_V4, Stage};
+use crate::demo::stage::{INTERFACE, KIND, SERVER_V4, Stage};
 use crate::interrupt::Interrupt;
 use crate::netns;
 use crate::workspace::Workspace;
@@ -37,7 +37,7 @@ pub(super) fn run(workspace: &Workspace, artifacts: &Artifacts) -> Result<()> {
     }
     let base = machine::base(workspace)?;
     let interrupt = Interrupt::catch()?;
-    netns::reap(PREFIX)?;
+    netns::reap(KIND)?;
     for shell in [["bash", "-n", "xstun.bash"], ["zsh", "-n", "_xstun"], ["fish", "-n", "xstun.fish"]] {
         let mut command = Command::new(shell[0]);
         let read = capture(

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// What the namespaces' names begin with.
-pub(super) const PREFIX: &str = "xstun-vm";
+/// Kind of the namespaces, in their names.
+pub(super) const KIND: &str = "vm";
 
 /// One guest's wires, gone when dropped.
 pub(super) struct Wires {
@@ -25,7 +25,7 @@ impl Wires {
     pub(super) fn lay(guest: usize, cases: &[(usize, Case)]) -> Result<Self> {
         fs::metadata("/dev/net/tun")
             .context("there is no /dev/net/tun, which the guests' wires need: `modprobe tun`")?;
-        let namespace = Namespace::create(PREFIX, &guest.to_string())?;
+        let namespace = Namespace::create(KIND, &guest.to_string())?;
         // The bridges shall carry the guests' frames and say nothing themselves.
         let quiet = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6";
         output(namespace.command("sh").args(["-c", quiet]))?;
