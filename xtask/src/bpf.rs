@@ -1,21 +1,20 @@
-//! Which compiler emits the eBPF object, and how it is called.
+//! The compiler that emits the eBPF object: which one to take, and how to call it.
 
 use crate::run;
-use crate::setup::{Facts, RustToolchain};
 use std::path::PathBuf;
 use std::process::Command;
 use std::{fmt, ops::RangeInclusive};
 
-/// LLVM majors that the pinned bpf-linker can be linked with.
+/// LLVM majors that the pinned bpf-linker can link to.
 pub(crate) const LINKER_LLVM: RangeInclusive<u32> = 21..=23;
 /// Version of bpf-linker.
 pub(crate) const LINKER_VERSION: &str = "0.13.0";
-/// Debian's compiler that is kept as new as its browsers need it, and the matching library sources.
+/// The compiler that Debian keeps as new as its browsers need it, and the matching library sources.
 pub(crate) const DEBIAN_COMPILER: [&str; 3] = ["rustc-web", "rust-web-src", "cargo-web"];
 
-/// A Rust compiler with the sources of `core`, which `-Z build-std` compiles for the BPF target.
+/// Where a Rust compiler comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum CompilerSource {
     /// Named by `XSTUN_BPF_RUSTC` and `XSTUN_BPF_CARGO`.
     Override { rustc: PathBuf, cargo: PathBuf },
     /// A toolchain of rustup.
@@ -24,19 +23,44 @@ pub(crate) enum Source {
     Distribution,
 }
 
-/// A compiler, and the LLVM that its bitcode is of: bpf-linker must be linked with the same major.
+/// A Rust compiler with the sources of `core`, which `-Z build-std` compiles for the BPF target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Compiler {
-    pub(crate) source: Source,
-    /// As `rustc --version` tells it, like `1.96.0`.
+pub(crate) struct BpfCompiler {
+    pub(crate) source: CompilerSource,
+    /// As `rustc --version` prints it, like `1.96.0`.
+    pub(crate) version: String,
+    /// Major version of its LLVM. bpf-linker must be linked to the same major.
+    pub(crate) llvm: u32,
+}
+
+/// One toolchain of rustup.
+#[derive(Clone, Debug)]
+pub(crate) struct RustToolchain {
+    /// Like `stable-x86_64-unknown-linux-gnu`.
+    pub(crate) name: String,
+    /// Whether it runs this program.
+    pub(crate) active: bool,
+    /// Whether it has the component `rust-src`.
+    pub(crate) rust_src: bool,
+    /// Like `1.95.0`.
     pub(crate) version: String,
     /// Major version of its LLVM.
     pub(crate) llvm: u32,
 }
 
-/// What has to be done before the chosen compiler can be used.
+/// The compilers to choose from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CompilerCandidates<'a> {
+    /// The one that the environment names.
+    pub(crate) named: Option<&'a BpfCompiler>,
+    pub(crate) toolchains: &'a [RustToolchain],
+    /// The distribution's, and whether all of [`DEBIAN_COMPILER`] is installed.
+    pub(crate) distribution: Option<(&'a BpfCompiler, bool)>,
+}
+
+/// What has to be installed before the chosen compiler can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lacks {
+pub(crate) enum CompilerLacks {
     Nothing,
     /// [`DEBIAN_COMPILER`].
     Packages,
@@ -44,59 +68,59 @@ pub(crate) enum Lacks {
     RustSource,
 }
 
-/// Picks the compiler: what the user named, else a rustup toolchain that has the sources of `core`
-/// (a nightly first), else Debian's own, which needs no further download site, else the active
-/// rustup toolchain, to which the sources are then added.
-pub(crate) fn choose(facts: &Facts) -> Option<(Compiler, Lacks)> {
-    if let Some(compiler) = &facts.bpf_override {
-        return Some((compiler.clone(), Lacks::Nothing));
+/// Chooses a compiler: the one that the environment names, else a rustup toolchain that has the
+/// sources of `core` (a nightly first), else Debian's own, which needs no further download site, else
+/// the active rustup toolchain, which then lacks `rust-src`.
+pub(crate) fn choose(candidates: CompilerCandidates<'_>) -> Option<(BpfCompiler, CompilerLacks)> {
+    if let Some(compiler) = candidates.named {
+        return Some((compiler.clone(), CompilerLacks::Nothing));
     }
     let usable = |toolchain: &&RustToolchain| LINKER_LLVM.contains(&toolchain.llvm);
-    let mut toolchains: Vec<_> = facts.toolchains.iter().filter(usable).collect();
+    let mut toolchains: Vec<_> = candidates.toolchains.iter().filter(usable).collect();
     toolchains.sort_by_key(|toolchain| (!toolchain.name.starts_with("nightly"), !toolchain.active));
     if let Some(toolchain) = toolchains.iter().find(|toolchain| toolchain.rust_src) {
-        return Some((toolchain.compiler(), Lacks::Nothing));
+        return Some((toolchain.compiler(), CompilerLacks::Nothing));
     }
-    if let Some(compiler) = &facts.distribution_compiler
+    if let Some((compiler, installed)) = candidates.distribution
         && LINKER_LLVM.contains(&compiler.llvm)
     {
-        let there = DEBIAN_COMPILER.iter().all(|package| facts.installed.contains(*package));
-        return Some((compiler.clone(), if there { Lacks::Nothing } else { Lacks::Packages }));
+        let lacks = if installed { CompilerLacks::Nothing } else { CompilerLacks::Packages };
+        return Some((compiler.clone(), lacks));
     }
     let active = toolchains.iter().find(|toolchain| toolchain.active)?;
-    Some((active.compiler(), Lacks::RustSource))
+    Some((active.compiler(), CompilerLacks::RustSource))
 }
 
 impl RustToolchain {
-    fn compiler(&self) -> Compiler {
-        let source = Source::Rustup { toolchain: self.name.clone() };
-        Compiler { source, version: self.version.clone(), llvm: self.llvm }
+    fn compiler(&self) -> BpfCompiler {
+        let source = CompilerSource::Rustup { toolchain: self.name.clone() };
+        BpfCompiler { source, version: self.version.clone(), llvm: self.llvm }
     }
 }
 
-impl Compiler {
-    /// Cargo of this compiler. Unstable features are switched on for it whatever its channel:
-    /// building `core` is one.
+impl BpfCompiler {
+    /// Cargo that calls this compiler, with unstable features enabled on every channel: building
+    /// `core` is one.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = match &self.source {
-            Source::Override { rustc, cargo } => {
+            CompilerSource::Override { rustc, cargo } => {
                 let mut command = Command::new(cargo);
                 command.env("RUSTC", rustc);
                 command
             }
-            Source::Rustup { toolchain } => {
+            CompilerSource::Rustup { toolchain } => {
                 let mut command = Command::new("rustup");
                 command.args(["run", toolchain, "cargo"]).env_remove("RUSTC");
                 command
             }
-            Source::Distribution => {
+            CompilerSource::Distribution => {
                 let mut command = Command::new("/usr/bin/cargo");
                 command.env("RUSTC", "/usr/bin/rustc");
                 command
             }
         };
         run::forget_cargo(&mut command);
-        // Flags and wrappers that a user set for the host's code mean nothing to the BPF target.
+        // Flags and wrappers that a user set for the host's code do not apply to the BPF target.
         for name in ["RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"] {
             command.env_remove(name);
         }
@@ -105,12 +129,12 @@ impl Compiler {
     }
 }
 
-impl fmt::Display for Compiler {
+impl fmt::Display for BpfCompiler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
-            Source::Override { rustc, .. } => write!(f, "{} of XSTUN_BPF_RUSTC", rustc.display())?,
-            Source::Rustup { toolchain } => write!(f, "rustup's {toolchain}")?,
-            Source::Distribution => write!(f, "the distribution's rustc")?,
+            CompilerSource::Override { rustc, .. } => write!(f, "{} of XSTUN_BPF_RUSTC", rustc.display())?,
+            CompilerSource::Rustup { toolchain } => write!(f, "rustup's {toolchain}")?,
+            CompilerSource::Distribution => write!(f, "the distribution's rustc")?,
         }
         write!(f, " ({}, LLVM {})", self.version, self.llvm)
     }

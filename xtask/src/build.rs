@@ -1,6 +1,6 @@
 //! `cargo xtask build`: the eBPF object, and the program with it inside.
 
-use crate::bpf::Compiler;
+use crate::bpf::BpfCompiler;
 use crate::run::exec;
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
@@ -19,7 +19,7 @@ pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
 ///
 /// # Errors
 /// Set-up found no compiler, the build failed, or the object could not be copied.
-pub(crate) fn ebpf(workspace: &Workspace, ready: &setup::Ready) -> Result<()> {
+pub(crate) fn ebpf(workspace: &Workspace, ready: &setup::ReadyMachine) -> Result<()> {
     let built = bpf(workspace, ready, "xstun-xdp")?;
     let object = workspace.ebpf_object();
     if !is_current(workspace, &object, &built)? {
@@ -33,7 +33,7 @@ pub(crate) fn ebpf(workspace: &Workspace, ready: &setup::Ready) -> Result<()> {
 ///
 /// # Errors
 /// Set-up found no compiler, or the build failed.
-pub(crate) fn generator(workspace: &Workspace, ready: &setup::Ready) -> Result<()> {
+pub(crate) fn generator(workspace: &Workspace, ready: &setup::ReadyMachine) -> Result<()> {
     bpf(workspace, ready, GENERATOR).map(drop)
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn generator_object(workspace: &Workspace) -> PathBuf {
 const GENERATOR: &str = "xstun-generator";
 
 /// Builds one program of `xdp-ebpf` for the kernel and gives the path of its object.
-fn bpf(workspace: &Workspace, ready: &setup::Ready, name: &str) -> Result<PathBuf> {
+fn bpf(workspace: &Workspace, ready: &setup::ReadyMachine, name: &str) -> Result<PathBuf> {
     let compiler = ready.compiler.as_ref().context("set-up was asked for no eBPF compiler")?;
     exec(
         cargo(workspace, compiler)?.args(["--bin", name, "--target-dir"]).arg(workspace.target.join("bpf")),
@@ -58,7 +58,7 @@ fn object(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.target.join("bpf/bpfel-unknown-none/release").join(name)
 }
 
-fn cargo(workspace: &Workspace, compiler: &Compiler) -> Result<std::process::Command> {
+fn cargo(workspace: &Workspace, compiler: &BpfCompiler) -> Result<std::process::Command> {
     let mut cargo = compiler.cargo();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tools = std::iter::once(workspace.tools().join("bin"));

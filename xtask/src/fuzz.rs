@@ -1,8 +1,7 @@
 //! `cargo xtask fuzz` runs one fuzz target; `cargo xtask corpus` rebuilds the kept corpora.
 
 use crate::lint::FUZZ;
-use crate::run::{exec, shown};
-use crate::setup::command_exists;
+use crate::run::{command_exists, exec, shown};
 use crate::tool::{Tool, nightly_cargo, with_tools};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
+use std::thread::ScopedJoinHandle;
 
 /// Runs the command to its end; it inherits this terminal.
 ///
@@ -35,6 +36,17 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 pub(crate) fn ask(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a directory of PATH has a file of this name.
+pub(crate) fn command_exists(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
+/// Waits for a thread and returns its result; a panic in it goes on in this one.
+pub(crate) fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Returns a command for the cargo that runs this program, without the variables that it set for this

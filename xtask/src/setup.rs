@@ -1,83 +1,76 @@
-//! `cargo xtask setup`: makes the machine ready, or names what a person must do.
+//! `cargo xtask setup`: installs what this machine lacks, or names what the user must install.
 
+mod apt;
 mod facts;
-mod pieces;
+mod packages;
 mod plan;
+mod services;
 mod steps;
+mod toolchains;
 
-pub(crate) use facts::{Facts, RustToolchain, command_exists};
-pub(crate) use pieces::Needs;
+pub(crate) use packages::Needs;
 
-use crate::bpf::Compiler;
+use crate::bpf::BpfCompiler;
+use crate::run::join;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
-use plan::{Get, Missing, Step};
+use facts::MachineFacts;
+use plan::{SetupPlan, SetupStep};
 
-/// What set-up leaves to those that go on.
-pub(crate) struct Ready {
-    /// The compiler of the eBPF object, where one was asked for.
-    pub(crate) compiler: Option<Compiler>,
+/// The result of set-up.
+pub(crate) struct ReadyMachine {
+    /// The compiler of the eBPF object, if the needs include one.
+    pub(crate) compiler: Option<BpfCompiler>,
 }
 
-/// Installs what is missing for `needs`, says what and why, and never asks.
+/// Installs what is missing for `needs`, prints what and why, and never asks.
 ///
 /// # Errors
-/// A piece is missing that cannot be installed here (each is named with the command that gets it),
+/// Something is missing that cannot be installed here (each is named with the command that gets it),
 /// or a step failed.
-pub(crate) fn run(workspace: &Workspace, needs: Needs) -> Result<Ready> {
+pub(crate) fn run(workspace: &Workspace, needs: Needs) -> Result<ReadyMachine> {
     let mut updated = false;
-    let mut done: Vec<Step> = Vec::new();
+    let mut done: Vec<SetupStep> = Vec::new();
     loop {
-        let mut facts = facts::gather(workspace, needs, updated)?;
+        let mut facts = MachineFacts::gather(workspace, needs, updated)?;
         let mut plan = plan::plan(&facts, needs);
-        if plan.wants_something() {
+        if !plan.is_empty() {
             facts.ask_apt()?;
             plan = plan::plan(&facts, needs);
         }
         if !plan.missing.is_empty() {
-            bail!("{}", told(&facts, &plan.missing));
+            bail!("{}", plan::describe_missing(&facts, &plan.missing));
         }
         if plan.steps.is_empty() {
-            let compiler = plan.compiler.as_ref();
-            let with = compiler.map_or(String::new(), |compiler| format!("; eBPF compiler: {compiler}"));
-            println!("set-up: {}{with}", if done.is_empty() { "all there" } else { "done" });
-            return Ok(Ready { compiler: plan.compiler });
+            let with = plan.compiler.as_ref().map(|compiler| format!("; eBPF compiler: {compiler}"));
+            let ended = if done.is_empty() { "nothing is missing" } else { "done" };
+            println!("setup: {ended}{}", with.unwrap_or_default());
+            return Ok(ReadyMachine { compiler: plan.compiler });
         }
         if let Some(step) = plan.steps.iter().find(|step| done.contains(step)) {
-            bail!("set-up did not help: {step:?} was carried out, and is still wanted");
+            bail!("setup did not help: {step:?} was carried out and is still needed");
         }
-        for step in plan.steps {
-            println!("set-up: {}", steps::describe(&step));
-            steps::carry_out(&step, workspace, &facts)?;
-            updated |= matches!(step, Step::AptUpdate | Step::LlvmRepository { .. });
-            done.push(step);
-        }
+        carry_out(&plan, workspace, &facts)?;
+        updated |= plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, SetupStep::AptUpdate | SetupStep::LlvmRepository { .. }));
+        done.append(&mut plan.steps);
     }
 }
 
-/// What is missing, why it is wanted, and the commands that get it.
-fn told(facts: &Facts, missing: &[Missing]) -> String {
-    let mut text = format!("this machine ({}) lacks:", facts.system);
-    for Missing { what, why, .. } in missing {
-        text.push_str(&format!("\n  {what}: {why}"));
-    }
-    let packages = |pick: fn(&Get) -> Option<&str>| {
-        missing.iter().filter_map(|missing| pick(&missing.get)).collect::<Vec<_>>().join(" ")
+/// Carries out the steps: in their order those that others wait for, then the rest beside each other.
+fn carry_out(plan: &SetupPlan, workspace: &Workspace, facts: &MachineFacts) -> Result<()> {
+    let carry_out = |step: &SetupStep| {
+        println!("setup: {}", steps::describe(step));
+        steps::carry_out(step, workspace, facts)
     };
-    let apt = packages(|get| if let Get::Apt(package) = get { Some(package) } else { None });
-    let dnf = packages(|get| if let Get::Dnf(package) = get { Some(package) } else { None });
-    text.push_str("\nget it with:");
-    if !apt.is_empty() {
-        let update = if facts.candidates.is_empty() { "sudo apt-get update && " } else { "" };
-        text.push_str(&format!("\n  {update}sudo apt-get install --no-install-recommends {apt}"));
-    }
-    if !dnf.is_empty() {
-        text.push_str(&format!("\n  sudo dnf install {dnf}"));
-    }
-    for missing in missing {
-        if let Get::By(how) = &missing.get {
-            text.push_str(&format!("\n  {how}"));
-        }
-    }
-    text
+    let (independent, ordered): (Vec<_>, Vec<_>) =
+        plan.steps.iter().partition(|step| steps::is_independent(step));
+    ordered.into_iter().try_for_each(carry_out)?;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = independent.into_iter().map(|step| scope.spawn(|| carry_out(step))).collect();
+        let ended: Vec<Result<()>> = running.into_iter().map(join).collect();
+        ended.into_iter().collect()
+    })
 }

@@ -1,7 +1,6 @@
 //! Installs cargo subcommands below the target directory, and finds the nightly compiler.
 
-use crate::run::{ask, exec};
-use crate::setup::command_exists;
+use crate::run::{ask, command_exists, exec};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;

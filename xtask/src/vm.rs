@@ -13,6 +13,7 @@ mod wires;
 
 use crate::interrupt::Interrupt;
 use crate::leftovers::LeftoverCheck;
+use crate::run::join;
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
 use crate::{build, netns};
@@ -25,7 +26,6 @@ use report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 use wires::Wires;
 
@@ -129,10 +129,6 @@ fn fetch_and_build(
         built?;
         Ok((kernels?, tests?))
     })
-}
-
-fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// An initial RAM file system for each kernel.

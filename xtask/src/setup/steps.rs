@@ -1,63 +1,63 @@
 //! The changes to the machine, one function each.
 
-use super::facts::Facts;
-use super::plan::{Step, Wanted};
+use super::facts::MachineFacts;
+use super::packages::{NODE_CLIENTS, PYTHON_CLIENTS};
+use super::plan::{SetupStep, WantedPackage};
+use super::services::KeptFromStarting;
 use crate::bpf::LINKER_VERSION;
 use crate::run::{exec, forget_cargo, output};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Command;
 
-/// Clients of PyPI and their versions: pinned, so that a test fails for our own reasons only.
-const PYTHON_CLIENTS: [&str; 2] = ["aioice==0.13.0", "pystun3==2.0.0"];
-
-/// Clients of npm and their versions.
-pub(super) const NODE_CLIENTS: [&str; 2] = ["node-stun@0.1.2", "stun@2.1.0"];
-
-/// The step as it is told before it is taken: what and why.
-pub(crate) fn describe(step: &Step) -> String {
+/// What the step does and why, as printed before it.
+pub(super) fn describe(step: &SetupStep) -> String {
     match step {
-        Step::AptUpdate => {
-            "fetching the package lists, which are empty or too old to know what is wanted".into()
-        }
-        Step::LlvmRepository { codename, llvm } => format!(
+        SetupStep::AptUpdate => "fetching the package lists, which are empty or too old".into(),
+        SetupStep::LlvmRepository { codename, llvm } => format!(
             "adding apt.llvm.org for {codename}: bpf-linker links to LLVM {llvm}, which the distribution does not \
              have (to undo: delete {})",
             sources_file(*llvm)
         ),
-        Step::AptInstall(wanted) => {
-            let lines = wanted.iter().map(|Wanted { package, why }| format!("\n  {package}: {why}"));
+        SetupStep::AptInstall(wanted) => {
+            let lines = wanted.iter().map(|WantedPackage { package, why }| format!("\n  {package}: {why}"));
             format!("installing packages:{}", lines.collect::<String>())
         }
-        Step::RustupComponent { toolchain, component, why } => {
+        SetupStep::RustupComponent { toolchain, component, why } => {
             let toolchain = toolchain.as_deref().unwrap_or("the toolchain in use");
             format!("adding rustup's component {component} to {toolchain}: {why}")
         }
-        Step::BpfLinker { llvm } => format!(
+        SetupStep::BpfLinker { llvm } => format!(
             "compiling bpf-linker {LINKER_VERSION} for LLVM {llvm} into the target directory: it makes the eBPF \
-             object (about a minute)"
+             object"
         ),
-        Step::PythonClients => format!(
+        SetupStep::PythonClients => format!(
             "making a virtual environment in the target directory with {}: they ask the server in the tests",
             PYTHON_CLIENTS.join(" and ")
         ),
-        Step::NodeClients => format!(
+        SetupStep::NodeClients => format!(
             "fetching {} of npm into the target directory: they ask the server in the tests",
             NODE_CLIENTS.join(" and ")
         ),
     }
 }
 
-/// Takes the step.
-pub(crate) fn carry_out(step: &Step, workspace: &Workspace, facts: &Facts) -> Result<()> {
+/// Whether the step can run beside others of its kind: it waits for no other, and no package manager is
+/// involved, which would lock the others out.
+pub(super) fn is_independent(step: &SetupStep) -> bool {
+    matches!(step, SetupStep::BpfLinker { .. } | SetupStep::PythonClients | SetupStep::NodeClients)
+}
+
+/// Carries out the step.
+///
+/// # Errors
+/// A command of the step failed.
+pub(super) fn carry_out(step: &SetupStep, workspace: &Workspace, facts: &MachineFacts) -> Result<()> {
     match step {
-        Step::AptUpdate => apt_update(),
-        Step::LlvmRepository { codename, llvm } => add_llvm_repository(codename, *llvm),
-        Step::AptInstall(wanted) => install(wanted),
-        Step::RustupComponent { toolchain, component, .. } => {
+        SetupStep::AptUpdate => apt_update(),
+        SetupStep::LlvmRepository { codename, llvm } => add_llvm_repository(codename, *llvm),
+        SetupStep::AptInstall(wanted) => install(wanted),
+        SetupStep::RustupComponent { toolchain, component, .. } => {
             let mut rustup = Command::new("rustup");
             rustup.args(["component", "add", component]);
             if let Some(toolchain) = toolchain {
@@ -65,9 +65,9 @@ pub(crate) fn carry_out(step: &Step, workspace: &Workspace, facts: &Facts) -> Re
             }
             exec(&mut rustup)
         }
-        Step::BpfLinker { llvm } => build_linker(workspace, facts, *llvm),
-        Step::PythonClients => make_python_clients(workspace),
-        Step::NodeClients => fetch_node_clients(workspace),
+        SetupStep::BpfLinker { llvm } => build_linker(workspace, facts, *llvm),
+        SetupStep::PythonClients => make_python_clients(workspace),
+        SetupStep::NodeClients => fetch_node_clients(workspace),
     }
 }
 
@@ -78,18 +78,18 @@ fn apt() -> Command {
     apt
 }
 
-/// Other people's repositories may be out of reach without any harm to this: what is wanted is looked
-/// up again afterwards, so a failure is only told.
+/// Fetches the package lists. A failure is only printed: a repository of somebody else's may be out of
+/// reach, and the next plan sees whether the lists have what it needs.
 fn apt_update() -> Result<()> {
     if let Err(error) = exec(apt().arg("update")) {
-        eprintln!("set-up: {error:#}; going on with the lists that could be fetched");
+        eprintln!("setup: {error:#}; continuing with the lists that were fetched");
     }
     Ok(())
 }
 
-fn install(wanted: &[Wanted]) -> Result<()> {
+fn install(wanted: &[WantedPackage]) -> Result<()> {
     let packages: Vec<_> = wanted.iter().map(|wanted| wanted.package.as_str()).collect();
-    let _kept_from_starting = StartsService::among(&packages)?;
+    let _kept_from_starting = KeptFromStarting::among(&packages)?;
     let command = || {
         let mut apt = apt();
         apt.args(["install", "--no-install-recommends"]).args(&packages);
@@ -98,61 +98,10 @@ fn install(wanted: &[Wanted]) -> Result<()> {
     if exec(&mut command()).is_ok() {
         return Ok(());
     }
-    // Lists that are older than the mirror name files that it no longer has.
-    println!("set-up: trying once more with fresh package lists");
+    // Lists older than the mirror name files that it no longer has.
+    println!("setup: trying once more with fresh package lists");
     apt_update()?;
     exec(&mut command())
-}
-
-/// The packages of coturn and Prometheus start a server, and at every boot. Nobody asked for one: under
-/// systemd the units are masked while the packages are installed, and left disabled. Elsewhere Debian's
-/// policy-rc.d forbids every start for that long; one that is there already is somebody's own, and stays.
-struct StartsService {
-    units: Vec<String>,
-    policy: bool,
-}
-
-impl StartsService {
-    const PACKAGES: [&'static str; 2] = ["coturn", "prometheus"];
-    const POLICY: &'static str = "/usr/sbin/policy-rc.d";
-
-    fn among(packages: &[&str]) -> Result<Option<Self>> {
-        let starting: Vec<_> = Self::PACKAGES.into_iter().filter(|name| packages.contains(name)).collect();
-        if starting.is_empty() {
-            return Ok(None);
-        }
-        let mut kept = StartsService { units: Vec::new(), policy: false };
-        if Path::new("/run/systemd/system").exists() {
-            for package in starting {
-                let unit = format!("{package}.service");
-                exec(Command::new("systemctl").args(["--quiet", "mask", &unit]))?;
-                kept.units.push(unit);
-            }
-        } else if !Path::new(Self::POLICY).exists() {
-            let cannot = || format!("cannot write {}", Self::POLICY);
-            std::fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").with_context(cannot)?;
-            kept.policy = true;
-            std::fs::set_permissions(Self::POLICY, Permissions::from_mode(0o755)).with_context(cannot)?;
-        }
-        Ok(Some(kept))
-    }
-}
-
-impl Drop for StartsService {
-    fn drop(&mut self) {
-        for unit in &self.units {
-            for verb in ["unmask", "disable"] {
-                if let Err(error) = output(Command::new("systemctl").args(["--quiet", verb, unit])) {
-                    eprintln!("set-up: {error:#}");
-                }
-            }
-        }
-        if self.policy
-            && let Err(error) = std::fs::remove_file(Self::POLICY)
-        {
-            eprintln!("set-up: cannot remove {}: {error}", Self::POLICY);
-        }
-    }
 }
 
 fn sources_file(llvm: u32) -> String {
@@ -176,7 +125,7 @@ fn add_llvm_repository(codename: &str, llvm: u32) -> Result<()> {
     apt_update()
 }
 
-fn build_linker(workspace: &Workspace, facts: &Facts, llvm: u32) -> Result<()> {
+fn build_linker(workspace: &Workspace, facts: &MachineFacts, llvm: u32) -> Result<()> {
     let prefix = facts.llvm.get(&llvm).cloned().unwrap_or_else(|| format!("/usr/lib/llvm-{llvm}").into());
     let tools = workspace.tools();
     let mut cargo = workspace.cargo();
@@ -199,7 +148,7 @@ fn make_python_clients(workspace: &Workspace) -> Result<()> {
     exec(pip.args(PYTHON_CLIENTS))
 }
 
-/// Without the packages' own scripts: these clients have none, and what they depend on shall run none.
+/// Runs no install scripts: the clients have none, and those of their dependencies are not trusted.
 fn fetch_node_clients(workspace: &Workspace) -> Result<()> {
     let home = workspace.tools().join("nodeclients");
     std::fs::create_dir_all(&home).context("cannot make the directory of npm's clients")?;

@@ -1,8 +1,7 @@
 //! Debian's archive, asked with lists of this project's own: what the machine installs from is
 //! neither read nor changed, and kernels of several releases stand side by side.
 
-use crate::run::{exec, output};
-use crate::setup::command_exists;
+use crate::run::{command_exists, exec, output};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-use super::{Get, Plan, Step, plan};
-use crate::bpf::{Compiler, LINKER_LLVM, Source};
-use crate::setup::pieces::{Needs, pieces};
-use crate::setup::{Facts, RustToolchain};
+use super::{HowToGet, SetupPlan, SetupStep, describe_missing, plan};
+use crate::bpf::{BpfCompiler, CompilerSource, LINKER_LLVM, RustToolchain};
+use crate::setup::facts::MachineFacts;
+use crate::setup::packages::{Needs, packages};
 use std::collections::BTreeSet;
 
 fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
@@ -9,7 +9,7 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 }
 
 fn packaged() -> BTreeSet<String> {
-    pieces(Needs::TEST).map(|piece| piece.apt.to_owned()).collect()
+    packages(Needs::TEST).map(|package| package.apt.to_owned()).collect()
 }
 
 fn stable(rust_src: bool) -> RustToolchain {
@@ -17,12 +17,12 @@ fn stable(rust_src: bool) -> RustToolchain {
     RustToolchain { name, active: true, rust_src, version: "1.95.0".into(), llvm: 22 }
 }
 
-fn debian_compiler() -> Compiler {
-    Compiler { source: Source::Distribution, version: "1.96.0".into(), llvm: 22 }
+fn debian_compiler() -> BpfCompiler {
+    BpfCompiler { source: CompilerSource::Distribution, version: "1.96.0".into(), llvm: 22 }
 }
 
 /// Root on a fresh Debian 12 with rustup and package lists.
-fn debian() -> Facts {
+fn debian() -> MachineFacts {
     let mut candidates = packaged();
     candidates.append(&mut names([
         "rustc-web",
@@ -31,7 +31,7 @@ fn debian() -> Facts {
         "llvm-22-dev",
         "libpolly-22-dev",
     ]));
-    Facts {
+    MachineFacts {
         distribution: "debian".into(),
         codename: "bookworm".into(),
         system: "Debian GNU/Linux 12 (bookworm)".into(),
@@ -42,13 +42,13 @@ fn debian() -> Facts {
         distribution_compiler: Some(debian_compiler()),
         rustfmt: true,
         clippy: true,
-        ..Facts::default()
+        ..MachineFacts::default()
     }
 }
 
-fn furnished() -> Facts {
+fn furnished() -> MachineFacts {
     let fresh = debian();
-    Facts {
+    MachineFacts {
         installed: fresh.candidates.clone(),
         candidates: BTreeSet::new(),
         linker: Some(22),
@@ -58,9 +58,9 @@ fn furnished() -> Facts {
     }
 }
 
-fn installs(step: &Step) -> BTreeSet<String> {
+fn installs(step: &SetupStep) -> BTreeSet<String> {
     match step {
-        Step::AptInstall(wanted) => wanted.iter().map(|wanted| wanted.package.clone()).collect(),
+        SetupStep::AptInstall(wanted) => wanted.iter().map(|wanted| wanted.package.clone()).collect(),
         other => panic!("{other:?} installs no packages"),
     }
 }
@@ -69,7 +69,7 @@ fn installs(step: &Step) -> BTreeSet<String> {
 fn a_fresh_debian_gets_packages_then_the_linker_then_the_clients() {
     let plan = plan(&debian(), Needs::TEST);
     assert_eq!(plan.missing, []);
-    let [packages, Step::BpfLinker { llvm: 22 }, Step::PythonClients, Step::NodeClients] =
+    let [packages, SetupStep::BpfLinker { llvm: 22 }, SetupStep::PythonClients, SetupStep::NodeClients] =
         plan.steps.as_slice()
     else {
         panic!("{:?}", plan.steps);
@@ -84,34 +84,37 @@ fn a_build_installs_no_client() {
     let packages = installs(&plan.steps[0]);
     assert!(packages.contains("clang") && packages.contains("rust-web-src"), "{packages:?}");
     assert!(!packages.contains("coturn") && !packages.contains("python3-venv"), "{packages:?}");
-    assert!(!plan.steps.contains(&Step::PythonClients));
+    assert!(!plan.steps.contains(&SetupStep::PythonClients));
 }
 
 #[test]
 fn nothing_is_done_where_all_is_there() {
     for needs in [Needs::BUILD, Needs::LINT, Needs::DEMO, Needs::TEST, Needs::TEST_WITHOUT_ROOT] {
         for root in [true, false] {
-            let plan = plan(&Facts { root, ..furnished() }, needs);
-            assert!(!plan.wants_something(), "{plan:?}");
+            let plan = plan(&MachineFacts { root, ..furnished() }, needs);
+            assert!(plan.is_empty(), "{plan:?}");
         }
     }
 }
 
 #[test]
 fn empty_package_lists_are_fetched_before_anything_is_decided() {
-    let facts = Facts { candidates: BTreeSet::new(), distribution_compiler: None, ..debian() };
-    let expected = Plan { steps: vec![Step::AptUpdate], ..Plan::default() };
-    assert_eq!(Plan { compiler: None, ..plan(&facts, Needs::TEST) }, expected);
+    let facts = MachineFacts { candidates: BTreeSet::new(), distribution_compiler: None, ..debian() };
+    let expected = SetupPlan { steps: vec![SetupStep::AptUpdate], ..SetupPlan::default() };
+    assert_eq!(SetupPlan { compiler: None, ..plan(&facts, Needs::TEST) }, expected);
 
     // All packages are there but the compiler, of which the lists would tell.
-    let facts =
-        Facts { installed: packaged(), candidates: names(["llvm-22-dev", "libpolly-22-dev"]), ..facts };
-    assert_eq!(plan(&facts, Needs::BUILD).steps, [Step::AptUpdate]);
+    let facts = MachineFacts {
+        installed: packaged(),
+        candidates: names(["llvm-22-dev", "libpolly-22-dev"]),
+        ..facts
+    };
+    assert_eq!(plan(&facts, Needs::BUILD).steps, [SetupStep::AptUpdate]);
 }
 
 #[test]
 fn a_package_that_no_list_knows_is_named() {
-    let mut facts = Facts { updated: true, ..debian() };
+    let mut facts = MachineFacts { updated: true, ..debian() };
     facts.candidates.remove("stun-client");
     let plan = plan(&facts, Needs::DEMO);
     let missing: Vec<_> = plan.missing.iter().map(|missing| missing.what.as_str()).collect();
@@ -120,27 +123,27 @@ fn a_package_that_no_list_knows_is_named() {
 
 #[test]
 fn without_root_each_missing_package_is_named_with_its_command() {
-    let facts = Facts { root: false, ..debian() };
+    let facts = MachineFacts { root: false, ..debian() };
     let plan = plan(&facts, Needs::TEST);
     let missing: BTreeSet<_> = plan
         .missing
         .iter()
         .map(|missing| match &missing.get {
-            Get::Apt(package) => package.clone(),
+            HowToGet::Apt(package) => package.clone(),
             other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(missing, facts.candidates);
-    assert!(!plan.steps.iter().any(|step| matches!(step, Step::AptInstall(_) | Step::AptUpdate)));
+    assert!(!plan.steps.iter().any(|step| matches!(step, SetupStep::AptInstall(_) | SetupStep::AptUpdate)));
 
-    let told = crate::setup::told(&facts, &plan.missing);
+    let told = describe_missing(&facts, &plan.missing);
     assert!(told.contains("\n  clang: compiles libxdp"), "{told}");
     assert!(told.contains("\n  sudo apt-get install --no-install-recommends clang libclang-dev"), "{told}");
 }
 
 /// Root on Ubuntu 24.04 with rustup: no package of a new enough compiler, none of its LLVM.
-fn ubuntu() -> Facts {
-    Facts {
+fn ubuntu() -> MachineFacts {
+    MachineFacts {
         distribution: "ubuntu".into(),
         codename: "noble".into(),
         system: "Ubuntu 24.04 LTS".into(),
@@ -155,20 +158,23 @@ fn ubuntu() -> Facts {
 fn ubuntu_gets_the_llvm_repository_and_rust_src() {
     let mut facts = ubuntu();
     facts.installed.append(&mut names(["curl", "ca-certificates"]));
-    let repository = Step::LlvmRepository { codename: "noble".into(), llvm: 22 };
+    let repository = SetupStep::LlvmRepository { codename: "noble".into(), llvm: 22 };
     assert_eq!(plan(&facts, Needs::BUILD).steps, [repository]);
 
     facts.candidates.append(&mut names(["llvm-22-dev", "libpolly-22-dev"]));
     let plan = plan(&facts, Needs::BUILD);
     assert_eq!(plan.missing, []);
-    let [packages, Step::RustupComponent { toolchain: Some(toolchain), component: "rust-src", .. }, linker] =
-        plan.steps.as_slice()
+    let [
+        packages,
+        SetupStep::RustupComponent { toolchain: Some(toolchain), component: "rust-src", .. },
+        linker,
+    ] = plan.steps.as_slice()
     else {
         panic!("{:?}", plan.steps);
     };
     assert!(installs(packages).contains("libpolly-22-dev") && installs(packages).contains("clang"));
     assert_eq!(toolchain, "stable-x86_64-unknown-linux-gnu");
-    assert_eq!(*linker, Step::BpfLinker { llvm: 22 });
+    assert_eq!(*linker, SetupStep::BpfLinker { llvm: 22 });
 }
 
 #[test]
@@ -182,7 +188,7 @@ fn a_client_that_the_distribution_does_not_have_may_be_missing_if_tests_may_skip
     facts.skips_missing = true;
     let skipping = plan(&facts, Needs::TEST);
     assert_eq!(skipping.missing, []);
-    let packages = skipping.steps.iter().find(|step| matches!(step, Step::AptInstall(_))).unwrap();
+    let packages = skipping.steps.iter().find(|step| matches!(step, SetupStep::AptInstall(_))).unwrap();
     assert!(!installs(packages).contains("chromium") && installs(packages).contains("nmap"));
 
     facts.candidates.remove("iproute2");
@@ -198,31 +204,31 @@ fn the_key_of_a_repository_needs_something_to_fetch_it() {
 #[test]
 fn a_nightly_with_the_sources_of_core_goes_before_all_but_an_override() {
     let nightly = RustToolchain { name: "nightly-x".into(), active: false, rust_src: true, ..stable(true) };
-    let mut facts = Facts { toolchains: vec![stable(true), nightly], ..furnished() };
-    let source = |facts: &Facts| plan(facts, Needs::BUILD).compiler.map(|compiler| compiler.source);
-    assert_eq!(source(&facts), Some(Source::Rustup { toolchain: "nightly-x".into() }));
+    let mut facts = MachineFacts { toolchains: vec![stable(true), nightly], ..furnished() };
+    let source = |facts: &MachineFacts| plan(facts, Needs::BUILD).compiler.map(|compiler| compiler.source);
+    assert_eq!(source(&facts), Some(CompilerSource::Rustup { toolchain: "nightly-x".into() }));
 
-    let named = Source::Override { rustc: "/opt/rustc".into(), cargo: "/opt/cargo".into() };
-    facts.bpf_override = Some(Compiler { source: named.clone(), ..debian_compiler() });
+    let named = CompilerSource::Override { rustc: "/opt/rustc".into(), cargo: "/opt/cargo".into() };
+    facts.named_compiler = Some(BpfCompiler { source: named.clone(), ..debian_compiler() });
     assert_eq!(source(&facts), Some(named));
 }
 
 #[test]
 fn a_toolchain_whose_llvm_the_linker_does_not_know_is_passed_over() {
     let newer = RustToolchain { llvm: LINKER_LLVM.end() + 1, ..stable(true) };
-    let facts = Facts { toolchains: vec![newer], ..furnished() };
+    let facts = MachineFacts { toolchains: vec![newer], ..furnished() };
     assert_eq!(plan(&facts, Needs::BUILD).compiler, Some(debian_compiler()));
 }
 
 #[test]
 fn a_linker_of_another_llvm_is_replaced() {
-    let facts = Facts { linker: Some(21), ..furnished() };
-    assert_eq!(plan(&facts, Needs::BUILD).steps, [Step::BpfLinker { llvm: 22 }]);
+    let facts = MachineFacts { linker: Some(21), ..furnished() };
+    assert_eq!(plan(&facts, Needs::BUILD).steps, [SetupStep::BpfLinker { llvm: 22 }]);
 }
 
 #[test]
 fn fedora_is_told_its_own_package_names() {
-    let facts = Facts {
+    let facts = MachineFacts {
         distribution: "fedora".into(),
         system: "Fedora Linux 42".into(),
         root: true,
@@ -230,24 +236,24 @@ fn fedora_is_told_its_own_package_names() {
         seen: names(["clang", "m4"]),
         rustfmt: true,
         clippy: true,
-        ..Facts::default()
+        ..MachineFacts::default()
     };
     let plan = plan(&facts, Needs::DEMO);
-    let told = crate::setup::told(&facts, &plan.missing);
+    let told = describe_missing(&facts, &plan.missing);
     assert!(told.contains("sudo dnf install clang-devel elfutils-libelf-devel"), "{told}");
     assert!(told.contains("llvm-devel") && told.contains("coturn-utils"), "{told}");
     assert!(told.contains("find the package that Debian calls stun-client"), "{told}");
-    assert!(!plan.steps.iter().any(|step| matches!(step, Step::AptInstall(_))), "{:?}", plan.steps);
+    assert!(!plan.steps.iter().any(|step| matches!(step, SetupStep::AptInstall(_))), "{:?}", plan.steps);
 }
 
 #[test]
 fn missing_lint_components_are_added_by_rustup_or_named() {
-    let facts = Facts { rustfmt: false, ..furnished() };
-    let [Step::RustupComponent { toolchain: None, component: "rustfmt", .. }] =
+    let facts = MachineFacts { rustfmt: false, ..furnished() };
+    let [SetupStep::RustupComponent { toolchain: None, component: "rustfmt", .. }] =
         plan(&facts, Needs::LINT).steps.as_slice()
     else {
         panic!("{:?}", plan(&facts, Needs::LINT));
     };
-    let without_rustup = Facts { toolchains: Vec::new(), ..facts };
+    let without_rustup = MachineFacts { toolchains: Vec::new(), ..facts };
     assert_eq!(plan(&without_rustup, Needs::LINT).missing[0].what, "rustfmt");
 }
