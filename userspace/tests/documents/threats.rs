@@ -3,13 +3,26 @@
 use crate::markdown::{code, rows};
 use crate::{read, root, sources};
 
-/// Where tests are.
-const TESTS: [&str; 6] =
-    ["userspace/src", "userspace/tests", "xdp-ebpf/src", "xtask/src", "fuzz/fuzz_targets", "fuzz/tests"];
+/// The directories in which a crate keeps sources that may hold tests.
+const DIRECTORIES: [&str; 3] = ["src", "tests", "fuzz_targets"];
+
+/// Every source of the workspace that may hold tests.
+fn tests() -> String {
+    let mut text = String::new();
+    for entry in root().read_dir().unwrap() {
+        let package = entry.unwrap().file_name().into_string().unwrap();
+        for directory in DIRECTORIES.map(|name| format!("{package}/{name}")) {
+            if root().join(&directory).is_dir() {
+                text += &sources(&directory);
+            }
+        }
+    }
+    text
+}
 
 #[test]
 fn every_threat_is_held_by_something_that_exists() {
-    let tests: String = TESTS.map(sources).concat();
+    let tests = tests();
     let mut count = 0;
     for row in rows(&read("docs/threat-model.md"), "threat") {
         let [threat, _, held] = &row[..] else { panic!("{row:?}") };
