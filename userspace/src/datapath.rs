@@ -15,7 +15,7 @@ pub use cores::available as available_cores;
 pub(crate) use cores::pin;
 pub use inheritance::{Inheritance, InheritedLink};
 
-use crate::config::{self, Config};
+use crate::config::{BindModeArg, Config, DatapathArg, FixedConfig, LiveConfig, XdpModeArg};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Address, Interface};
 use crate::stun::Policy;
@@ -91,7 +91,8 @@ pub struct Predecessor<'a> {
 
 /// Another configuration for a running [`Datapath`], with all that could fail about it done.
 pub struct Change {
-    config: Config,
+    live: LiveConfig,
+    policy: Policy,
     sockets: socket::Bound,
     streams: socket::stream::Bound,
 }
@@ -101,18 +102,18 @@ impl Datapath {
     ///
     /// # Errors
     /// A sentence for the operator; nothing is left attached, bound or changed.
-    pub fn start(config: Config, before: Predecessor<'_>) -> Result<Self> {
+    pub fn start(config: Config, policy: Policy, before: Predecessor<'_>) -> Result<Self> {
         let Predecessor { mut inheritance, release } = before;
         // Names are checked before anything is touched.
         let interfaces =
-            config.interfaces.iter().map(|name| interface::find(name)).collect::<Result<Vec<_>>>()?;
+            config.fixed.interfaces.iter().map(|name| interface::find(name)).collect::<Result<Vec<_>>>()?;
         let host = interface::addresses(None)?;
-        config.check_on_host(host.iter().map(|address| address.ip))?;
-        let policy = Arc::new(ArcSwap::from_pointee(config.policy.clone()));
+        config.live.check_on_host(host.iter().map(|address| address.ip))?;
+        let live = &config.live;
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
         let sockets =
-            socket::Service::start(&config.listen, &config.cores, Arc::clone(&policy), &mut inheritance)?;
-        let streams =
-            socket::stream::Service::start(&config.listen, &config.stream, &policy, &mut inheritance)?;
+            socket::Service::start(&live.listen, &config.fixed.cores, Arc::clone(&policy), &mut inheritance)?;
+        let streams = socket::stream::Service::start(&live.listen, &live.stream, &policy, &mut inheritance)?;
         let mut datapath =
             Datapath { interfaces: Vec::new(), sockets, streams, policy: Arc::clone(&policy), config };
         let mut turn = 0;
@@ -138,25 +139,26 @@ impl Datapath {
         turn: usize,
         (link, release): (Option<InheritedLink>, &mut dyn FnMut(u32) -> Result<()>),
     ) -> Result<InterfacePath> {
-        let config = &self.config;
+        let config = &self.config.fixed;
         let name = interface.name.clone();
         let receive_queues = interface::receive_queues(&interface);
         let down = |stepped_down| {
             Ok(InterfacePath { name: name.clone(), receive_queues, af_xdp: None, stepped_down })
         };
-        if config.datapath == config::Datapath::Socket {
+        if config.datapath == DatapathArg::Socket {
             return down(Vec::new());
         }
         if let Some(why) = never_over_xdp(&interface) {
-            let failure = Failure::system(format!("{name} cannot be served over AF_XDP: {why}"));
-            if config.datapath == config::Datapath::AfXdp {
+            let failure =
+                Failure::system(format!("{name} cannot be served over AF_XDP: {why}")).of("--datapath");
+            if config.datapath == DatapathArg::AfXdp {
                 return Err(failure.remedy("use --datapath auto or socket"));
             }
             return down(vec![StepDown::new("af-xdp", &failure)]);
         }
         let mut cores = config.cores.clone();
         cores.rotate_left(turn % config.cores.len());
-        let served = endpoints::served(&interface, &config.listen, host);
+        let served = endpoints::served(&interface, &self.config.live.listen, host);
         let request = Request { config, served, policy: Arc::clone(&self.policy), cores: &cores };
         let inherited = link.map(|link| Inherited { link, release });
         match AfXdp::start(interface, &request, inherited) {
@@ -177,11 +179,12 @@ impl Datapath {
         _before: (Option<InheritedLink>, &mut dyn FnMut(u32) -> Result<()>),
     ) -> Result<InterfacePath> {
         let failure = Failure::system("this xstun was built without AF_XDP")
+            .of("--datapath")
             .remedy("build it with the feature `af-xdp`, or use --datapath socket");
-        let stepped_down = match self.config.datapath {
-            config::Datapath::AfXdp => return Err(failure),
-            config::Datapath::Auto => vec![StepDown::new("af-xdp", &failure)],
-            config::Datapath::Socket => Vec::new(),
+        let stepped_down = match self.config.fixed.datapath {
+            DatapathArg::AfXdp => return Err(failure),
+            DatapathArg::Auto => vec![StepDown::new("af-xdp", &failure)],
+            DatapathArg::Socket => Vec::new(),
         };
         let receive_queues = interface::receive_queues(&interface);
         Ok(InterfacePath { name: interface.name, receive_queues, stepped_down })
@@ -204,7 +207,7 @@ impl Datapath {
             let Some(interface) = interface::all()?.into_iter().find(|found| found.index == index) else {
                 continue;
             };
-            let served = endpoints::served(&interface, &self.config.listen, &host);
+            let served = endpoints::served(&interface, &self.config.live.listen, &host);
             af_xdp.update(interface, served)?;
         }
         Ok(())
@@ -219,17 +222,15 @@ impl Datapath {
         Ok(())
     }
 
-    /// Makes ready to serve `config` instead: binds what is new and reads the certificate. What cannot
-    /// change under a running server stays as it is.
+    /// Prepares to serve `live` with `policy` instead: binds what is new and reads the certificate.
     ///
     /// # Errors
     /// What cannot be had; nothing is changed.
-    pub fn prepare(&self, config: Config) -> Result<Change> {
-        let config = config.keeping_what_is_fixed(&self.config);
-        config.check_on_host(interface::addresses(None)?.iter().map(|address| address.ip))?;
-        let sockets = self.sockets.bind(&config.listen)?;
-        let streams = self.streams.bind(&config.listen, &config.stream)?;
-        Ok(Change { config, sockets, streams })
+    pub fn prepare(&self, live: LiveConfig, policy: Policy) -> Result<Change> {
+        live.check_on_host(interface::addresses(None)?.iter().map(|address| address.ip))?;
+        let sockets = self.sockets.bind(&live.listen)?;
+        let streams = self.streams.bind(&live.listen, &live.stream)?;
+        Ok(Change { live, policy, sockets, streams })
     }
 
     /// Serves what is prepared from here on. What is no longer wanted is still served, too: see
@@ -238,11 +239,11 @@ impl Datapath {
     /// # Errors
     /// The kernel refused a part of it; the rest is in force.
     pub fn adopt(&mut self, change: Change) -> Result<()> {
-        let Change { config, sockets, streams } = change;
+        let Change { live, policy, sockets, streams } = change;
         self.sockets.add(sockets);
-        let added = self.streams.add(streams, &config.stream);
-        self.policy.store(Arc::new(config.policy.clone()));
-        self.config = config;
+        let added = self.streams.add(streams, &live.stream);
+        self.policy.store(Arc::new(policy));
+        self.config.live = live;
         self.refresh().and(added)
     }
 
@@ -250,7 +251,7 @@ impl Datapath {
     /// out of the XDP program's maps, or others into their place: what was on its way to them has then
     /// arrived. False if there are none: then nothing is left to do.
     pub fn deafen(&self) -> bool {
-        let Config { listen, stream, .. } = &self.config;
+        let LiveConfig { listen, stream, .. } = &self.config.live;
         // Both, whatever the first says.
         self.sockets.deafen(listen) | self.streams.deafen(listen, stream)
     }
@@ -259,8 +260,8 @@ impl Datapath {
     /// a handshake on its way need.
     pub fn retire(&mut self) {
         // Listeners first: who tries again to connect shall find them closed.
-        self.streams.retain(&self.config.listen, &self.config.stream);
-        self.sockets.retain(&self.config.listen);
+        self.streams.retain(&self.config.live.listen, &self.config.live.stream);
+        self.sockets.retain(&self.config.live.listen);
     }
 
     /// Duplicates of all that it serves with, for another process.
@@ -342,12 +343,12 @@ fn never_over_xdp(interface: &Interface) -> Option<&'static str> {
 /// A wish that cannot be granted by stepping down: the rung is pinned, the flags are wrong, a right
 /// is missing, or another program would be displaced. Anything else is the machine's own limit.
 #[cfg(feature = "af-xdp")]
-fn must_not_step_down(config: &Config, failure: &Failure) -> bool {
-    config.datapath == config::Datapath::AfXdp
-        || config.xdp_mode == config::XdpMode::Native
-        || config.bind_mode == config::BindMode::ZeroCopy
+fn must_not_step_down(config: &FixedConfig, failure: &Failure) -> bool {
+    config.datapath == DatapathArg::AfXdp
+        || config.xdp_mode == XdpModeArg::Native
+        || config.bind_mode == BindModeArg::ZeroCopy
         || config.busy_poll
-        || failure.kind() == crate::error::Kind::Usage
+        || failure.kind() == crate::error::FailureKind::Usage
         || af_xdp::is_denied(failure)
         || failure.errno() == Some(libc::EBUSY)
 }

@@ -1,73 +1,109 @@
-//! Failures as a person reads them: what was tried, on what, what was found, what to do.
+//! Failures as an operator reads them: what was tried, on what, what went wrong, and what to do.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// Result of everything that can fail outside the data path.
+/// Result of everything that can fail outside the datapath.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// Whose fault it is, which decides the exit code.
+/// Who has to act, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The command line or the configuration asks for something that cannot be: exit code 2.
+pub enum FailureKind {
+    /// The command line or the configuration is wrong: exit code 2.
     Usage,
-    /// The machine refused: exit code 1.
+    /// The system refused: exit code 1.
     System,
 }
 
-/// One failure: a clear sentence, the kernel's own word where there is one, and a remedy.
+/// One failure: a sentence, the cause as the kernel or a library words it, and a remedy.
 #[derive(Debug)]
 pub struct Failure {
-    kind: Kind,
+    kind: FailureKind,
     what: String,
+    options: Vec<FailedOption>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     remedy: Option<String>,
 }
 
+/// An option that a failure is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailedOption {
+    /// With its dashes, like `--listen`.
+    pub(crate) flag: &'static str,
+    /// The value that is wrong, as the operator wrote it; absent if the failure is about no single value.
+    pub(crate) value: Option<String>,
+}
+
 impl Failure {
-    /// A wrong command line or configuration. `what` names the flag or key and the value found.
+    /// A wrong command line or configuration; `what` is the sentence.
     pub fn usage(what: impl Into<String>) -> Self {
-        Failure { kind: Kind::Usage, what: what.into(), cause: None, remedy: None }
+        Failure::new(FailureKind::Usage, what.into())
     }
 
-    /// A refusal of the system. `what` says what was tried, and on what.
+    /// A wrong value of an option. The sentence is "`flag` `value` `why`".
+    pub(crate) fn invalid(flag: &'static str, value: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Failure::usage(format!("{flag} {value} {why}")).of_value(flag, value)
+    }
+
+    /// A refusal of the system; `what` says what was tried, and on what.
     pub fn system(what: impl Into<String>) -> Self {
-        Failure { kind: Kind::System, what: what.into(), cause: None, remedy: None }
+        Failure::new(FailureKind::System, what.into())
     }
 
-    /// Adds what the kernel or a library said.
-    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    fn new(kind: FailureKind, what: String) -> Self {
+        Failure { kind, what, options: Vec::new(), cause: None, remedy: None }
+    }
+
+    /// Records that the failure is about the option `flag`. The one named first counts most.
+    pub(crate) fn of(mut self, flag: &'static str) -> Self {
+        self.options.push(FailedOption { flag, value: None });
+        self
+    }
+
+    /// Like [`Failure::of`], for one value of the option.
+    pub(crate) fn of_value(mut self, flag: &'static str, value: impl fmt::Display) -> Self {
+        self.options.push(FailedOption { flag, value: Some(value.to_string()) });
+        self
+    }
+
+    /// Adds the cause.
+    pub(crate) fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
     /// Adds what to do about it.
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// Adds before all else where what is wrong stands.
-    pub fn at(mut self, place: impl fmt::Display) -> Self {
+    /// Puts the place of the mistake, such as a line of a file, before the sentence.
+    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         self.what = format!("{place}: {}", self.what);
         self
     }
 
-    /// Whose fault it is.
-    pub fn kind(&self) -> Kind {
+    /// Returns who has to act.
+    pub fn kind(&self) -> FailureKind {
         self.kind
     }
 
-    /// 2 for usage, 1 for the system.
+    /// Returns the options that it is about, the most important first.
+    pub(crate) fn options(&self) -> &[FailedOption] {
+        &self.options
+    }
+
+    /// Returns 2 for usage, 1 for the system.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
-            Kind::Usage => 2,
-            Kind::System => 1,
+            FailureKind::Usage => 2,
+            FailureKind::System => 1,
         })
     }
 
-    /// The errno at the end of the chain of causes, if there is one.
-    pub fn errno(&self) -> Option<i32> {
+    /// Returns the first errno in the chain of causes, if there is one.
+    pub(crate) fn errno(&self) -> Option<i32> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self.cause.as_deref()?);
         while let Some(error) = cause {
             if let Some(io) = error.downcast_ref::<std::io::Error>()
@@ -85,13 +121,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         let mut cause = self.cause.as_deref().map(|c| c as &(dyn std::error::Error + 'static));
-        let mut said = String::new();
+        let mut written = String::new();
         while let Some(error) = cause {
-            // Libraries often repeat their source in their own text; one telling is enough.
+            // Libraries often repeat the text of their source in their own; write it once.
             let text = error.to_string();
-            if !said.contains(&text) {
+            if !written.contains(&text) {
                 write!(f, ": {text}")?;
-                said = text;
+                written = text;
             }
             cause = error.source();
         }
@@ -106,7 +142,7 @@ impl std::error::Error for Failure {}
 
 #[cfg(test)]
 mod tests {
-    use super::Failure;
+    use super::{FailedOption, Failure};
 
     #[test]
     fn a_failure_reads_as_one_sentence_with_cause_and_remedy() {
@@ -119,5 +155,13 @@ mod tests {
              stop the other server, or choose another port"
         );
         assert_eq!(failure.errno(), Some(98));
+    }
+
+    #[test]
+    fn an_invalid_value_is_in_the_sentence_and_in_the_fields() {
+        let failure = Failure::invalid("--listen", "192.0.2.1:0", "has port 0").of("--no-tcp");
+        assert_eq!(failure.to_string(), "--listen 192.0.2.1:0 has port 0");
+        let option = |flag, value: Option<&str>| FailedOption { flag, value: value.map(str::to_owned) };
+        assert_eq!(failure.options(), [option("--listen", Some("192.0.2.1:0")), option("--no-tcp", None)]);
     }
 }

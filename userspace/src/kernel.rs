@@ -1,12 +1,12 @@
-//! Which kernel runs: some decisions depend on nothing that could be asked for instead.
+//! The version of the running kernel, for decisions that no feature of it could be probed for.
 
-/// Major and minor number of a release as uname(2) tells it; zeros where it is no such text.
-pub fn parse(release: &str) -> (u32, u32) {
+/// Parses major and minor number of a release as in uname(2); zeros if the text is not one.
+pub(crate) fn parse(release: &str) -> (u32, u32) {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// Major and minor number of the running kernel.
+/// Returns major and minor number of the running kernel.
 pub fn running() -> (u32, u32) {
     parse(&rustix::system::uname().release().to_string_lossy())
 }

@@ -1,12 +1,13 @@
-//! A STUN server (RFC 8489, Binding only) that answers over AF_XDP, and over sockets where XDP is
-//! not to be had. `docs/architecture.md` is the map.
+//! A STUN server (RFC 8489, Binding only) that answers over AF_XDP and falls back to sockets.
+//! `docs/architecture.md` is the map.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod answer;
 pub mod cli;
 pub mod client;
-pub mod config;
+mod config;
 pub mod control;
+mod credentials_file;
 pub mod datapath;
 pub mod doctor;
 pub mod error;
@@ -23,4 +24,3 @@ pub mod stats;
 pub mod status;
 pub mod stop;
 pub mod stun;
-pub mod users;

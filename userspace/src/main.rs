@@ -1,5 +1,4 @@
-//! The `xstun` program: parses, runs, and is the only place that prints an error and picks an exit
-//! code.
+//! The `xstun` program: parses the command line, runs the subcommand, prints the failure, picks the exit code.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 use clap::{ArgMatches, FromArgMatches as _};
@@ -38,30 +37,30 @@ fn main() -> ExitCode {
 }
 
 fn serve(flags: &ArgMatches) -> Result<()> {
-    // Before any file is read: what cannot be read without rights could not be read again either.
+    // Before any file is read: a file that needs capabilities to be read could not be read again by a reload.
     privileges::begin()?;
     let reader = reader(flags)?;
     let (settings, config) = reader.read()?;
     let args = &settings.args;
-    let log = control::log::start(args.log_level, args.log_format, args.xdp_log)?;
-    control::serve(control::Server { reader, settings, config, log })
+    let log = control::log::start(args.live.log_level, args.fixed.log_format, args.fixed.xdp_log)?;
+    control::serve(control::ServerSetup { reader, settings, config, log })
 }
 
 /// `xstun drain`.
 fn drain(control: &Path) -> Result<()> {
     let seconds = control::drain(control)?.as_secs_f64();
-    // No more digits than somebody can use, and never too short a time.
-    output::print(&format!("draining: it ends in {} seconds\n", (seconds * 10.0).ceil() / 10.0))
+    // One digit, rounded up, so that the time is never too short.
+    output::print(&format!("draining: it exits in {} seconds\n", (seconds * 10.0).ceil() / 10.0))
 }
 
 /// `xstun config check`.
 fn check(file: &Path) -> Result<()> {
-    // What the server would warn of is to be seen here.
+    // Shows the warnings that the server would log.
     control::log::start(LogLevel::Warn, LogFormat::Text, false)?;
     let settings = Settings::of_file(&serve_command(), file)?;
     let config = settings.config(&datapath::available_cores()?)?;
     control::check(&config).map_err(|failure| settings.locate(failure))?;
-    output::print(&format!("{}: nothing is wrong\n", file.display()))
+    output::print(&format!("{}: no mistakes found\n", file.display()))
 }
 
 /// `xstun config show`.
@@ -74,13 +73,13 @@ fn reader(flags: &ArgMatches) -> Result<Reader> {
     Ok(Reader { serve: serve_command(), flags: flags.clone(), cores: datapath::available_cores()? })
 }
 
-/// The command line of `serve`, as the library's own functions take it.
+/// Returns the command of `serve`.
 fn serve_command() -> clap::Command {
     let command = cli::command();
     command.find_subcommand("serve").cloned().unwrap_or_default()
 }
 
-/// What was given to a verb that was found in the command line.
-fn below<'a>(matches: &'a ArgMatches, verbs: &[&str]) -> &'a ArgMatches {
-    verbs.iter().fold(matches, |matches, verb| matches.subcommand_matches(verb).unwrap_or(matches))
+/// Returns the matches of a subcommand that was given.
+fn below<'a>(matches: &'a ArgMatches, path: &[&str]) -> &'a ArgMatches {
+    path.iter().fold(matches, |matches, name| matches.subcommand_matches(name).unwrap_or(matches))
 }

@@ -1,8 +1,8 @@
 //! Linux capabilities, each held only as long as something needs it.
 //!
-//! They belong to threads, and a thread begins with those of the one that made it. So the program cuts
-//! them down to what a start needs before it makes any thread; each worker gives up the rest once its
-//! socket is bound; and the control thread keeps what its own work needs.
+//! Capabilities belong to threads, and a thread inherits those of its creator. So the program reduces them to
+//! what a start needs before it creates any thread; each worker gives up the rest once its socket is bound; and
+//! the control thread keeps those that its own work needs.
 
 use crate::error::{Failure, Result};
 use rustix::io::Errno;
@@ -11,9 +11,9 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-/// What a start may need: CAP_NET_ADMIN to attach the XDP program and to busy-poll, CAP_BPF and
-/// CAP_PERFMON to load it, CAP_NET_RAW for AF_XDP sockets, CAP_IPC_LOCK for their memory where
-/// RLIMIT_MEMLOCK is short, and CAP_NET_BIND_SERVICE for ports below 1024.
+/// What a start may need: CAP_NET_ADMIN to attach the XDP program and to busy-poll, CAP_BPF and CAP_PERFMON to
+/// load it, CAP_NET_RAW for AF_XDP sockets, CAP_IPC_LOCK for their memory if RLIMIT_MEMLOCK is too low, and
+/// CAP_NET_BIND_SERVICE for ports below 1024.
 const START: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::BPF)
     .union(CapabilitySet::PERFMON)
@@ -21,32 +21,31 @@ const START: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::IPC_LOCK)
     .union(CapabilitySet::NET_BIND_SERVICE);
 
-/// First kernel on which the maps of a loaded program can be read and written without CAP_BPF where
+/// First kernel that allows access to the maps of a loaded program without CAP_BPF even if
 /// `kernel.unprivileged_bpf_disabled` is set (commit c8644cd0efe7).
 const OPEN_MAPS: (u32, u32) = (5, 19);
 
 /// What the control thread does while the server serves.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Duties {
+pub(crate) struct Duties {
     /// An interface is served over AF_XDP: its maps follow changes of addresses, its verdicts are read.
-    pub maps: bool,
-    /// NAPI settings of an interface are to be put back at the end (`--busy-poll`).
-    pub napi: bool,
+    pub(crate) maps: bool,
+    /// NAPI settings of an interface are restored at the end (`--busy-poll`).
+    pub(crate) napi: bool,
 }
 
-/// Gives up all that a start does not need, for good: also by running another program nothing can be
-/// had back. To be called before the first thread is made.
+/// Gives up everything that a start does not need, for good: not even execve(2) can regain it. Must be called
+/// before the first thread is created.
 ///
 /// # Errors
-/// The kernel refused, which it has no reason to.
+/// System: the kernel refused, which is not expected.
 pub fn begin() -> Result<()> {
-    // Needs CAP_SETPCAP, so it comes first. Who lacks that has been given a few capabilities and no
-    // more, by a service manager that limited the bounding set itself.
+    // First, since it needs CAP_SETPCAP. Without that, the service manager has already limited the bounding set.
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         match remove_capability_from_bounding_set(capability) {
             Ok(()) => {}
-            // The kernel knows no capability of this number, or nothing may be removed.
+            // The kernel has no capability of this number, or forbids to remove any.
             Err(Errno::INVAL | Errno::PERM) => break,
             Err(errno) => return Err(refused(errno)),
         }
@@ -55,20 +54,20 @@ pub fn begin() -> Result<()> {
     keep(START)
 }
 
-/// Keeps for the calling thread what these duties need. To be called once all is started, by the thread
-/// that has the duties.
+/// Keeps for the calling thread what these duties need. Must be called by the thread that has the duties, once
+/// everything is started.
 ///
 /// # Errors
-/// The kernel refused, which it has no reason to.
-pub fn serve(duties: Duties) -> Result<()> {
+/// System: the kernel refused, which is not expected.
+pub(crate) fn serve(duties: Duties) -> Result<()> {
     keep(needed(duties, crate::kernel::running()))
 }
 
-/// Gives up everything, for the calling thread: a worker whose sockets are bound.
+/// Gives up all capabilities of the calling thread: for a worker whose sockets are bound.
 ///
 /// # Errors
-/// The kernel refused, which it has no reason to.
-pub fn give_up() -> Result<()> {
+/// System: the kernel refused, which is not expected.
+pub(crate) fn give_up() -> Result<()> {
     keep(CapabilitySet::empty())
 }
 
@@ -83,8 +82,8 @@ fn needed(duties: Duties, kernel: (u32, u32)) -> CapabilitySet {
     needed
 }
 
-/// What the thread has of `wanted` becomes all that it has. Without inheritable capabilities there are
-/// no ambient ones either.
+/// Reduces the capabilities of the calling thread to those in `wanted`. Without inheritable ones it has no ambient
+/// ones either.
 fn keep(wanted: CapabilitySet) -> Result<()> {
     let permitted = capabilities(None).map_err(refused)?.permitted & wanted;
     let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };

@@ -1,64 +1,62 @@
-//! What a running server tells of itself: plain data, which the control loop fills in, `/status.json`
-//! carries, and the page and `xstun top` read.
+//! The status of a running server: plain data that the control loop fills in, `/status.json` carries, and the
+//! status page and `xstun top` show.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Where `xstun top` looks for a server, and what `--metrics-listen` should be set to where nothing
-/// speaks against it: this port of the loopback address.
+/// Recommended port of `--metrics-listen`, on the loopback address; `xstun top` connects there by default.
 pub const METRICS_PORT: u16 = 9478;
 
-/// A server at one moment. Counts are since its start, or since a worker's start where that is later.
+/// A server at one moment. Counts are since its start, or since the start of a worker if that is later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Status {
+pub struct ServerStatus {
     /// Version of xstun.
     pub version: String,
     /// `starting`, `serving` or `draining`.
     pub state: String,
-    /// Whether this xstun could serve over AF_XDP at all.
+    /// Whether this binary was built with AF_XDP.
     pub af_xdp_built: bool,
-    /// Seconds since the server started, by a clock that is never set.
+    /// Seconds since the server started, by the monotonic clock.
     pub uptime: f64,
-    /// The interfaces that it was told to serve.
-    pub interfaces: Vec<Interface>,
+    /// The interfaces of `--interface`.
+    pub interfaces: Vec<InterfaceStatus>,
     /// Where UDP sockets listen.
     pub sockets: Vec<std::net::SocketAddr>,
     /// Every worker of datagrams.
-    pub workers: Vec<Worker>,
-    /// TCP and TLS, those that are served.
-    pub streams: Vec<Stream>,
-    /// The last rungs of the ladder that could not be had or held, the latest last.
-    pub step_downs: Vec<StepDown>,
-    /// What the process takes of the machine.
-    pub process: Process,
+    pub workers: Vec<WorkerStatus>,
+    /// TCP and TLS, as far as they are served.
+    pub streams: Vec<TransportStatus>,
+    /// The last step downs, the latest last.
+    pub step_downs: Vec<StepDownStatus>,
+    /// Resources that the process uses.
+    pub process: ProcessStatus,
 }
 
 /// An interface of `--interface`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Interface {
+pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
-    /// Receive queues by the rung that serves them; see [`RUNGS`].
+    /// Receive queues by the rung of the ladder that serves them; see [`RUNGS`].
     pub queues: BTreeMap<String, u32>,
-    /// The XDP program's verdicts by name; none where there is no program.
+    /// Verdicts of the XDP program by name; empty without a program.
     pub verdicts: BTreeMap<String, u64>,
     /// Addresses and ports that are served there over AF_XDP.
     pub listen: Vec<std::net::SocketAddr>,
-    /// Rungs that were stepped down from, in all.
+    /// Number of step downs.
     pub step_downs: u64,
-    /// Whether our XDP program is attached, at the last look; none where none should be.
+    /// Whether our XDP program was attached at the last check; absent where none should be.
     pub attached: Option<bool>,
-    /// Whether frames that the program hands over arrive, at the last look; none where there is no
-    /// program.
+    /// Whether frames that the program redirects arrived at the last check; absent without a program.
     pub delivering: Option<bool>,
 }
 
-/// The rungs of the ladder, the highest first, as [`Interface::queues`] and the metrics name them.
+/// The rungs of the ladder, the highest first, as [`InterfaceStatus::queues`] and the metrics name them.
 pub const RUNGS: [&str; 4] = ["native-zero-copy", "native-copy", "generic", "sockets"];
 
 /// A worker of datagrams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Worker {
+pub struct WorkerStatus {
     /// `af-xdp` or `sockets`.
     pub path: String,
     /// The interface of a worker over AF_XDP.
@@ -67,87 +65,87 @@ pub struct Worker {
     pub queue: Option<u32>,
     /// The core that it is pinned to.
     pub core: usize,
-    /// Whether it turned lately.
+    /// Whether it beat lately.
     pub ticking: bool,
-    /// Whether it is gone, as its queue is, and only its counts are left.
+    /// Whether it has ended with its queue, so that only its counts are left.
     #[serde(default)]
     pub ended: bool,
-    /// What it counted.
-    pub counts: Counts,
-    /// What the kernel counted of its socket (XDP_STATISTICS), by name; AF_XDP only.
+    /// Its counts.
+    pub counts: MessageCounts,
+    /// Counts of its socket by the kernel (XDP_STATISTICS), by name; AF_XDP only.
     pub kernel: BTreeMap<String, u64>,
-    /// Where the frames of its UMEM were a moment ago, by number; AF_XDP only.
+    /// Number of frames of its UMEM by where they are, at most a second old; AF_XDP only.
     pub frames: BTreeMap<String, u64>,
 }
 
-/// What is counted of datagrams and messages.
+/// Counts of datagrams and messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct MessageCounts {
     /// Datagrams, frames or messages received.
     pub received: u64,
-    /// Batches of at least one.
+    /// Batches of at least one datagram.
     pub batches: u64,
-    /// System calls that told the kernel to transmit or to receive.
+    /// System calls that made the kernel transmit or receive.
     pub wakeups: u64,
-    /// Replies that left.
+    /// Replies sent.
     pub replies: u64,
-    /// Datagrams whose UDP checksum a local sender had only begun.
+    /// Datagrams whose UDP checksum a local sender with transmit offload left incomplete.
     pub unfinished_checksums: u64,
-    /// How they ended, by the name of the outcome.
+    /// Datagrams and messages by the name of their outcome.
     pub outcomes: BTreeMap<String, u64>,
 }
 
 /// TCP or TLS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Stream {
+pub struct TransportStatus {
     /// `tcp` or `tls`.
     pub path: String,
-    /// Where it is listened on.
+    /// Where it listens.
     pub listen: Vec<std::net::SocketAddr>,
-    /// Whether its thread turned lately.
+    /// Whether its thread beat lately.
     pub ticking: bool,
-    /// Messages.
-    pub counts: Counts,
-    /// Connections taken on.
+    /// Counts of messages.
+    pub counts: MessageCounts,
+    /// Connections accepted.
     pub accepted: u64,
     /// Connections that are open.
     pub open: u64,
-    /// Connections refused, by the limit that they would have exceeded.
+    /// Connections refused, by the limit that they exceeded.
     pub refused: BTreeMap<String, u64>,
-    /// Times that the kernel could not hand a connection over.
+    /// Failures of accept(2).
     pub accept_failed: u64,
-    /// How connections ended, by name.
+    /// Connections by how they ended.
     pub endings: BTreeMap<String, u64>,
 }
 
-/// A rung of the ladder that could not be had or held.
+/// A step down: a rung of the ladder that was not available, or failed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StepDown {
+pub struct StepDownStatus {
     /// Seconds since the server started.
     pub at: f64,
     /// The interface.
     pub interface: String,
     /// The rung, or the queue.
     pub from: String,
-    /// Why, in the kernel's words where it gave any.
+    /// The reason, as the kernel words it if it gives one.
     pub reason: String,
 }
 
-/// What the process takes of the machine.
+/// Resources that a process uses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Process {
-    /// Seconds of CPU, in user and kernel mode.
+pub struct ProcessStatus {
+    /// CPU time in user and kernel mode, in seconds.
     pub cpu_seconds: f64,
-    /// Bytes of memory that are there.
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// Bytes of address space.
+    /// Address space, in bytes.
     pub virtual_bytes: u64,
     /// Open file descriptors.
     pub open_fds: u64,
-    /// Limit on these.
+    /// Limit on open file descriptors.
     pub max_fds: u64,
     /// Threads.
     pub threads: u64,
-    /// When it started, in seconds since 1970.
+    /// Start time, in seconds since 1970.
     pub start_time: f64,
 }

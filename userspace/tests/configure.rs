@@ -31,12 +31,12 @@ fn a_file_is_checked_with_the_files_that_it_names() {
         "listen = '127.0.0.1:3478'\ncredentials = 'users'\nrealm = 'example.org'\n",
     );
     let users = write(directory.path(), "users", "anna:secret\n");
-    let nothing = format!("{file}: nothing is wrong\n");
+    let nothing = format!("{file}: no mistakes found\n");
     let mode = |mode| fs::set_permissions(&users, fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
     let (code, out, err) = config(&["check", &file], &[]);
     assert_eq!((code, &out), (Some(0), &nothing), "a warning is no mistake");
-    assert!(err.contains("anybody on this host may read the passwords"), "{err}");
+    assert!(err.contains("every user of this host can read the passwords"), "{err}");
     mode(0o600);
     assert_eq!(config(&["check", &file], &[]), (Some(0), nothing, String::new()));
 

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use xstun::doctor::{Check, Severity, examine};
-use xstun::error::Kind;
+use xstun::error::FailureKind;
 use xstun::interface::{
     Address, NapiSettings, Watch, addresses, all, channels, driver, features, find, receive_queues,
     xdp_features,
@@ -22,7 +22,7 @@ fn loopback_is_found_without_root() {
     assert!(lo.loopback && !lo.ethernet);
     assert!(all().unwrap().iter().any(|interface| interface.index == lo.index));
     let unknown = find("xstun-none").unwrap_err();
-    assert_eq!(unknown.kind(), Kind::Usage);
+    assert_eq!(unknown.kind(), FailureKind::Usage);
     assert!(unknown.to_string().contains("'xstun-none' (--interface)"), "{unknown}");
 }
 
@@ -245,5 +245,5 @@ fn the_doctor_names_who_holds_the_stun_port() {
 #[test]
 fn the_doctor_knows_no_interface_that_is_not_there() {
     let unknown = examine(&["xstun-none".to_owned()], true).unwrap_err();
-    assert_eq!(unknown.kind(), Kind::Usage);
+    assert_eq!(unknown.kind(), FailureKind::Usage);
 }

@@ -1,22 +1,22 @@
-//! `xstun config`, and what makes a switch of `serve` one that can also be switched off.
+//! `xstun config`, and the whole command line with switches that can also be switched off.
 
 use super::{Cli, ServeArgs};
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Args, Command, CommandFactory as _, Subcommand};
 use std::path::PathBuf;
 
-/// The verbs of `xstun config`.
+/// Subcommands of `xstun config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Check a configuration file, and the files that it names, alone: without flags and environment
+    /// Check a configuration file and the files that it names, without flags and environment variables
     Check(CheckArgs),
-    /// Show every option of `serve` as it would be in force with these flags, and where it comes from
+    /// Show the value of every option of `serve` with these flags, and where each comes from
     Show(Box<ServeArgs>),
     /// Print a configuration file with every key, its meaning and its default
     Example,
 }
 
-/// Flags of `xstun config check`.
+/// Options of `xstun config check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The configuration file
@@ -25,12 +25,13 @@ pub struct CheckArgs {
 }
 
 const HELP: &str = "\
-Every option is also a key of the file that --config names, and an environment variable: --log-level is \
-XSTUN_LOG_LEVEL. Flags go before variables, these before the file. `xstun config example` prints such a \
-file, `xstun config show` takes the same flags and tells what is in force.";
+Every option is also a key of the file that --config names and an environment variable: --log-level is \
+XSTUN_LOG_LEVEL. Flags take precedence over variables, and variables over the file. `xstun config example` \
+prints a file with every key; `xstun config show` takes the same flags as `serve` and shows the values in \
+force.";
 
-/// The whole command line. Every switch of `serve` takes `=false` too, so that one in a file can be
-/// switched off by a flag.
+/// Returns the whole command line. Every switch of `serve` also takes `=false`, so that a flag can switch
+/// off what a file switches on.
 pub fn command() -> Command {
     Cli::command()
         .mut_subcommand("serve", |serve| settable(serve).after_help(HELP))

@@ -1,29 +1,29 @@
-//! Flags of `xstun probe`.
+//! Options of `xstun probe`.
 
-use super::{LoginArgs, seconds};
+use super::{ProbeCredentialsArgs, seconds};
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Flags of `xstun probe`.
+/// Options of `xstun probe`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit codes: 0 answered, 1 system error, 2 bad usage, 3 no answer, \
                         4 refused (ICMP unreachable, or a STUN error response).")]
 pub struct ProbeArgs {
-    /// Server, by name or address; an IPv6 address with a port stands in brackets
+    /// Server, by name or address; an IPv6 address with a port needs brackets
     #[arg(value_name = "HOST[:PORT]")]
     pub server: String,
 
-    /// Ask over IPv4 only
+    /// Use IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
 
-    /// Ask over IPv6 only
+    /// Use IPv6 only
     #[arg(short = '6', long)]
     pub ipv6: bool,
 
-    /// Address and port to ask from
+    /// Local address and port to send from
     #[arg(long, value_name = "ADDR:PORT")]
     pub source: Option<SocketAddr>,
 
@@ -31,24 +31,24 @@ pub struct ProbeArgs {
     #[arg(long)]
     pub fingerprint: bool,
 
-    /// Ask without magic cookie, as RFC 3489 clients do
+    /// Send no magic cookie, as RFC 3489 clients do
     #[arg(long, conflicts_with = "fingerprint")]
     pub classic: bool,
 
-    /// Who asks.
+    /// The client's credentials.
     #[command(flatten)]
-    pub login: LoginArgs,
+    pub credentials: ProbeCredentialsArgs,
 
-    /// Find out how a NAT on the way maps and filters, by the tests of RFC 5780; the server needs two
+    /// Determine how a NAT on the path maps and filters, by the tests of RFC 5780; the server needs two
     /// addresses for it
     #[arg(long, conflicts_with_all = ["classic", "fingerprint", "tcp", "tls", "user"])]
     pub nat: bool,
 
-    /// Ask over TCP
+    /// Use TCP
     #[arg(long, conflicts_with_all = ["tls", "source", "user"])]
     pub tcp: bool,
 
-    /// Ask over TLS; the port is then 5349 if none is given
+    /// Use TLS; the default port is then 5349
     #[arg(long, conflicts_with_all = ["source", "user"])]
     pub tls: bool,
 
@@ -56,7 +56,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "FILE", requires = "tls")]
     pub ca: Option<PathBuf>,
 
-    /// Take any certificate
+    /// Accept any certificate
     #[arg(long, requires = "tls", conflicts_with = "ca")]
     pub insecure: bool,
 

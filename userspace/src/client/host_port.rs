@@ -116,7 +116,7 @@ fn is_ipv6(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{AddressFamily, HostPort};
-    use crate::error::Kind;
+    use crate::error::FailureKind;
 
     #[test]
     fn every_usual_form_is_parsed() {
@@ -158,7 +158,7 @@ mod tests {
             ("[]:1", "no IPv6 address in the brackets"),
         ] {
             let failure = HostPort::parse(text).unwrap_err();
-            assert_eq!(failure.kind(), Kind::Usage, "{text}");
+            assert_eq!(failure.kind(), FailureKind::Usage, "{text}");
             assert!(failure.to_string().contains(reason), "{text}: {failure}");
         }
     }

@@ -6,11 +6,11 @@ pub(super) use challenge::AuthChallenge;
 
 use super::message::attributes::{self, kind};
 use super::message::{TransactionId, binding_request, push_fingerprint};
-use crate::cli::{LoginArgs, Mechanism};
+use crate::cli::{Mechanism, ProbeCredentialsArgs};
+use crate::credentials_file;
 use crate::error::{Failure, Result};
 use crate::stun::credentials::{md5_key, userhash};
 use crate::stun::integrity::Integrity;
-use crate::users;
 
 /// A name, a password, and the mechanism to authenticate with.
 pub(super) struct Login {
@@ -24,11 +24,11 @@ impl Login {
     ///
     /// # Errors
     /// The password file cannot be read, or STUN does not allow the name or the password.
-    pub(super) fn from_args(args: &LoginArgs) -> Result<Option<Self>> {
+    pub(super) fn from_args(args: &ProbeCredentialsArgs) -> Result<Option<Self>> {
         let (Some(name), Some(file)) = (&args.user, &args.password_file) else { return Ok(None) };
-        users::check_name(name)
+        credentials_file::check_name(name)
             .map_err(|reason| Failure::usage(format!("invalid --user '{name}': {reason}")))?;
-        let password = users::read_password(file)?;
+        let password = credentials_file::read_password(file)?;
         Ok(Some(Login { name: name.clone(), password, mechanism: args.auth.unwrap_or_default() }))
     }
 

@@ -11,7 +11,7 @@ use super::login::Login;
 use super::message::BindingResponse;
 use super::{ClientExit, print_message, unspecified};
 use crate::cli::ProbeArgs;
-use crate::error::{Failure, Kind, Result};
+use crate::error::{Failure, FailureKind, Result};
 use crate::output::{counted, print_to};
 use ask::{ProbeEnd, ProbeResult};
 use std::io::{self, IsTerminal as _, Write};
@@ -68,7 +68,7 @@ fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: b
     if let Err(failure) = &result
         && args.json
     {
-        let kind = if failure.kind() == Kind::Usage { "usage" } else { "system" };
+        let kind = if failure.kind() == FailureKind::Usage { "usage" } else { "system" };
         print_to(out, &report::json_failure(&args.server, kind, &failure.to_string()))?;
     }
     result
@@ -81,7 +81,7 @@ fn probe_udp(
     err: &mut dyn Write,
     terminal: bool,
 ) -> Result<ClientExit> {
-    let login = Login::from_args(&args.login)?;
+    let login = Login::from_args(&args.credentials)?;
     let (socket, server) = connect(args)?;
     let result = ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))?;
     conclude(args, &result, out, err)

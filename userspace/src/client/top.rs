@@ -9,7 +9,7 @@ mod text;
 use crate::cli::TopArgs;
 use crate::error::{Failure, Result};
 use crate::output;
-use crate::status::Status;
+use crate::status::ServerStatus;
 use rates::StatusRates;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _};
@@ -22,13 +22,13 @@ struct ServerView {
     /// The address that serves the status.
     server: SocketAddr,
     /// The latest status.
-    status: Status,
+    status: ServerStatus,
     /// The rates since the previous status. `None` if there is none, or the server restarted.
     rates: Option<StatusRates>,
 }
 
 impl ServerView {
-    fn new(server: SocketAddr, previous: Option<&Status>, status: Status) -> Self {
+    fn new(server: SocketAddr, previous: Option<&ServerStatus>, status: ServerStatus) -> Self {
         let rates = previous.and_then(|previous| StatusRates::between(previous, &status));
         ServerView { server, status, rates }
     }

@@ -1,82 +1,134 @@
-//! The flags that go beyond the plain service, turned into a policy.
+//! What is answered beyond the plain service: the policy that the options ask for.
 
-use super::{Listen, ill_written};
-use crate::cli::{Advertise, ServeArgs};
+use super::LiveConfig;
+use super::listen::{Listen, malformed};
+use crate::cli::{Advertise, CredentialsArgs, ReplyArgs};
 use crate::error::{Failure, Result};
+use crate::stun::credentials::Credentials;
 use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-/// The policy that the flags ask for. Where they ask for NAT behaviour discovery, its endpoints are
-/// added to `listen`.
-pub(super) fn policy(args: &ServeArgs, listen: &mut Listen) -> Result<Policy> {
-    let mut extras = Extras { drop_zero_transaction: args.drop_zero_transaction, ..Extras::default() };
-    for alternate in &args.alternate_address {
-        let family = if alternate.is_ipv4() { &mut extras.discovery_v4 } else { &mut extras.discovery_v6 };
-        if family.is_some() {
-            return Err(wrong_alternate(alternate, "is a second one for its version of IP"));
+impl LiveConfig {
+    /// Returns the policy for requests. `credentials` are what the file of
+    /// [`LiveConfig::credentials`] holds; `None` answers everybody.
+    pub(crate) fn policy(&self, credentials: Option<Credentials>) -> Policy {
+        let mut policy = self.open_policy.clone();
+        if let Some(credentials) = credentials {
+            policy.extras.get_or_insert_with(Extras::default).credentials = Some(Arc::new(credentials));
         }
-        let discovery = discovery(alternate, listen)?;
-        let further =
-            discovery.endpoints().into_iter().filter(|endpoint| !listen.addresses.contains(endpoint));
-        listen.alternate.extend(further);
-        *family = Some(discovery);
+        policy
     }
-    for (index, advertise) in args.advertise.iter().enumerate() {
-        let again = args.advertise.iter().take(index).any(|other| other.local == advertise.local);
-        self::advertise(advertise, again, &mut extras)?;
+
+    /// Checks that no `--alternate-server` is this server itself, reached by a wildcard of `--listen`;
+    /// `own` are the addresses of the host. Clients that are redirected in a circle give up
+    /// (RFC 8489 §10).
+    ///
+    /// # Errors
+    /// Usage: a sentence that names the flag and the value.
+    pub(crate) fn check_on_host(&self, own: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+        let servers =
+            self.open_policy.extras.as_ref().map(|extras| extras.alternate_server).unwrap_or_default();
+        check_alternate_servers(&servers, &self.listen, own)
     }
-    if let Some(text) = &args.software {
+}
+
+/// Returns the policy that the options ask for, without credentials, and `listen` with the endpoints of
+/// NAT behaviour discovery.
+pub(super) fn policy(
+    args: &ReplyArgs,
+    listen: Listen,
+    credentials: &CredentialsArgs,
+) -> Result<(Policy, Listen)> {
+    let ReplyArgs {
+        no_classic,
+        alternate_address,
+        advertise,
+        software,
+        drop_zero_transaction,
+        alternate_server,
+    } = args;
+    let mut extras = Extras { drop_zero_transaction: *drop_zero_transaction, ..Extras::default() };
+    let endpoints = discoveries(alternate_address, &listen, &mut extras)?;
+    let listen = listen.with_alternate(endpoints);
+    for (index, one) in advertise.iter().enumerate() {
+        let again = advertise.iter().take(index).any(|other| other.local == one.local);
+        self::advertise(one, again, &mut extras)?;
+    }
+    if let Some(text) = software {
         extras.software = Some(Software::new(text).ok_or_else(|| {
             Failure::usage(format!("--software '{text}' must have 1 to {} bytes of text", Software::MAX))
+                .of_value("--software", text)
         })?);
     }
-    for server in &args.alternate_server {
-        alternate_server(server, listen, &mut extras.alternate_server)?;
+    for server in alternate_server {
+        self::alternate_server(server, &listen, &mut extras.alternate_server)?;
     }
-    if let (Some(server), None) = (args.alternate_server.first(), &args.access.credentials) {
-        return Err(Failure::usage(format!(
-            "--alternate-server {server} is of no use without credentials: \
-             RFC 8489 §14.8 lets a server redirect only users who have proven who they are"
-        ))
+    if let (Some(server), None) = (alternate_server.first(), &credentials.credentials) {
+        return Err(Failure::invalid(
+            ALTERNATE_SERVER,
+            server,
+            "requires --credentials: RFC 8489 §14.8 lets a server redirect only authenticated clients",
+        )
         .remedy("name the file of users with --credentials FILE"));
     }
     let extras = Some(extras).filter(|extras| *extras != Extras::default());
-    Ok(Policy { classic: !args.no_classic, extras })
+    Ok((Policy { classic: !no_classic, extras }, listen))
 }
 
-/// The four endpoints that `--alternate-address` and the `--listen` of its version of IP span.
+const ALTERNATE_SERVER: &str = "--alternate-server";
+
+/// Adds every `--alternate-address` to `extras`. Returns the endpoints that `listen` lacks.
+fn discoveries(given: &[SocketAddr], listen: &Listen, extras: &mut Extras) -> Result<Vec<SocketAddr>> {
+    let mut endpoints = Vec::new();
+    for alternate in given {
+        let family = if alternate.is_ipv4() { &mut extras.discovery_v4 } else { &mut extras.discovery_v6 };
+        if family.is_some() {
+            return Err(invalid_alternate(alternate, "is a second one for its version of IP"));
+        }
+        let discovery = discovery(alternate, listen)?;
+        let lacking =
+            discovery.endpoints().into_iter().filter(|endpoint| !listen.addresses.contains(endpoint));
+        endpoints.extend(lacking);
+        *family = Some(discovery);
+    }
+    Ok(endpoints)
+}
+
+/// Returns the four endpoints of `--alternate-address` and the `--listen` of its version of IP.
 fn discovery(alternate: &SocketAddr, listen: &Listen) -> Result<Discovery> {
     if let Some(why) = no_endpoint(alternate) {
-        return Err(wrong_alternate(alternate, why));
+        return Err(invalid_alternate(alternate, why));
     }
     let of_family: Vec<_> =
         listen.addresses.iter().filter(|address| address.is_ipv4() == alternate.is_ipv4()).collect();
     let primary = match of_family.as_slice() {
         [primary] if !listen.by_default && !primary.ip().is_unspecified() => **primary,
         _ => {
-            let why = "needs exactly one --listen of its version of IP, with an address and no wildcard";
-            return Err(wrong_alternate(alternate, why)
-                .remedy("NAT behaviour discovery (RFC 5780) must know which address is the first"));
+            let why = "requires exactly one --listen of its version of IP, and no wildcard";
+            return Err(invalid_alternate(alternate, why)
+                .of("--listen")
+                .remedy("name the primary address of NAT behaviour discovery (RFC 5780) with --listen"));
         }
     };
     Discovery::new(primary, *alternate).ok_or_else(|| {
         let both = format!("must differ from --listen {primary} in address and in port");
-        wrong_alternate(alternate, &both)
+        invalid_alternate(alternate, &both).of_value("--listen", primary)
     })
 }
 
-/// Takes one `--advertise` in.
+/// Adds one `--advertise` to the discovery of `extras`.
 fn advertise(advertise: &Advertise, again: bool, extras: &mut Extras) -> Result<()> {
     let Advertise { local, public } = advertise;
-    let wrong = |why: &str| Err(Failure::usage(format!("--advertise {local}={public} {why}")));
+    let invalid = |why: &str| Failure::invalid("--advertise", format!("{local}={public}"), why);
     if again {
-        return wrong("names the same local address as an earlier one");
+        return Err(invalid("names the same local address as an earlier one"));
     }
     if local.is_ipv4() != public.is_ipv4() {
-        return wrong("names addresses of both versions of IP");
+        return Err(invalid("mixes both versions of IP"));
     }
     if let Some(why) = no_endpoint(&SocketAddr::new(*public, 1)) {
-        return wrong(why);
+        return Err(invalid(why));
     }
     let known = [&mut extras.discovery_v4, &mut extras.discovery_v6]
         .into_iter()
@@ -85,30 +137,28 @@ fn advertise(advertise: &Advertise, again: bool, extras: &mut Extras) -> Result<
     if known {
         return Ok(());
     }
-    Err(Failure::usage(format!(
-        "--advertise {local}={public} is of no use: {local} is neither --alternate-address nor its --listen"
-    ))
-    .remedy("only NAT behaviour discovery tells clients an address of this host"))
+    Err(invalid(&format!("has no effect: {local} is neither an --alternate-address nor its --listen"))
+        .remedy("name an address of this host that NAT behaviour discovery reports to clients"))
 }
 
-/// Takes one `--alternate-server` in.
+/// Adds one `--alternate-server` to `servers`.
 fn alternate_server(server: &SocketAddr, listen: &Listen, servers: &mut AlternateServer) -> Result<()> {
-    let wrong = |why: &str| Err(Failure::usage(format!("--alternate-server {server} {why}")));
+    let invalid = |why: &str| Err(Failure::invalid(ALTERNATE_SERVER, server, why));
     if let Some(why) = no_endpoint(server) {
-        return wrong(why);
+        return invalid(why);
     }
     if listen.has(server) {
-        return wrong("is this server itself: clients would go in a circle");
+        return invalid("is this server itself: clients would be redirected in a circle");
     }
     let again = match server {
         SocketAddr::V4(server) => servers.v4.replace(*server).is_some(),
         SocketAddr::V6(server) => servers.v6.replace(*server).is_some(),
     };
-    if again { wrong("is a second one for its version of IP") } else { Ok(()) }
+    if again { invalid("is a second one for its version of IP") } else { Ok(()) }
 }
 
-/// Refuses those that are this server by an address of `own` and a wildcard of `listen`.
-pub(super) fn check_alternate_servers(
+/// Refuses a server that is this one by an address of `own` and a wildcard of `listen`.
+fn check_alternate_servers(
     servers: &AlternateServer,
     listen: &Listen,
     own: impl IntoIterator<Item = IpAddr>,
@@ -124,20 +174,24 @@ pub(super) fn check_alternate_servers(
     let answered: Vec<_> = servers.into_iter().flatten().filter(is_answered_here).collect();
     match own.into_iter().find_map(|own| answered.iter().find(|server| server.ip() == own)) {
         None => Ok(()),
-        Some(server) => Err(Failure::usage(format!(
-            "--alternate-server {server} is this server itself, which listens at port {} of every address: \
-             clients would go in a circle",
-            server.port()
-        ))
-        .remedy("name another server, or with --listen only the addresses that shall send clients there")),
+        Some(server) => Err(Failure::invalid(
+            ALTERNATE_SERVER,
+            server,
+            format!(
+                "is this server itself, which listens on port {} of every address: clients would be redirected \
+                 in a circle",
+                server.port()
+            ),
+        )
+        .remedy("name another server, or name with --listen only the addresses that redirect clients")),
     }
 }
 
-fn wrong_alternate(alternate: &SocketAddr, why: &str) -> Failure {
-    Failure::usage(format!("--alternate-address {alternate} {why}"))
+fn invalid_alternate(alternate: &SocketAddr, why: &str) -> Failure {
+    Failure::invalid("--alternate-address", alternate, why)
 }
 
-/// Why nobody can be told to send to this address and port.
+/// Returns why no client can be sent to this address and port, if that is so.
 fn no_endpoint(address: &SocketAddr) -> Option<&'static str> {
     let ip = address.ip();
     if address.port() == 0 {
@@ -147,6 +201,6 @@ fn no_endpoint(address: &SocketAddr) -> Option<&'static str> {
     } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         Some("is a group address")
     } else {
-        ill_written(address)
+        malformed(address)
     }
 }

@@ -1,6 +1,6 @@
-use super::{Access, Config, ranges};
+use super::{Config, CredentialsConfig, ranges};
 use crate::cli::{Cli, Command};
-use crate::error::Kind;
+use crate::error::FailureKind;
 use crate::stun::credentials::Realm;
 use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use clap::Parser as _;
@@ -12,7 +12,7 @@ fn config(flags: &str) -> Result<Config, String> {
         unreachable!("`serve` was parsed")
     };
     Config::from_args(&args, &[0, 1, 2, 3, 6]).map_err(|failure| {
-        assert_eq!(failure.kind(), Kind::Usage, "{failure}");
+        assert_eq!(failure.kind(), FailureKind::Usage, "{failure}");
         failure.to_string()
     })
 }
@@ -20,17 +20,17 @@ fn config(flags: &str) -> Result<Config, String> {
 #[test]
 fn without_flags_sockets_listen_on_both_wildcards_and_every_core_works() {
     let config = config("").unwrap();
-    let listen: Vec<String> = config.listen.addresses.iter().map(ToString::to_string).collect();
+    let listen: Vec<String> = config.live.listen.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["0.0.0.0:3478", "[::]:3478"]);
-    assert!(config.listen.by_default);
-    assert_eq!(config.cores, [0, 1, 2, 3, 6]);
-    assert!(config.policy.classic);
+    assert!(config.live.listen.by_default);
+    assert_eq!(config.fixed.cores, [0, 1, 2, 3, 6]);
+    assert!(config.live.open_policy.classic);
 }
 
 #[test]
 fn a_core_list_is_read_as_taskset_reads_it() {
-    assert_eq!(config("--cores 0-2,6").unwrap().cores, [0, 1, 2, 6]);
-    assert_eq!(config("--cores 6,0,0").unwrap().cores, [0, 6]);
+    assert_eq!(config("--cores 0-2,6").unwrap().fixed.cores, [0, 1, 2, 6]);
+    assert_eq!(config("--cores 6,0,0").unwrap().fixed.cores, [0, 6]);
     assert_eq!(ranges(&[0, 1, 2, 6]), "0-2,6");
     assert_eq!(ranges(&[]), "");
 }
@@ -42,11 +42,11 @@ fn an_alternate_address_makes_four_endpoints_of_its_version_of_ip() {
          --advertise 192.0.2.2=203.0.113.2",
     )
     .unwrap();
-    let alternate: BTreeSet<String> = config.listen.alternate.iter().map(ToString::to_string).collect();
+    let alternate: BTreeSet<String> = config.live.listen.alternate.iter().map(ToString::to_string).collect();
     let expected = ["192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479"];
     assert_eq!(alternate, expected.map(String::from).into());
-    assert_eq!(config.listen.all().count(), 5);
-    let extras = config.policy.extras.unwrap();
+    assert_eq!(config.live.listen.all().count(), 5);
+    let extras = config.live.open_policy.extras.unwrap();
     let mut discovery =
         Discovery::new("192.0.2.1:3478".parse().unwrap(), "192.0.2.2:3479".parse().unwrap()).unwrap();
     assert!(discovery.advertise("192.0.2.2".parse().unwrap(), "203.0.113.2".parse().unwrap()));
@@ -54,8 +54,8 @@ fn an_alternate_address_makes_four_endpoints_of_its_version_of_ip() {
 }
 
 #[test]
-fn extras_are_what_was_asked_for_and_nothing_else() {
-    assert_eq!(config("--no-classic").unwrap().policy, Policy { classic: false, extras: None });
+fn extras_are_those_of_the_options_and_nothing_else() {
+    assert_eq!(config("--no-classic").unwrap().live.open_policy, Policy { classic: false, extras: None });
     let named = |text| Extras { software: Software::new(text), ..Extras::default() };
     let table = [
         ("--software", named("xstun")),
@@ -75,12 +75,16 @@ fn extras_are_what_was_asked_for_and_nothing_else() {
         ),
     ];
     for (flags, extras) in table {
-        assert_eq!(config(flags).unwrap().policy, Policy { classic: true, extras: Some(extras) }, "{flags}");
+        assert_eq!(
+            config(flags).unwrap().live.open_policy,
+            Policy { classic: true, extras: Some(extras) },
+            "{flags}"
+        );
     }
 }
 
 #[test]
-fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
+fn an_invalid_option_is_refused_by_the_name_of_its_flag() {
     let table = [
         ("--cores 4", "--cores names core 4"),
         ("--cores 3-1", "--cores '3-1'"),
@@ -88,9 +92,9 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--cores=", "--cores ''"),
         ("--interface a --interface a", "--interface a is given twice"),
         ("--interface=", "--interface is empty"),
-        ("--datapath af-xdp", "--datapath af-xdp is of no use without an interface"),
-        ("--busy-poll", "--busy-poll is of no use without an interface"),
-        ("--queues 2", "--queues is of no use without an interface"),
+        ("--datapath af-xdp", "--datapath af-xdp requires an interface"),
+        ("--busy-poll", "--busy-poll requires an interface"),
+        ("--queues 2", "--queues requires an interface"),
         ("--queues 0 -i a", "--queues"),
         ("-i a --xdp-mode generic --bind-mode zero-copy", "--bind-mode zero-copy"),
         ("--listen 192.0.2.1:0", "--listen 192.0.2.1:0 has port 0"),
@@ -104,26 +108,26 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
             "leave out what follows the %",
         ),
         ("--listen 192.0.2.1:3478 --listen 192.0.2.1:3478", "is given twice"),
-        ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is part of --listen 0.0.0.0:3478 already"),
+        ("--listen 192.0.2.1:3478 --listen 0.0.0.0:3478", "is already covered by --listen 0.0.0.0:3478"),
         ("--datapath turbo", "--datapath"),
-        ("--tls-listen 192.0.2.1:5349", "--tls-listen 192.0.2.1:5349 cannot be had without a certificate"),
-        ("--tls-certificate c.pem", "--tls-certificate c.pem is of no use without its private key"),
-        ("--tls-key k.pem", "--tls-key k.pem is of no use without its certificate"),
+        ("--tls-listen 192.0.2.1:5349", "--tls-listen 192.0.2.1:5349 requires a certificate"),
+        ("--tls-certificate c.pem", "--tls-certificate c.pem requires --tls-key"),
+        ("--tls-key k.pem", "--tls-key k.pem requires --tls-certificate"),
         ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:0", "--tls-listen 192.0.2.1:0 has port 0"),
-        ("--tls-certificate c --tls-key k --listen 192.0.2.1:5349", "are one port"),
-        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:3478", "are one port"),
+        ("--tls-certificate c --tls-key k --listen 192.0.2.1:5349", "share one port"),
+        ("--tls-certificate c --tls-key k --tls-listen 192.0.2.1:3478", "share one port"),
         ("--max-connections 0", "--max-connections"),
         ("--max-connections-per-source 0", "--max-connections-per-source"),
         ("--tcp-idle 0", "--tcp-idle"),
         (
             "--alternate-address 192.0.2.2:3479",
-            "--alternate-address 192.0.2.2:3479 needs exactly one --listen",
+            "--alternate-address 192.0.2.2:3479 requires exactly one --listen",
         ),
-        ("--listen 0.0.0.0:3478 --alternate-address 192.0.2.2:3479", "with an address and no wildcard"),
+        ("--listen 0.0.0.0:3478 --alternate-address 192.0.2.2:3479", "of its version of IP, and no wildcard"),
         ("--listen [2001:db8::1]:3478 --alternate-address 192.0.2.2:3479", "of its version of IP"),
         (
             "--listen 192.0.2.1:3478 --listen 192.0.2.3:3478 --alternate-address 192.0.2.2:3479",
-            "needs exactly one --listen",
+            "requires exactly one --listen",
         ),
         (
             "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3478",
@@ -139,9 +143,9 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
             "--alternate-address 192.0.2.3:3479 is a second one",
         ),
         ("--advertise 192.0.2.1", "LOCAL=PUBLIC"),
-        ("--advertise 192.0.2.1=x", "'x' is no IP address"),
-        ("--advertise 192.0.2.1=203.0.113.1", "--advertise 192.0.2.1=203.0.113.1 is of no use"),
-        ("--advertise 192.0.2.1=2001:db8::1", "both versions of IP"),
+        ("--advertise 192.0.2.1=x", "'x' is not an IP address"),
+        ("--advertise 192.0.2.1=203.0.113.1", "--advertise 192.0.2.1=203.0.113.1 has no effect"),
+        ("--advertise 192.0.2.1=2001:db8::1", "mixes both versions of IP"),
         ("--advertise 192.0.2.1=0.0.0.0", "is a wildcard"),
         (
             "--listen 192.0.2.1:3478 --alternate-address 192.0.2.2:3479 --advertise 192.0.2.1=203.0.113.1 \
@@ -160,16 +164,16 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--alternate-server 192.0.2.9:3478 --alternate-server 192.0.2.8:3478", "is a second one"),
         (
             "--alternate-server 192.0.2.9:3478",
-            "--alternate-server 192.0.2.9:3478 is of no use without credentials: RFC 8489 §14.8",
+            "--alternate-server 192.0.2.9:3478 requires --credentials: RFC 8489 §14.8",
         ),
         ("--alternate-server [2001:db8::9]:3478", "name the file of users with --credentials FILE"),
-        ("--auth short-term", "--auth is of no use without credentials"),
-        ("--realm example.org", "--realm is of no use without credentials"),
-        ("--credentials f", "need a --realm"),
-        ("--credentials f --auth long-term", "need a --realm"),
+        ("--auth short-term", "--auth requires --credentials"),
+        ("--realm example.org", "--realm requires --credentials"),
+        ("--credentials f", "require --realm"),
+        ("--credentials f --auth long-term", "require --realm"),
         (
             "--credentials f --auth short-term --realm example.org",
-            "--realm is of no use with --auth short-term",
+            "--realm cannot be combined with --auth short-term",
         ),
         ("--credentials f --realm=", "--realm '' must have 1 to 48"),
         ("--credentials f --realm a\"b", "must have 1 to 48 printable ASCII"),
@@ -177,22 +181,22 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("--credentials f --auth password", "--auth"),
     ];
     for (flags, expected) in table {
-        let told = config(flags).expect_err(flags);
-        assert!(told.contains(expected), "`{flags}` said: {told}");
+        let message = config(flags).expect_err(flags);
+        assert!(message.contains(expected), "`{flags}`: {message}");
     }
 }
 
 fn tls_addresses(flags: &str) -> Vec<String> {
-    let tls = config(flags).unwrap().stream.tls.expect("a certificate is given");
+    let tls = config(flags).unwrap().live.stream.tls.expect("a certificate is given");
     tls.listen.addresses.iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn tcp_is_served_unless_switched_off_and_tls_with_a_certificate() {
-    let stream = config("").unwrap().stream;
+    let stream = config("").unwrap().live.stream;
     assert!(stream.tcp && stream.tls.is_none());
     assert_eq!((stream.connections, stream.per_source, stream.idle.as_secs()), (4096, 64, 30));
-    assert!(!config("--no-tcp").unwrap().stream.tcp);
+    assert!(!config("--no-tcp").unwrap().live.stream.tcp);
 
     let certificate = "--tls-certificate c --tls-key k";
     assert_eq!(tls_addresses(certificate), ["0.0.0.0:5349", "[::]:5349"]);
@@ -205,15 +209,19 @@ fn tcp_is_served_unless_switched_off_and_tls_with_a_certificate() {
 }
 
 #[test]
-fn credentials_are_long_term_unless_told_otherwise() {
-    let access = |flags| config(flags).unwrap().access;
-    assert_eq!(access(""), None);
+fn credentials_are_long_term_by_default() {
+    let credentials = |flags| config(flags).unwrap().live.credentials;
+    assert_eq!(credentials(""), None);
     let file = "/etc/xstun/users".into();
-    let long = access("--credentials /etc/xstun/users --realm example.org");
-    assert_eq!(long, Some(Access { file, realm: Realm::new("example.org") }));
-    assert_eq!(access("--credentials f --auth long-term --realm r").unwrap().realm, Realm::new("r"));
-    assert_eq!(access("--credentials f --auth short-term").unwrap().realm, None);
-    assert_eq!(config("--credentials f --realm r").unwrap().policy.extras, None, "the file is not read yet");
+    let long = credentials("--credentials /etc/xstun/users --realm example.org");
+    assert_eq!(long, Some(CredentialsConfig { file, realm: Realm::new("example.org") }));
+    assert_eq!(credentials("--credentials f --auth long-term --realm r").unwrap().realm, Realm::new("r"));
+    assert_eq!(credentials("--credentials f --auth short-term").unwrap().realm, None);
+    assert_eq!(
+        config("--credentials f --realm r").unwrap().live.open_policy.extras,
+        None,
+        "the file is not read yet"
+    );
 }
 
 #[test]
@@ -221,8 +229,8 @@ fn an_alternate_server_is_not_this_host_by_a_wildcard() {
     let own = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
     let check = |flags: &str| {
         let config = config(&format!("--credentials f --auth short-term {flags}")).unwrap();
-        config.check_on_host(own).map_err(|failure| {
-            assert_eq!(failure.kind(), Kind::Usage, "{failure}");
+        config.live.check_on_host(own).map_err(|failure| {
+            assert_eq!(failure.kind(), FailureKind::Usage, "{failure}");
             failure.to_string()
         })
     };

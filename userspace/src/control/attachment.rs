@@ -1,22 +1,22 @@
-//! Whether the XDP programs are on their interfaces: somebody may take one away.
+//! Whether the XDP programs are attached: another program may remove one.
 
 use crate::datapath::Datapath;
 use crate::interface;
 use std::collections::HashMap;
 
-/// What was seen at the last look, by interface.
+/// The result of the last check, by interface.
 #[derive(Debug, Default)]
-pub(super) struct Attachment(HashMap<String, bool>);
+pub(super) struct AttachmentCheck(HashMap<String, bool>);
 
-impl Attachment {
-    /// Takes a look at every interface that is served over AF_XDP.
-    pub(super) fn look(&mut self, datapath: &Datapath) {
+impl AttachmentCheck {
+    /// Checks every interface that is served over AF_XDP.
+    pub(super) fn check(&mut self, datapath: &Datapath) {
         let over_af_xdp =
             || datapath.interfaces.iter().filter_map(|path| Some((path, path.af_xdp.as_ref()?)));
         if over_af_xdp().next().is_none() {
             return;
         }
-        // A kernel that does not answer tells nothing new.
+        // If the kernel does not answer, the last result stands.
         let Ok(interfaces) = interface::all() else { return };
         for (path, af_xdp) in over_af_xdp() {
             let found = interfaces.iter().find(|found| found.index == af_xdp.interface().index);
@@ -25,8 +25,8 @@ impl Attachment {
         }
     }
 
-    /// Whether our program is on this interface, as far as was seen.
-    pub(super) fn holds(&self, interface: &str) -> bool {
+    /// Whether our program was attached to this interface at the last check.
+    pub(super) fn is_attached(&self, interface: &str) -> bool {
         self.0.get(interface).copied().unwrap_or(true)
     }
 }

@@ -1,17 +1,17 @@
-//! Whether frames that the XDP program hands over are seen to arrive: some drivers bind a socket and
-//! never deliver.
+//! Whether frames that the XDP program redirects arrive at the workers: some drivers bind a socket and never
+//! deliver.
 
 use std::collections::HashMap;
 
-/// Frames handed over without one arriving before delivery counts as broken. A few may be on their
+/// Frames redirected between two checks, without one arriving, that count as a failure. A few may be on their
 /// way at any moment.
-const DOUBT: u64 = 64;
-/// Looks in a row, a second apart, that must agree.
-const LOOKS: u32 = 3;
+const FRAMES: u64 = 64;
+/// Failures in a row, a second apart, after which delivery counts as broken.
+const FAILURES: u32 = 3;
 
-/// What was seen of each interface.
+/// The results of the checks so far, by interface.
 #[derive(Debug, Default)]
-pub(super) struct Delivery {
+pub(super) struct DeliveryCheck {
     seen: HashMap<String, Seen>,
 }
 
@@ -19,35 +19,35 @@ pub(super) struct Delivery {
 struct Seen {
     redirected: u64,
     arrived: u64,
-    doubts: u32,
+    failures: u32,
     broken: bool,
 }
 
 impl Seen {
-    /// Takes in a look; whether delivery turned out broken just now.
-    fn look(&mut self, redirected: u64, arrived: u64) -> bool {
+    /// Takes in the counts of one check; returns whether delivery has just turned out to be broken.
+    fn check(&mut self, redirected: u64, arrived: u64) -> bool {
         if arrived != self.arrived {
-            *self = Seen { redirected, arrived, doubts: 0, broken: false };
+            *self = Seen { redirected, arrived, failures: 0, broken: false };
             return false;
         }
-        self.doubts = if redirected >= self.redirected + DOUBT { self.doubts + 1 } else { 0 };
-        let now = self.doubts >= LOOKS && !self.broken;
+        self.failures = if redirected >= self.redirected + FRAMES { self.failures + 1 } else { 0 };
+        let now = self.failures >= FAILURES && !self.broken;
         self.broken |= now;
         now
     }
 }
 
-impl Delivery {
-    /// Whether there is reason to doubt that frames of this interface arrive.
-    pub(super) fn is_doubted(&self, name: &str) -> bool {
-        self.seen.get(name).is_some_and(|seen| seen.broken || seen.doubts >= LOOKS - 1)
+impl DeliveryCheck {
+    /// Whether frames of this interface probably do not arrive.
+    pub(super) fn is_doubtful(&self, name: &str) -> bool {
+        self.seen.get(name).is_some_and(|seen| seen.broken || seen.failures >= FAILURES - 1)
     }
 
-    /// Whether delivery on this interface turned out broken just now.
+    /// Checks an interface; returns whether delivery has just turned out to be broken.
     pub(super) fn is_broken(&mut self, name: &str, path: &crate::datapath::af_xdp::AfXdp) -> bool {
         let Ok(verdicts) = path.verdicts() else { return false };
         let redirected = verdicts[xstun_ebpf::Verdict::Redirect as usize];
-        // A frame that the kernel counts as dropped at the socket has arrived there.
+        // A frame that the kernel counts as dropped at the socket was delivered to it.
         let arrived = path
             .queues()
             .map(|(_, _, _, stats)| {
@@ -58,7 +58,7 @@ impl Delivery {
                     + kernel.rx_fill_ring_empty.get()
             })
             .sum();
-        self.seen.entry(name.to_owned()).or_default().look(redirected, arrived)
+        self.seen.entry(name.to_owned()).or_default().check(redirected, arrived)
     }
 }
 
@@ -67,10 +67,10 @@ mod tests {
     use super::Seen;
 
     #[test]
-    fn frames_that_never_arrive_are_told_once() {
+    fn broken_delivery_is_reported_once() {
         let mut seen = Seen::default();
         assert_eq!(
-            [100, 200, 300, 400].map(|redirected| seen.look(redirected, 0)),
+            [100, 200, 300, 400].map(|redirected| seen.check(redirected, 0)),
             [false, false, true, false]
         );
     }
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn one_arrival_or_too_few_frames_raise_no_alarm() {
         let mut seen = Seen::default();
-        assert!([(100, 0), (200, 0), (300, 1), (400, 2)].into_iter().all(|(r, a)| !seen.look(r, a)));
+        assert!([(100, 0), (200, 0), (300, 1), (400, 2)].into_iter().all(|(r, a)| !seen.check(r, a)));
         let mut quiet = Seen::default();
-        assert!((1..50).all(|redirected| !quiet.look(redirected, 0)));
+        assert!((1..50).all(|redirected| !quiet.check(redirected, 0)));
     }
 }

@@ -1,14 +1,14 @@
-//! The log: on standard error as text or JSON, or sent to journald.
+//! The log: text or JSON on standard error, or entries sent to journald.
 
-mod journal;
+mod journald;
 mod repeats;
 
-pub use repeats::tell_repeats;
+pub(super) use repeats::report_repeats;
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::error::Result;
-use journal::Journal;
-use repeats::Repeats;
+use journald::Journald;
+use repeats::RepeatFilter;
 use std::fmt::{Debug, Write as _};
 use std::io::IsTerminal as _;
 use tracing::Level;
@@ -23,9 +23,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub struct Log(Handle<Targets, Registry>);
 
 impl Log {
-    /// Sets another level from here on.
+    /// Sets the level from here on.
     pub(super) fn set_level(&self, level: LogLevel, xdp_log: bool) {
-        // Fails only when the log itself is gone.
+        // Fails only if the log itself is gone.
         let _ = self.0.reload(filter(level, xdp_log));
     }
 }
@@ -38,16 +38,16 @@ fn filter(level: LogLevel, xdp_log: bool) -> Targets {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    // The XDP program's lines are at debug level: who asks for them wants to see them.
+    // The lines of the XDP program are at debug level, and --xdp-log asks for them.
     let level = if xdp_log { level.max(Level::DEBUG) } else { level };
-    // The loader tells of each relocation at debug level, which buries what the operator asked for.
+    // The BPF loader logs each relocation at debug level, which would bury the lines that matter.
     Targets::new().with_default(level).with_target("aya", Level::WARN).with_target("aya_obj", Level::WARN)
 }
 
-/// Starts the log. To be called once.
+/// Starts the log; must be called only once.
 ///
 /// # Errors
-/// journald is asked for and does not listen.
+/// System: `format` is journald, which does not listen.
 pub fn start(level: LogLevel, format: LogFormat, xdp_log: bool) -> Result<Log> {
     let format_layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -56,36 +56,36 @@ pub fn start(level: LogLevel, format: LogFormat, xdp_log: bool) -> Result<Log> {
     let format_layer = match format {
         LogFormat::Text => format_layer.boxed(),
         LogFormat::Json => format_layer.json().flatten_event(true).with_current_span(false).boxed(),
-        LogFormat::Journald => Journal::open()?.boxed(),
+        LogFormat::Journald => Journald::open()?.boxed(),
     };
     let (filter, handle) = reload::Layer::new(filter(level, xdp_log));
-    tracing_subscriber::registry().with(format_layer.with_filter(filter.and(Repeats))).init();
+    tracing_subscriber::registry().with(format_layer.with_filter(filter.and(RepeatFilter))).init();
     Ok(Log(handle))
 }
 
 /// An event as one line of text: its message, then its fields.
 #[derive(Default)]
-struct Line {
+struct LogLine {
     message: String,
     fields: String,
-    /// Whether a signal brought it about.
-    answers_an_order: bool,
+    /// Whether it is about a signal of the operator: it has a field `signal`.
+    is_about_signal: bool,
 }
 
-impl Line {
+impl LogLine {
     fn text(&self) -> String {
         format!("{}{}", self.message, self.fields)
     }
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.message.push_str(value),
-            // What the log crate's events carry beside their message.
+            // Fields of events from the log crate have a dot in their name.
             name if name.contains('.') => {}
             name => {
-                self.answers_an_order |= name == "signal";
+                self.is_about_signal |= name == "signal";
                 // Writing to a string does not fail.
                 let _ = write!(self.fields, " {name}={value}");
             }

@@ -1,5 +1,5 @@
-//! The service manager's protocol, sd_notify(3): a datagram with lines of `NAME=VALUE` for each change
-//! of state. Nothing is sent where no manager asked for it.
+//! The protocol of the service manager, sd_notify(3): a datagram with lines of `NAME=VALUE` for each change of
+//! state. Without a service manager nothing is sent.
 
 use crate::error::{Failure, Result};
 use rustix::time::{ClockId, clock_gettime};
@@ -8,20 +8,19 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The service manager that started this process, if there is one and it listens.
-pub(super) struct Manager {
+/// The service manager that started this process, if there is one.
+pub(super) struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// Whether it wants to hear that the server is alive.
+    /// Whether its watchdog must be fed.
     watchdog: bool,
     status: String,
 }
 
-impl Manager {
-    /// Finds the manager by the environment that it gave (`NOTIFY_SOCKET`, `WATCHDOG_USEC`,
-    /// `WATCHDOG_PID`).
+impl ServiceManager {
+    /// Finds it by its environment variables (`NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`).
     ///
     /// # Errors
-    /// `NOTIFY_SOCKET` names no socket of this host, or no socket was to be had.
+    /// System: `NOTIFY_SOCKET` is not the address of a socket, or no socket is available.
     pub(super) fn find() -> Result<Self> {
         let name = std::env::var_os("NOTIFY_SOCKET");
         let watchdog = is_for_us(
@@ -33,7 +32,7 @@ impl Manager {
     }
 
     fn new(name: Option<&OsStr>, watchdog: bool) -> Result<Self> {
-        let mut manager = Manager { socket: None, watchdog, status: String::new() };
+        let mut manager = ServiceManager { socket: None, watchdog, status: String::new() };
         if let Some(name) = name {
             let failed = |error| {
                 Failure::system(format!(
@@ -41,71 +40,72 @@ impl Manager {
                     name.display()
                 ))
                 .because(error)
-                .remedy("unset NOTIFY_SOCKET where no service manager waits")
+                .remedy("unset NOTIFY_SOCKET if no service manager listens")
             };
             let address = address(name).map_err(failed)?;
             let socket = UnixDatagram::unbound().map_err(failed)?;
-            // A manager that does not read must not stop the control loop.
+            // A service manager that does not read must not block the control loop.
             socket.set_nonblocking(true).map_err(failed)?;
             manager.socket = Some((socket, address));
         }
         Ok(manager)
     }
 
-    /// Everything serves; also the end of [`Manager::reloading`].
+    /// Reports that everything serves; also ends [`ServiceManager::reloading`].
     pub(super) fn ready(&mut self, status: String) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.send(&format!("READY=1\nSTATUS={status}"));
         self.status = status;
     }
 
-    /// What serves has changed, or not: an unchanged status is not told.
+    /// Reports the status, if it has changed.
     pub(super) fn status(&mut self, status: String) {
         if status != self.status {
-            self.tell(&format!("STATUS={status}"));
+            self.send(&format!("STATUS={status}"));
             self.status = status;
         }
     }
 
-    /// The configuration is read again, from this moment on.
+    /// Reports that a reload begins now.
     pub(super) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
-    /// The server takes itself down.
+    /// Reports that the server stops.
     pub(super) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=stopping");
+        self.send("STOPPING=1\nSTATUS=stopping");
     }
 
-    /// The control loop turns and every worker works. To be told more often than the watchdog's time.
+    /// Feeds the watchdog: the control loop runs and every worker works. Must be called more often than the
+    /// interval of the watchdog.
     pub(super) fn alive(&self) {
         if self.watchdog {
-            self.tell("WATCHDOG=1");
+            self.send("WATCHDOG=1");
         }
     }
 
-    fn tell(&self, state: &str) {
+    fn send(&self, state: &str) {
         let Some((socket, address)) = &self.socket else { return };
         if let Err(error) = socket.send_to_addr(state.as_bytes(), address) {
-            tracing::warn!("cannot tell the service manager '{}': {error}", state.replace('\n', " "));
+            tracing::warn!("cannot send '{}' to the service manager: {error}", state.replace('\n', " "));
         }
     }
 }
 
-/// A path, or `@` and a name that is in no file system.
+/// Parses a path, or `@` and an abstract name.
 fn address(name: &OsStr) -> std::io::Result<SocketAddr> {
     match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         [b'/', ..] => SocketAddr::from_pathname(name),
         _ => Err(std::io::Error::new(
             std::io::ErrorKind::InvalidInput,
-            "neither a path nor @ and an abstract name",
+            "neither an absolute path nor @ and an abstract name",
         )),
     }
 }
 
-/// Whether the watchdog is on, and for this process: its environment is handed on to children.
+/// Whether the watchdog is on, and for this process: children inherit the environment.
 fn is_for_us(microseconds: Option<&str>, wanted: Option<&str>, process: u32) -> bool {
     let on = microseconds.and_then(|text| text.parse::<u64>().ok()).is_some_and(|time| time > 0);
     on && wanted.is_none_or(|wanted| wanted.parse() == Ok(process))
@@ -113,13 +113,13 @@ fn is_for_us(microseconds: Option<&str>, wanted: Option<&str>, process: u32) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{Manager, is_for_us};
+    use super::{ServiceManager, is_for_us};
     use std::ffi::OsStr;
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
     use std::time::Duration;
 
-    /// Takes a manager at `name`, heard by `socket`, through a life.
+    /// Reports every state to a service manager that listens on `socket` at `name`.
     fn live(socket: &UnixDatagram, name: &str) {
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let heard = || {
@@ -127,12 +127,12 @@ mod tests {
             let length = socket.recv(&mut buffer).expect("a message comes");
             String::from_utf8(buffer[..length].to_vec()).unwrap()
         };
-        let mut manager = Manager::new(Some(OsStr::new(name)), true).unwrap();
+        let mut manager = ServiceManager::new(Some(OsStr::new(name)), true).unwrap();
         manager.ready("serves".into());
         assert_eq!(heard(), "READY=1\nSTATUS=serves");
         manager.status("serves".into());
         manager.status("serves less".into());
-        assert_eq!(heard(), "STATUS=serves less", "and what did not change is not told");
+        assert_eq!(heard(), "STATUS=serves less", "an unchanged status is not sent");
         manager.alive();
         assert_eq!(heard(), "WATCHDOG=1");
         manager.reloading();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_hears_of_every_change_at_a_path_and_at_an_abstract_name() {
+    fn every_change_is_sent_to_a_path_and_to_an_abstract_name() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         live(&UnixDatagram::bind(&path).unwrap(), path.to_str().unwrap());
@@ -154,12 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_none_is_refused_by_name() {
-        let Err(failure) = Manager::new(Some(OsStr::new("notify.sock")), false) else {
+    fn an_address_that_is_not_a_socket_is_refused_by_name() {
+        let Err(failure) = ServiceManager::new(Some(OsStr::new("notify.sock")), false) else {
             panic!("a relative path is no socket");
         };
         assert!(failure.to_string().contains("'notify.sock' (NOTIFY_SOCKET)"), "{failure}");
-        assert!(Manager::new(None, true).is_ok());
+        assert!(ServiceManager::new(None, true).is_ok());
     }
 
     #[test]

@@ -1,8 +1,7 @@
-//! SIGHUP: the configuration is read again, and all of it that can change under a running server does,
-//! or nothing.
+//! SIGHUP: reads the configuration again and adopts its live part, all of it or nothing.
 
-use super::Server;
-use super::access::Access;
+use super::ServerSetup;
+use super::credentials::CredentialStore;
 use super::log::Log;
 use crate::config::Config;
 use crate::datapath::Datapath;
@@ -12,147 +11,112 @@ use std::future::pending;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// How long what is on its way to an address that is let go may take to arrive.
+/// How long a datagram that is on its way to a retired address may take to arrive.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long a client that is connecting may take to answer: by way of a satellite, and sooner than one that
-/// was put off tries again (a second, RFC 6298 §2.1).
+/// How long a client that is connecting may take to complete the handshake: enough for a satellite link,
+/// and less than the second after which a dropped SYN is retried (RFC 6298 §2.1).
 const HANDSHAKE: Duration = Duration::from_millis(700);
 
-/// Keys that can change under a running server. Every other one needs a restart.
-pub const LIVE: [&str; 19] = [
-    "advertise",
-    "alternate-address",
-    "alternate-server",
-    "auth",
-    "credentials",
-    "drain-seconds",
-    "drop-zero-transaction",
-    "listen",
-    "log-level",
-    "max-connections",
-    "max-connections-per-source",
-    "no-classic",
-    "no-tcp",
-    "realm",
-    "software",
-    "tcp-idle",
-    "tls-certificate",
-    "tls-key",
-    "tls-listen",
-];
-
-/// What a server is configured by.
+/// The settings of a running server, and the steps of a reload.
 pub(super) struct Reload {
     reader: Reader,
     log: Log,
-    /// As it was at the start: what needs a restart is still so.
+    /// Those of the start, whose fixed part stays in force.
     first: Settings,
-    /// As it is in force.
+    /// Those of the last reload, whose live part is in force.
     last: Settings,
-    leaving: Option<Leaving>,
+    retiring: Option<Retiring>,
 }
 
 impl Reload {
-    /// The configuration to begin with, and what reads it again.
-    pub(super) fn new(server: Server) -> (Self, Config) {
-        let Server { reader, log, settings, config } = server;
-        (Reload { reader, log, first: settings.clone(), last: settings, leaving: None }, config)
+    /// Returns what reads the configuration again, and the configuration to start with.
+    pub(super) fn new(setup: ServerSetup) -> (Self, Config) {
+        let ServerSetup { reader, log, settings, config } = setup;
+        (Reload { reader, log, first: settings.clone(), last: settings, retiring: None }, config)
     }
 
-    /// The settings in force, which know where each value comes from.
+    /// Returns the settings in force, which know where each value comes from.
     pub(super) fn settings(&self) -> &Settings {
         &self.last
     }
 
-    /// Reads everything again and has it in force. A failure is told and lived with. Unless that [is
-    /// all](Reload::is_done), addresses are to be let go of, by [`Reload::go_on`]; until then no other reload
-    /// may begin, and no socket be handed to another process.
-    pub(super) fn begin(&mut self, datapath: &mut Datapath, access: &Access) {
-        if let Err(failure) = self.try_begin(datapath, access) {
-            tracing::warn!(signal = "SIGHUP", "everything stays as it was: {failure}");
+    /// Reads everything again and adopts it. Logs a failure, which changes nothing. Unless
+    /// [`Reload::is_done`] afterwards, addresses are being retired: call [`Reload::go_on`] when
+    /// [`Reload::due`] until it is. Until then no other reload may begin, and no socket may be handed to
+    /// another process.
+    pub(super) fn begin(&mut self, datapath: &mut Datapath, credentials: &CredentialStore) {
+        if let Err(failure) = self.try_begin(datapath, credentials) {
+            tracing::warn!(signal = "SIGHUP", "cannot reload, the configuration is unchanged: {failure}");
         }
     }
 
-    fn try_begin(&mut self, datapath: &mut Datapath, access: &Access) -> Result<()> {
-        let (settings, mut config) = self.reader.read()?;
-        let change = access
-            .open(&mut config)
-            .and_then(|users| Ok((users, datapath.prepare(config)?)))
-            .map_err(|failure| settings.locate(failure));
-        let (users, change) = change?;
-        for key in settings.changed(&self.first).filter(|key| !LIVE.contains(key)) {
+    fn try_begin(&mut self, datapath: &mut Datapath, credentials: &CredentialStore) -> Result<()> {
+        let (settings, config) = self.reader.read()?;
+        let log_level = config.live.log_level;
+        let prepared = credentials
+            .policy(&config.live)
+            .and_then(|(policy, users)| Ok((users, datapath.prepare(config.live, policy)?)));
+        let (users, change) = prepared.map_err(|failure| settings.locate(failure))?;
+        for fixed in settings.changed(&self.first).filter(|setting| !setting.is_live()) {
+            let key = fixed.name();
             tracing::warn!(
                 signal = "SIGHUP",
                 key,
                 "{key} needs a restart: the value of the start stays in force"
             );
         }
-        let changed: Vec<&str> = settings.changed(&self.last).filter(|key| LIVE.contains(key)).collect();
-        self.log.set_level(settings.args.log_level, self.first.args.xdp_log);
+        let live = settings.changed(&self.last).filter(|setting| setting.is_live());
+        let changed = live.map(|setting| setting.name()).collect::<Vec<_>>().join(", ");
+        self.log.set_level(log_level, datapath.config().fixed.xdp_log);
         if let Err(failure) = datapath.adopt(change) {
-            tracing::warn!(signal = "SIGHUP", "not all that changed is in force: {failure}");
+            tracing::warn!(signal = "SIGHUP", "the reload is in force, but not all of it: {failure}");
         }
-        let changed = changed.join(", ");
-        self.leaving = Some(Leaving { due: Instant::now() + SETTLE, is_deaf: false, changed, users });
+        self.retiring = Some(Retiring { due: Instant::now() + SETTLE, is_deaf: false, changed, users });
         self.last = settings;
         Ok(())
     }
 
-    /// Whether none is under way.
+    /// Whether no reload is in progress.
     pub(super) fn is_done(&self) -> bool {
-        self.leaving.is_none()
+        self.retiring.is_none()
     }
 
-    /// Waits for the time of [`Reload::go_on`]: for ever where nothing is under way. Nothing is lost if the
-    /// wait is given up.
+    /// Waits until [`Reload::go_on`] is due; for ever if no reload is in progress. Cancel safe.
     pub(super) async fn due(&self) {
-        match &self.leaving {
-            Some(leaving) => sleep_until(leaving.due).await,
+        match &self.retiring {
+            Some(retiring) => sleep_until(retiring.due).await,
             None => pending().await,
         }
     }
 
-    /// Takes the next step in letting go, if one is left.
+    /// Takes the next step in retiring addresses, if one is left.
     pub(super) fn go_on(&mut self, datapath: &mut Datapath) {
-        let Some(leaving) = &mut self.leaving else { return };
-        if leaving.is_deaf {
+        let Some(retiring) = &mut self.retiring else { return };
+        if retiring.is_deaf {
             datapath.retire();
         } else if datapath.deafen() {
-            leaving.is_deaf = true;
-            leaving.due = Instant::now() + HANDSHAKE;
+            retiring.is_deaf = true;
+            retiring.due = Instant::now() + HANDSHAKE;
             return;
         }
         tracing::info!(
             signal = "SIGHUP",
-            changed = leaving.changed,
-            users = leaving.users,
-            "the configuration is read again"
+            changed = retiring.changed,
+            users = retiring.users,
+            "configuration reloaded"
         );
-        self.leaving = None;
+        self.retiring = None;
     }
 }
 
-/// A reload that is in force, but for the addresses that are no longer wanted.
-struct Leaving {
-    /// Of the next step.
+/// A reload that is in force, except for the addresses that it retires.
+struct Retiring {
+    /// When the next step is due.
     due: Instant,
-    /// Nothing comes to those addresses any more.
+    /// Whether nothing more is delivered to those addresses.
     is_deaf: bool,
-    /// What it changed, and how many users there are, as the log will have it.
+    /// The live keys that it changed, for the log.
     changed: String,
+    /// The number of users, for the log.
     users: Option<usize>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::LIVE;
-
-    #[test]
-    fn what_can_change_live_is_a_key() {
-        let command = crate::cli::command();
-        let serve = command.find_subcommand("serve").unwrap();
-        for key in LIVE {
-            assert!(serve.get_arguments().any(|arg| arg.get_long() == Some(key)), "{key}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! What the operator is told at the start and at the end.
+//! What is logged at the start and at the end, and the status line for the service manager.
 
 use crate::config::ranges;
 use crate::datapath::socket::stream::StreamStats;
@@ -7,8 +7,8 @@ use crate::stats::WorkerStats;
 use std::sync::Arc;
 use tracing::{info, warn};
 
-/// Tells what serves what, from where, and what was stepped down from and why: a line for each
-/// interface, one for the sockets, one each for TCP and TLS, then that all is ready.
+/// Logs what serves, where, and each step down with its reason: a line for each interface, one for the sockets,
+/// one each for TCP and TLS, then `ready`.
 pub(super) fn serving(datapath: &Datapath) {
     for path in &datapath.interfaces {
         interface(path);
@@ -24,7 +24,7 @@ pub(super) fn serving(datapath: &Datapath) {
     for transport in datapath.streams.transports() {
         info!(path = transport.name, listen = join(&transport.addresses), "serving");
     }
-    if let Some(address) = datapath.config().metrics {
+    if let Some(address) = datapath.config().fixed.metrics {
         info!(path = "metrics", listen = address.to_string(), "serving");
     }
     info!("ready");
@@ -62,7 +62,7 @@ fn on_sockets(path: &InterfacePath) {
     }
 }
 
-/// What serves, in one line for the service manager.
+/// Returns what serves, in one line for the service manager.
 pub(super) fn status(datapath: &Datapath) -> String {
     #[cfg(feature = "af-xdp")]
     let over_af_xdp = |path: &InterfacePath| {
@@ -78,8 +78,8 @@ pub(super) fn status(datapath: &Datapath) -> String {
     format!("serving {}sockets on {}", interfaces.collect::<String>(), join(datapath.sockets.addresses()))
 }
 
-/// A worker's counters and where it works.
-pub(super) struct Counters {
+/// The counters of one worker, and where it works.
+pub(super) struct WorkerCounters {
     path: &'static str,
     interface: Option<String>,
     /// Queue of the interface, or core of a socket worker.
@@ -87,28 +87,28 @@ pub(super) struct Counters {
     stats: Arc<WorkerStats>,
 }
 
-impl Counters {
-    /// Where the worker works, in words.
-    pub(super) fn place(&self) -> String {
+impl WorkerCounters {
+    /// Returns the worker's name for the log.
+    pub(super) fn name(&self) -> String {
         match &self.interface {
             Some(interface) => format!("queue {} of {interface}", self.number),
             None => format!("sockets of core {}", self.number),
         }
     }
 
-    /// The counters.
+    /// Returns the counters.
     pub(super) fn stats(&self) -> &WorkerStats {
         &self.stats
     }
 
-    /// The counters of every worker that ever was; they outlive the workers.
-    pub(super) fn handles(datapath: &Datapath) -> Vec<Counters> {
+    /// Returns the counters of every worker, also of those that have ended.
+    pub(super) fn of_all(datapath: &Datapath) -> Vec<WorkerCounters> {
         #[cfg_attr(not(feature = "af-xdp"), allow(unused_mut))]
-        let mut all = Counters::of_living(datapath);
+        let mut all = WorkerCounters::of_running(datapath);
         #[cfg(feature = "af-xdp")]
         for path in &datapath.interfaces {
             for queue in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.ended()) {
-                all.push(Counters::of_queue(path, queue.number, &queue.stats));
+                all.push(WorkerCounters::of_queue(path, queue.number, &queue.stats));
             }
         }
         all
@@ -117,20 +117,20 @@ impl Counters {
     #[cfg(feature = "af-xdp")]
     fn of_queue(path: &InterfacePath, number: u32, stats: &Arc<WorkerStats>) -> Self {
         let (interface, stats) = (Some(path.name.clone()), Arc::clone(stats));
-        Counters { path: "af-xdp", interface, number: number.into(), stats }
+        WorkerCounters { path: "af-xdp", interface, number: number.into(), stats }
     }
 
-    /// The counters of every worker that has not ended.
-    pub(super) fn of_living(datapath: &Datapath) -> Vec<Counters> {
+    /// Returns the counters of every worker that has not ended.
+    pub(super) fn of_running(datapath: &Datapath) -> Vec<WorkerCounters> {
         let mut all = Vec::new();
         #[cfg(feature = "af-xdp")]
         for path in &datapath.interfaces {
             for (queue, _, _, stats) in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.queues()) {
-                all.push(Counters::of_queue(path, queue, stats));
+                all.push(WorkerCounters::of_queue(path, queue, stats));
             }
         }
         for (core, stats) in datapath.sockets.workers() {
-            all.push(Counters {
+            all.push(WorkerCounters {
                 path: "sockets",
                 interface: None,
                 number: core as u64,
@@ -141,13 +141,13 @@ impl Counters {
     }
 }
 
-/// The counters of TCP and TLS, by name; they outlive the connections.
+/// Returns the counters of TCP and TLS, by name.
 pub(super) fn streams(datapath: &Datapath) -> Vec<(&'static str, Arc<StreamStats>)> {
     let transports = datapath.streams.transports().iter();
     transports.map(|transport| (transport.name, Arc::clone(&transport.stats))).collect()
 }
 
-/// The XDP programs' verdicts by interface, those that came up.
+/// Returns the nonzero verdicts of each XDP program, by interface.
 pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
     #[cfg(feature = "af-xdp")]
     return datapath
@@ -166,16 +166,16 @@ pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
     }
 }
 
-/// Tells every count that is not zero.
+/// Logs every nonzero count.
 pub(super) fn counters(
-    workers: &[Counters],
+    workers: &[WorkerCounters],
     streams: &[(&'static str, Arc<StreamStats>)],
     verdicts: &[(String, String)],
 ) {
     for (interface, counters) in verdicts {
         info!(path = "xdp", interface, counters, "counters");
     }
-    for Counters { path, interface, number, stats } in workers {
+    for WorkerCounters { path, interface, number, stats } in workers {
         let counters = nonzero(stats.named());
         match interface {
             Some(interface) => info!(path, interface, queue = number, counters, "counters"),

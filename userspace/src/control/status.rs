@@ -1,59 +1,69 @@
-//! The server as it is now, in the form that is told.
+//! Fills in the [`ServerStatus`] of this moment.
 
-use super::care::Care;
+use super::heartbeats::Heartbeats;
 use super::process;
-use super::pulse::Pulse;
-use super::ready::Ready;
+use super::state::SharedState;
+use super::supervisor::Supervisor;
 use crate::datapath::socket::stream::{Ending, Transport};
 use crate::datapath::{self, Datapath, InterfacePath};
 use crate::stats::WorkerStats;
-use crate::status::{Counts, Interface, RUNGS, Status, Stream, Worker};
+use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
 use std::collections::BTreeMap;
 
-/// What is told of `datapath`, and of what `care` and `pulse` saw of it.
-pub(super) fn of(datapath: &Datapath, care: &Care, pulse: &Pulse, ready: &Ready) -> Status {
-    let uptime = care.journal.uptime();
+/// Returns the status of `datapath` with the results of `supervisor` and `heartbeats`.
+pub(super) fn of(
+    datapath: &Datapath,
+    supervisor: &Supervisor,
+    heartbeats: &Heartbeats,
+    state: &SharedState,
+) -> ServerStatus {
+    let uptime = supervisor.step_downs.uptime();
     let mut workers = Vec::new();
     #[cfg(feature = "af-xdp")]
     for path in &datapath.interfaces {
         let Some(af_xdp) = &path.af_xdp else { continue };
-        let of = |queue, core, stats: &WorkerStats| Worker {
+        let of = |queue, core, stats: &WorkerStats| WorkerStatus {
             interface: Some(path.name.clone()),
             queue: Some(queue),
             kernel: owned(stats.kernel.named()),
-            ..worker("af-xdp", core, stats, pulse)
+            ..worker("af-xdp", core, stats, heartbeats)
         };
         for (queue, core, _, stats) in af_xdp.queues() {
-            workers.push(Worker { frames: owned(stats.frames.named()), ..of(queue, core, stats) });
+            workers.push(WorkerStatus { frames: owned(stats.frames.named()), ..of(queue, core, stats) });
         }
         for queue in af_xdp.ended() {
-            workers.push(Worker { ended: true, ..of(queue.number, queue.core, &queue.stats) });
+            workers.push(WorkerStatus { ended: true, ..of(queue.number, queue.core, &queue.stats) });
         }
     }
     for (core, stats) in datapath.sockets.workers() {
-        workers.push(worker("sockets", core, stats, pulse));
+        workers.push(worker("sockets", core, stats, heartbeats));
     }
-    Status {
+    ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        state: ready.state().name().to_owned(),
+        state: state.get().name().to_owned(),
         af_xdp_built: datapath::ebpf_object_present(),
         uptime,
-        interfaces: datapath.interfaces.iter().map(|path| interface(path, care)).collect(),
+        interfaces: datapath.interfaces.iter().map(|path| interface(path, supervisor)).collect(),
         sockets: datapath.sockets.addresses().to_vec(),
         workers,
-        streams: datapath.streams.transports().iter().map(|transport| stream(transport, pulse)).collect(),
-        step_downs: care.journal.last(),
-        process: process::figures(care.journal.started_at()),
+        streams: datapath
+            .streams
+            .transports()
+            .iter()
+            .map(|transport| stream(transport, heartbeats))
+            .collect(),
+        step_downs: supervisor.step_downs.last(),
+        process: process::figures(supervisor.step_downs.started_at()),
     }
 }
 
-fn worker(path: &str, core: usize, stats: &WorkerStats, pulse: &Pulse) -> Worker {
-    let ticking = pulse.turns(stats);
-    Worker { path: path.to_owned(), core, ticking, counts: counts(stats), ..Worker::default() }
+fn worker(path: &str, core: usize, stats: &WorkerStats, heartbeats: &Heartbeats) -> WorkerStatus {
+    let ticking = heartbeats.is_ticking(stats);
+    WorkerStatus { path: path.to_owned(), core, ticking, counts: counts(stats), ..WorkerStatus::default() }
 }
 
-fn counts(stats: &WorkerStats) -> Counts {
-    Counts {
+fn counts(stats: &WorkerStats) -> MessageCounts {
+    MessageCounts {
         received: stats.received.get(),
         batches: stats.batches.get(),
         wakeups: stats.wakeups.get(),
@@ -64,10 +74,10 @@ fn counts(stats: &WorkerStats) -> Counts {
 }
 
 #[cfg(feature = "af-xdp")]
-fn interface(path: &InterfacePath, care: &Care) -> Interface {
+fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
     use crate::datapath::af_xdp::{BindMode, XdpMode};
 
-    let Some(af_xdp) = &path.af_xdp else { return on_sockets(path, care) };
+    let Some(af_xdp) = &path.af_xdp else { return on_sockets(path, supervisor) };
     let mut queues = no_queues();
     let served = af_xdp.queues().filter(|_| !af_xdp.is_released()).map(|(_, _, bound, _)| bound);
     for bound in served {
@@ -83,43 +93,43 @@ fn interface(path: &InterfacePath, care: &Care) -> Interface {
     *queues.entry(RUNGS[3].to_owned()).or_default() = path.receive_queues.saturating_sub(over_af_xdp);
     let verdicts = af_xdp.verdicts().unwrap_or_default();
     let names = xstun_ebpf::Verdict::ALL.iter().map(|verdict| verdict.name());
-    Interface {
+    InterfaceStatus {
         name: path.name.clone(),
         queues,
         verdicts: owned(names.zip(verdicts)),
         listen: af_xdp.served().addresses(),
-        step_downs: care.journal.count(&path.name),
-        attached: Some(care.attachment.holds(&path.name)),
-        delivering: Some(!care.delivery.is_doubted(&path.name)),
+        step_downs: supervisor.step_downs.count(&path.name),
+        attached: Some(supervisor.attachment.is_attached(&path.name)),
+        delivering: Some(!supervisor.delivery.is_doubtful(&path.name)),
     }
 }
 
 #[cfg(not(feature = "af-xdp"))]
-fn interface(path: &InterfacePath, care: &Care) -> Interface {
-    on_sockets(path, care)
+fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
+    on_sockets(path, supervisor)
 }
 
-fn on_sockets(path: &InterfacePath, care: &Care) -> Interface {
+fn on_sockets(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
     let mut queues = no_queues();
     *queues.entry(RUNGS[3].to_owned()).or_default() = path.receive_queues;
-    let step_downs = care.journal.count(&path.name);
-    Interface { name: path.name.clone(), queues, step_downs, ..Interface::default() }
+    let step_downs = supervisor.step_downs.count(&path.name);
+    InterfaceStatus { name: path.name.clone(), queues, step_downs, ..InterfaceStatus::default() }
 }
 
-/// Every rung, with nothing on it.
+/// Returns every rung with zero queues.
 fn no_queues() -> BTreeMap<String, u32> {
     RUNGS.iter().map(|rung| ((*rung).to_owned(), 0)).collect()
 }
 
-fn stream(transport: &Transport, pulse: &Pulse) -> Stream {
+fn stream(transport: &Transport, heartbeats: &Heartbeats) -> TransportStatus {
     let stats = &transport.stats;
-    // In this order, so that a connection that ends between the two readings counts as open.
+    // Read before `accepted`, so that a connection that ends in between counts as open.
     let endings = owned(Ending::ALL.map(|ending| (ending.name(), stats.ended(ending))));
     let accepted = stats.accepted.get();
-    Stream {
+    TransportStatus {
         path: transport.name.to_owned(),
         listen: transport.addresses.clone(),
-        ticking: pulse.turns(&stats.messages),
+        ticking: heartbeats.is_ticking(&stats.messages),
         counts: counts(&stats.messages),
         accepted,
         open: accepted.saturating_sub(endings.values().sum()),

@@ -17,7 +17,7 @@ pub use umem::{FRAME_SIZE, FRAMES, RING_SIZE};
 
 use super::drivers::{self, ZeroCopy};
 use super::{InheritedLink, StepDown};
-use crate::config::{self, Config};
+use crate::config::{BindModeArg, FixedConfig, XdpModeArg};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Interface, NapiSettings};
 use crate::kernel;
@@ -59,7 +59,7 @@ pub struct Ended {
 /// What [`AfXdp::start`] needs beside the interface.
 pub struct Request<'a> {
     /// The operator's wishes.
-    pub config: &'a Config,
+    pub config: &'a FixedConfig,
     /// What to serve at first.
     pub served: Served,
     /// The policy, shared by all workers.
@@ -80,12 +80,12 @@ pub struct Inherited<'a> {
 ///
 /// # Errors
 /// Another mode is pinned.
-fn inherited_mode(link: &InheritedLink, wanted: config::XdpMode) -> Result<XdpMode> {
+fn inherited_mode(link: &InheritedLink, wanted: XdpModeArg) -> Result<XdpMode> {
     let mode = if link.native { XdpMode::Native } else { XdpMode::Generic };
     let pinned = match wanted {
-        config::XdpMode::Auto => mode,
-        config::XdpMode::Native => XdpMode::Native,
-        config::XdpMode::Generic => XdpMode::Generic,
+        XdpModeArg::Auto => mode,
+        XdpModeArg::Native => XdpMode::Native,
+        XdpModeArg::Generic => XdpMode::Generic,
     };
     if pinned == mode {
         return Ok(mode);
@@ -96,6 +96,7 @@ fn inherited_mode(link: &InheritedLink, wanted: config::XdpMode) -> Result<XdpMo
         link.interface,
         mode.name()
     ))
+    .of_value("--xdp-mode", pinned.name())
     .remedy("use --xdp-mode auto, or stop the other server and start this one"))
 }
 
@@ -120,6 +121,7 @@ impl AfXdp {
                 interface.name,
                 if available == 1 { "" } else { "s" }
             ))
+            .of_value("--queues", queues)
             .remedy(format!(
                 "`ethtool -L {} combined {queues}` makes more, where the NIC has them",
                 interface.name
@@ -185,7 +187,7 @@ impl AfXdp {
 
     /// Defers the NIC's interrupts for `--busy-poll`, and remembers what to put back. Without it, puts back
     /// at once what another process changed: the right to do it later is given up.
-    fn prepare_busy_poll(&mut self, config: &Config) -> Result<()> {
+    fn prepare_busy_poll(&mut self, config: &FixedConfig) -> Result<()> {
         if !config.busy_poll {
             self.put_napi_back();
             return Ok(());
@@ -393,31 +395,34 @@ impl Drop for AfXdp {
 pub(crate) fn bind_modes(
     interface: &Interface,
     mode: XdpMode,
-    wanted: config::BindMode,
+    wanted: BindModeArg,
     busy_poll: bool,
 ) -> Result<(Vec<BindMode>, Option<StepDown>)> {
     let driver = interface::driver(interface).unwrap_or_default();
     let unpolled = drivers::no_busy_poll(&driver).filter(|_| busy_poll);
     match wanted {
-        config::BindMode::Copy => return Ok((vec![BindMode::Copy], None)),
-        config::BindMode::ZeroCopy if mode == XdpMode::Native => {
+        BindModeArg::Copy => return Ok((vec![BindMode::Copy], None)),
+        BindModeArg::ZeroCopy if mode == XdpMode::Native => {
             return match unpolled {
                 None => Ok((vec![BindMode::ZeroCopy], None)),
                 Some(why) => Err(Failure::system(format!(
                     "--bind-mode zero-copy cannot be had on {} together with --busy-poll: {why}",
                     interface.name
                 ))
+                .of_value("--bind-mode", "zero-copy")
+                .of("--busy-poll")
                 .remedy("leave one of them away")),
             };
         }
-        config::BindMode::ZeroCopy => {
+        BindModeArg::ZeroCopy => {
             return Err(Failure::system(format!(
                 "--bind-mode zero-copy cannot be had: the driver of {} has no native XDP",
                 interface.name
             ))
+            .of_value("--bind-mode", "zero-copy")
             .remedy("use --bind-mode auto"));
         }
-        config::BindMode::Auto => {}
+        BindModeArg::Auto => {}
     }
     if mode == XdpMode::Generic {
         return Ok((vec![BindMode::Copy], None));
@@ -439,13 +444,13 @@ pub(crate) fn bind_modes(
 pub(crate) fn attach(
     program: &mut Program,
     interface: &Interface,
-    wanted: config::XdpMode,
+    wanted: XdpModeArg,
     stepped_down: &mut Vec<StepDown>,
 ) -> Result<XdpMode> {
-    if wanted != config::XdpMode::Generic {
+    if wanted != XdpModeArg::Generic {
         match program.attach(interface, XdpMode::Native) {
             Ok(()) => return Ok(XdpMode::Native),
-            Err(failure) if wanted == config::XdpMode::Native || is_denied(&failure) => return Err(failure),
+            Err(failure) if wanted == XdpModeArg::Native || is_denied(&failure) => return Err(failure),
             Err(failure) => stepped_down.push(StepDown::new("native", &failure)),
         }
     }

@@ -21,6 +21,6 @@ pub fn pin(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).map_err(|error| {
-        Failure::system(format!("cannot run a worker on core {core} (--cores)")).because(error)
+        Failure::system(format!("cannot run a worker on core {core} (--cores)")).of("--cores").because(error)
     })
 }

@@ -86,6 +86,7 @@ pub fn bind(listen: &[SocketAddr], workers: usize) -> Result<Vec<Vec<BoundSocket
     for (index, one) in listen.iter().enumerate() {
         if let Some(other) = listen[..index].iter().find(|other| overlap(one, other)) {
             return Err(Failure::usage(format!("--listen {one} and --listen {other} overlap"))
+                .of_value("--listen", one)
                 .remedy("leave one of them away"));
         }
     }
@@ -111,7 +112,12 @@ pub fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>>
 
 /// [`bind_one`] for an address that another flag asks for. `beside_own`: a socket of this process is in
 /// the way and will go.
-fn bind_named(address: SocketAddr, workers: usize, flag: &str, beside_own: bool) -> Result<Vec<BoundSocket>> {
+fn bind_named(
+    address: SocketAddr,
+    workers: usize,
+    flag: &'static str,
+    beside_own: bool,
+) -> Result<Vec<BoundSocket>> {
     let refused = |error: io::Error| refusal(Transport::Udp, flag, address, error);
     let mut sockets: Vec<BoundSocket> = Vec::with_capacity(workers);
     for _ in 0..workers {
@@ -185,12 +191,12 @@ fn is_missing_family(failure: &Failure) -> bool {
 ///
 /// # Errors
 /// A sentence for the operator, as for UDP.
-pub fn listen_tcp(flag: &str, address: SocketAddr) -> Result<std::net::TcpListener> {
+pub fn listen_tcp(flag: &'static str, address: SocketAddr) -> Result<std::net::TcpListener> {
     stream::listen::bind(flag, address, false)
 }
 
 /// The sentence for a bind that failed. `flag` is where `address` comes from.
-fn refusal(transport: Transport, flag: &str, address: SocketAddr, error: io::Error) -> Failure {
+fn refusal(transport: Transport, flag: &'static str, address: SocketAddr, error: io::Error) -> Failure {
     let remedy = match error.raw_os_error() {
         Some(libc::EADDRINUSE) => {
             let elsewhere = match (transport, flag) {
@@ -222,8 +228,9 @@ fn refusal(transport: Transport, flag: &str, address: SocketAddr, error: io::Err
         Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (`ulimit -n`)".into(),
         _ => String::new(),
     };
-    let failure =
-        Failure::system(format!("cannot bind {} {address} ({flag})", transport.name())).because(error);
+    let failure = Failure::system(format!("cannot bind {} {address} ({flag})", transport.name()))
+        .of_value(flag, address)
+        .because(error);
     if remedy.is_empty() { failure } else { failure.remedy(remedy) }
 }
 

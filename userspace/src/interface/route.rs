@@ -123,6 +123,7 @@ fn among(mut interfaces: Vec<Interface>, name: &str) -> Result<Interface> {
         None => {
             let names: Vec<_> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
             Err(Failure::usage(format!("there is no interface '{name}' (--interface)"))
+                .of_value("--interface", name)
                 .remedy(format!("this network namespace has {}", names.join(", "))))
         }
     }

@@ -1,7 +1,8 @@
-//! The annotated example: every key with its help, made from the flags so that it cannot go stale.
+//! The annotated example file: every key with its help, generated from the flags so that it cannot go
+//! stale.
 
 use super::judge::bare;
-use super::key::{Key, Kind};
+use super::key::{ConfigKey, ValueKind};
 use super::show::value;
 use clap::builder::StyledStr;
 use clap::{Arg, Command};
@@ -10,24 +11,24 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-/// Characters of a line of comment.
+/// Longest line of a comment, in characters.
 const WIDTH: usize = 96;
 
 const HEAD: &str = "\
 # Configuration of `xstun serve --config FILE`. Generated: `xstun config example` prints it.
 #
-# Each key is a flag of `xstun serve` without its dashes, and each can also be given by an environment
-# variable (log-level is XSTUN_LOG_LEVEL; lists are separated by commas). A flag goes before a variable,
-# a variable before this file. `xstun config check FILE` tells what is wrong with a file, `xstun config
-# show --config FILE` what is in force and who said so. Relative names of files are looked for beside
-# this one. Lines with a key below show its default, or where there is none an example.
+# Each key is a flag of `xstun serve` without its dashes, and can also be set by an environment variable
+# (log-level is XSTUN_LOG_LEVEL; lists are separated by commas). Flags take precedence over variables,
+# and variables over this file. `xstun config check FILE` reports the mistakes in a file, `xstun config
+# show --config FILE` the values in force and where each comes from. Relative file names are relative to
+# this file. The lines with a key below show its default, or an example if it has none.
 ";
 
-/// The example for the flags of `serve`.
+/// Returns the example for the flags of `serve`.
 pub fn example(serve: &Command) -> String {
     let mut text = HEAD.to_owned();
     let mut heading = None;
-    let keys = Key::all(serve);
+    let keys = ConfigKey::all(serve);
     for key in &keys {
         let arg = key.arg();
         if arg.get_help_heading() != heading {
@@ -43,7 +44,7 @@ pub fn example(serve: &Command) -> String {
     text
 }
 
-/// The help, with what may be chosen, in lines.
+/// Returns the help of a flag with its possible values, wrapped into lines.
 fn help(arg: &Arg) -> Vec<String> {
     let mut text = arg.get_help().map(StyledStr::to_string).unwrap_or_default();
     let possible = possible(arg);
@@ -71,13 +72,13 @@ fn possible(arg: &Arg) -> Vec<String> {
     arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
 }
 
-/// The default, or something of the right form.
-fn sample(serve: &Command, key: &Key) -> OsString {
+/// Returns the default, or an example of the right form.
+fn sample(serve: &Command, key: &ConfigKey) -> OsString {
     let arg = key.arg();
     if let Some(default) = arg.get_default_values().first() {
         return default.into();
     }
-    if let Some(bare) = bare(serve, key).filter(|_| key.kind == Kind::OptionalText) {
+    if let Some(bare) = bare(serve, key).filter(|_| key.kind == ValueKind::OptionalText) {
         return bare;
     }
     let is = |one: TypeId| arg.get_value_parser().type_id() == one;
@@ -85,16 +86,16 @@ fn sample(serve: &Command, key: &Key) -> OsString {
     let sample = if let Some(first) = possible(arg).into_iter().next() {
         first
     } else if key.name == "metrics-listen" {
-        // The address and port that `xstun top` asks unless told otherwise.
+        // The default of `xstun top`.
         "127.0.0.1:9478".to_owned()
     } else if is(TypeId::of::<SocketAddr>()) {
         "192.0.2.1:3478".to_owned()
     } else if is(TypeId::of::<IpAddr>()) {
         "192.0.2.1".to_owned()
-    } else if key.kind == Kind::Number {
+    } else if key.kind == ValueKind::Number {
         "1".to_owned()
     } else if key.name == "control" {
-        // Where the service's unit lets the server write.
+        // The unit file lets the server write there.
         "/run/xstun/control".to_owned()
     } else if key.path {
         format!("/etc/xstun/{}", key.name)

@@ -1,9 +1,9 @@
 use super::document::Document;
-use super::key::{Key, Kind};
-use super::{Origin, Settings, Sources, example};
+use super::key::{ConfigKey, ValueKind};
+use super::{KeySetting, Origin, Settings, Sources, example};
 use crate::cli;
 use crate::config::Config;
-use crate::error::{Kind as Fault, Result};
+use crate::error::{FailureKind, Result};
 use clap::Command;
 use std::collections::HashMap;
 use std::fs;
@@ -32,15 +32,20 @@ fn settings(flags: &str, environment: &[(&str, &str)], file: &str) -> Result<Set
             Ok(settings)
         })
         .map_err(|failure| {
-            assert_eq!(failure.kind(), Fault::Usage, "{failure}");
+            assert_eq!(failure.kind(), FailureKind::Usage, "{failure}");
             failure.to_string().replace(&format!("{}/", directory.path().display()), "")
         })
 }
 
+/// The keys whose values differ.
+fn changed<'a>(now: &'a Settings, before: &'a Settings) -> Vec<&'a str> {
+    now.changed(before).map(KeySetting::name).collect()
+}
+
 fn origin(settings: &Settings, name: &str) -> String {
     let setting = settings.iter().find(|setting| setting.name() == name).unwrap();
-    match setting.origin() {
-        Origin::File(place) => format!("line {}", place.line),
+    match &setting.origin {
+        Origin::File(position) => format!("line {}", position.line),
         other => other.to_string(),
     }
 }
@@ -52,12 +57,12 @@ fn a_flag_goes_before_a_variable_a_variable_before_the_file_the_file_before_the_
     let environment = [("XSTUN_QUEUES", "4"), ("XSTUN_TCP_IDLE", "7"), ("XSTUN_REALM", "")];
     let settings = settings("--queues 5", &environment, file).unwrap();
     let args = &settings.args;
-    assert_eq!(args.queues.unwrap().get(), 5);
-    assert_eq!(args.stream.tcp_idle.as_secs(), 7);
-    assert_eq!(args.log_level, cli::LogLevel::Warn);
-    assert_eq!(args.interfaces, ["eth0", "eth1"]);
-    assert!(args.no_classic);
-    assert_eq!(args.stream.max_connections.get(), 4096);
+    assert_eq!(args.fixed.path.queues.unwrap().get(), 5);
+    assert_eq!(args.live.stream.tcp_idle.as_secs(), 7);
+    assert_eq!(args.live.log_level, cli::LogLevel::Warn);
+    assert_eq!(args.fixed.interfaces, ["eth0", "eth1"]);
+    assert!(args.live.reply.no_classic);
+    assert_eq!(args.live.stream.max_connections.get(), 4096);
     assert_eq!(origin(&settings, "queues"), "command line");
     assert_eq!(origin(&settings, "tcp-idle"), "environment variable XSTUN_TCP_IDLE");
     assert_eq!(origin(&settings, "interface"), "line 3");
@@ -71,80 +76,83 @@ fn what_a_file_switches_on_a_flag_or_a_variable_switches_off() {
     let file = "no-classic = true\nno-tcp = true\nsoftware = true\nlisten = '127.0.0.1:1'";
     let environment = [("XSTUN_NO_TCP", "off"), ("XSTUN_LISTEN", "127.0.0.1:2, 127.0.0.1:3")];
     let settings = settings("--no-classic=false", &environment, file).unwrap();
-    assert!(!settings.args.no_classic);
-    assert!(!settings.args.stream.no_tcp);
-    assert_eq!(settings.args.software.as_deref(), Some("xstun"));
-    let listen: Vec<String> = settings.args.listen.iter().map(ToString::to_string).collect();
+    assert!(!settings.args.live.reply.no_classic);
+    assert!(!settings.args.live.stream.no_tcp);
+    assert_eq!(settings.args.live.reply.software.as_deref(), Some("xstun"));
+    let listen: Vec<String> = settings.args.live.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["127.0.0.1:2", "127.0.0.1:3"]);
 }
 
 #[test]
 fn a_relative_name_is_looked_for_beside_the_file() {
     let file = "credentials = 'users'\nrealm = 'example.org'";
-    let credentials = settings("", &[], file).unwrap().args.access.credentials.unwrap();
+    let credentials = settings("", &[], file).unwrap().args.live.credentials.credentials.unwrap();
     assert!(credentials.is_absolute() && credentials.ends_with("users"), "{credentials:?}");
 }
 
 #[test]
-fn every_mistake_in_a_file_is_told_with_its_line_and_column() {
+fn every_mistake_in_a_file_is_reported_with_its_line_and_column() {
     let table = [
-        ("listen = [\n", "x.toml:1:11: no TOML: unclosed array, expected `]`"),
-        ("queues = 1\nqueues = 2", "x.toml:2:1: no TOML: duplicate key"),
-        ("xdp_mode = 'native'", "x.toml:1:1: there is no key 'xdp_mode'; is 'xdp-mode' meant?"),
+        ("listen = [\n", "x.toml:1:11: invalid TOML: unclosed array, expected `]`"),
+        ("queues = 1\nqueues = 2", "x.toml:2:1: invalid TOML: duplicate key"),
+        ("xdp_mode = 'native'", "x.toml:1:1: unknown key 'xdp_mode'; did you mean 'xdp-mode'?"),
+        ("\nfrobnicate = 1", "x.toml:2:1: unknown key 'frobnicate'; `xstun config example` shows all keys"),
+        ("config = 'y.toml'", "x.toml:1:1: unknown key 'config'"),
         (
-            "\nfrobnicate = 1",
-            "x.toml:2:1: there is no key 'frobnicate'; `xstun config example` shows all that there are",
+            "[serve]\nqueues = 1",
+            "x.toml:1:2: 'serve' is a table: all keys stand at the top level of the file",
         ),
-        ("config = 'y.toml'", "x.toml:1:1: there is no key 'config'"),
-        ("[serve]\nqueues = 1", "x.toml:1:2: 'serve' is a table: all keys stand at the top of the file"),
-        ("queues = '4'", "x.toml:1:10: queues must be a number, and here is a string"),
+        ("queues = '4'", "x.toml:1:10: queues must be a decimal number, but is a string"),
         ("queues = 0", "x.toml:1:10: queues: '0': number would be zero for non-zero type"),
-        ("queues = 0x10", "x.toml:1:10: queues must be a number, and here is an integer"),
-        ("no-tcp = 'yes'", "x.toml:1:10: no-tcp must be true or false, and here is a string"),
-        ("log-level = 3", "x.toml:1:13: log-level must be a string, and here is an integer"),
-        ("log-level = 'loud'", "x.toml:1:13: log-level: 'loud' is none of error, warn, info, debug, trace"),
-        ("realm = ['a', 'b']", "x.toml:1:9: realm must be a string, and here is an array"),
-        ("software = 1", "x.toml:1:12: software must be a string, or true or false, and here is an integer"),
-        ("listen = 3478", "x.toml:1:10: listen must be a string or an array of such, and here is an integer"),
+        ("queues = 0x10", "x.toml:1:10: queues must be a decimal number, but is an integer"),
+        ("no-tcp = 'yes'", "x.toml:1:10: no-tcp must be true or false, but is a string"),
+        ("log-level = 3", "x.toml:1:13: log-level must be a string, but is an integer"),
+        (
+            "log-level = 'loud'",
+            "x.toml:1:13: log-level: 'loud' is not one of error, warn, info, debug, trace",
+        ),
+        ("realm = ['a', 'b']", "x.toml:1:9: realm must be a string, but is an array"),
+        ("software = 1", "x.toml:1:12: software must be a string, or true or false, but is an integer"),
+        ("listen = 3478", "x.toml:1:10: listen must be a string or an array of them, but is an integer"),
         (
             "listen = [\n  '0.0.0.0:3478',\n  'localhost',\n]",
             "x.toml:3:3: listen: 'localhost': invalid socket address syntax",
         ),
-        ("advertise = '1.2.3.4'", "x.toml:1:13: advertise: '1.2.3.4': write it as LOCAL=PUBLIC"),
+        ("advertise = '1.2.3.4'", "x.toml:1:13: advertise: '1.2.3.4': expected LOCAL=PUBLIC"),
         ("tcp-idle = -1", "x.toml:1:12: tcp-idle: '-1': -1 seconds is not between 0 and a day"),
         (
             "queues = 'x'\nlog-level = 1",
-            "x.toml has 2 mistakes:\nx.toml:1:10: queues must be a number, and here is a string\n\
+            "x.toml has 2 mistakes:\nx.toml:1:10: queues must be a decimal number, but is a string\n\
              x.toml:2:13: log-level must be a string",
         ),
         // Sound one by one, and impossible together.
-        ("queues = 2", "x.toml:1:1: --queues is of no use without an interface; name one with --interface"),
+        ("queues = 2", "x.toml:1:1: --queues requires an interface; name one with --interface"),
         (
             "listen = ['127.0.0.1:1',\n '127.0.0.1:0']",
-            "x.toml:2:2: --listen 127.0.0.1:0 has port 0: name the port that clients ask, usually 3478",
+            "x.toml:2:2: --listen 127.0.0.1:0 has port 0: name the port that clients use, usually 3478",
         ),
         (
             "interface = 'a'\nxdp-mode = 'generic'\nbind-mode = 'zero-copy'",
-            "x.toml:3:13: --bind-mode zero-copy cannot be had with --xdp-mode generic",
+            "x.toml:3:13: --bind-mode zero-copy is not available with --xdp-mode generic",
         ),
         ("cores = '0-9'", "x.toml:1:1: --cores names core 2, which this process cannot use"),
-        ("tls-key = '/k'", "x.toml:1:11: --tls-key /k is of no use without its certificate"),
-        ("auth = 'short-term'", "x.toml:1:1: --auth is of no use without credentials"),
+        ("tls-key = '/k'", "x.toml:1:11: --tls-key /k requires --tls-certificate"),
+        ("auth = 'short-term'", "x.toml:1:1: --auth requires --credentials"),
         (
             "\ncredentials = '/u'",
-            "x.toml:2:1: --credentials of the long-term mechanism need a --realm; take the domain name",
+            "x.toml:2:1: --credentials of the long-term mechanism require --realm; use the domain name",
         ),
         (
             "alternate-address = '192.0.2.2:3479'",
-            "x.toml:1:21: --alternate-address 192.0.2.2:3479 needs exactly one --listen",
+            "x.toml:1:21: --alternate-address 192.0.2.2:3479 requires exactly one --listen",
         ),
         ("software = 'a text that is longer than it can be'", "x.toml:1:12: --software 'a text"),
     ];
     let other: Vec<String> = table
         .iter()
-        .map(|(file, message)| (file, message, settings("", &[], file).err().unwrap_or_default()))
-        .filter(|(_, message, told)| !told.starts_with(*message))
-        .map(|(file, message, told)| format!("{file}\n  told:     {told}\n  expected: {message}"))
+        .map(|(file, expected)| (file, expected, settings("", &[], file).err().unwrap_or_default()))
+        .filter(|(_, expected, message)| !message.starts_with(*expected))
+        .map(|(file, expected, message)| format!("{file}\n  message:  {message}\n  expected: {expected}"))
         .collect();
     assert!(other.is_empty(), "{}", other.join("\n"));
 }
@@ -156,20 +164,18 @@ fn a_wrong_variable_or_combination_names_the_variable() {
         wrong(("XSTUN_LISTEN", "127.0.0.1:1,x")),
         "environment variable XSTUN_LISTEN: 'x': invalid socket address syntax"
     );
-    assert!(
-        wrong(("XSTUN_QUEUES", "2")).starts_with("environment variable XSTUN_QUEUES: --queues is of no use"),
-    );
-    // What a flag says is not blamed on the file.
-    let told = settings("--queues 2", &[], "no-classic = true").unwrap_err();
-    assert!(told.starts_with("--queues is of no use"), "{told}");
+    assert!(wrong(("XSTUN_QUEUES", "2")).starts_with("environment variable XSTUN_QUEUES: --queues requires"),);
+    // A wrong flag is not blamed on the file.
+    let message = settings("--queues 2", &[], "no-classic = true").unwrap_err();
+    assert!(message.starts_with("--queues requires"), "{message}");
 }
 
 #[test]
 fn a_file_that_is_not_there_is_the_systems_doing() {
     let failure = Settings::of_file(&serve(), Path::new("/nowhere/x.toml")).unwrap_err();
-    assert_eq!(failure.kind(), Fault::System);
-    let told = failure.to_string();
-    assert!(told.starts_with("cannot read /nowhere/x.toml (--config): No such file"), "{told}");
+    assert_eq!(failure.kind(), FailureKind::System);
+    let message = failure.to_string();
+    assert!(message.starts_with("cannot read /nowhere/x.toml (--config): No such file"), "{message}");
 }
 
 #[test]
@@ -180,9 +186,9 @@ fn what_is_shown_is_itself_a_file_that_says_the_same() {
     assert!(shown.contains("log-level = \"debug\"") && shown.contains("# command line"), "{shown}");
     assert!(shown.contains("# queues is not set"), "{shown}");
     let second = settings("", &[], &shown).unwrap();
-    assert_eq!(second.changed(&first).collect::<Vec<_>>(), [""; 0], "{shown}");
+    assert_eq!(changed(&second, &first), [""; 0], "{shown}");
     let third = settings("--queues 1 --interface a --no-tcp=false", &[], &shown).unwrap();
-    assert_eq!(third.changed(&first).collect::<Vec<_>>(), ["interface", "queues", "no-tcp"]);
+    assert_eq!(changed(&third, &first), ["interface", "queues", "no-tcp"]);
 }
 
 /// `deploy/xstun.toml` is what `xstun config example` prints, to the letter.
@@ -200,7 +206,7 @@ fn the_example_file_is_that_of_these_flags() {
 #[test]
 fn every_key_of_the_example_is_taken() {
     let (serve, text) = (serve(), example::example(&serve()));
-    for key in Key::all(&serve) {
+    for key in ConfigKey::all(&serve) {
         let begins = format!("#{} = ", key.name);
         let line = text.lines().find_map(|line| line.strip_prefix('#').filter(|_| line.starts_with(&begins)));
         let line = line.unwrap_or_else(|| panic!("the example has no line for {}", key.name));
@@ -208,7 +214,9 @@ fn every_key_of_the_example_is_taken() {
         let entry = document.unwrap_or_else(|failure| panic!("{line}: {failure}"));
         assert_eq!(entry.get(&key.name).unwrap().values.len(), 1, "{line}");
     }
-    let is = |name: &str, kind| Key::all(&serve).iter().any(|key| key.name == name && key.kind == kind);
-    assert!(is("no-tcp", Kind::Switch) && is("tcp-idle", Kind::Number) && is("realm", Kind::Text));
-    assert!(is("software", Kind::OptionalText));
+    let is = |name: &str, kind| ConfigKey::all(&serve).iter().any(|key| key.name == name && key.kind == kind);
+    assert!(
+        is("no-tcp", ValueKind::Switch) && is("tcp-idle", ValueKind::Number) && is("realm", ValueKind::Text)
+    );
+    assert!(is("software", ValueKind::OptionalText));
 }

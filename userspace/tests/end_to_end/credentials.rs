@@ -153,13 +153,15 @@ fn serves_its_users_alone(mode: Mode) {
 
     write(&users, "bert:another\n").unwrap();
     server.signal(Signal::HUP);
-    server.wait_for("the new users", |line| line["message"] == "the configuration is read again");
+    server.wait_for("the new users", |line| line["message"] == "configuration reloaded");
     assert_eq!(python(&lab, false, ["md5", "anna", "correct horse"]), "401 401", "{mode:?}");
     assert_eq!(python(&lab, false, ["md5", "bert", "another"]), "401 mapped True", "{mode:?}");
     write(&users, "bert\n").unwrap();
     server.signal(Signal::HUP);
     let kept = server.wait_for("a complaint", |line| {
-        line["message"].as_str().is_some_and(|text| text.starts_with("everything stays as it was"))
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("cannot reload, the configuration is unchanged"))
     });
     assert!(kept["message"].as_str().unwrap().contains("line 1"), "{kept}");
     assert_eq!(python(&lab, false, ["sha256", "bert", "another"]), "401 400 mapped True", "{mode:?}");

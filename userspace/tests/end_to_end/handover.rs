@@ -215,7 +215,7 @@ fn a_server_drains_by_signal_and_by_command() {
         } else {
             let program = xstun().into_string().unwrap();
             let told = lab.server.run(&[&program, "drain", &control]);
-            assert_eq!(told, "draining: it ends in 2 seconds\n");
+            assert_eq!(told, "draining: it exits in 2 seconds\n");
         }
         server.wait_for("draining", |line| {
             line["message"].as_str().is_some_and(|message| message.starts_with("draining"))

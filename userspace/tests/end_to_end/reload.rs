@@ -48,8 +48,8 @@ impl File {
         self.reloads += 1;
         let ends = |line: &serde_json::Value| {
             let message = line["message"].as_str().unwrap_or_default();
-            message.starts_with("the configuration is read again")
-                || message.starts_with("everything stays as it was")
+            message.starts_with("configuration reloaded")
+                || message.starts_with("cannot reload, the configuration is unchanged")
         };
         server.wait_for_nth("the end of the reload", self.reloads, ends)
     }
@@ -162,12 +162,12 @@ fn a_reload_waits_while_another_server_takes_over() {
     thread::sleep(Duration::from_secs(2));
     assert!(answers(&lab, second));
     drop(other);
-    server.wait_for("the reload", |line| line["message"] == "the configuration is read again");
+    server.wait_for("the reload", |line| line["message"] == "configuration reloaded");
     wait_until("the end of the second address", || !answers(&lab, second));
     assert!(answers(&lab, first));
     let log = server.stop().log;
     let at = |message: &str| log.find(message).unwrap_or_else(|| panic!("no '{message}':\n{log}"));
-    assert!(at("this one goes on") < at("the configuration is read again"), "{log}");
+    assert!(at("this one goes on") < at("configuration reloaded"), "{log}");
 }
 
 /// Policy, limits and the log level change; what needs a restart says so; a bad file changes nothing.
@@ -199,7 +199,7 @@ fn all_that_can_change_does_and_the_rest_says_so() {
 
     let bad = text(&[first], "log-level = 'info'\nmax-connections = 'many'");
     let told = file.change(&server, &bad);
-    let expected = format!("{}:3:19: max-connections must be a number", file.path().display());
+    let expected = format!("{}:3:19: max-connections must be a decimal number", file.path().display());
     assert!(told["message"].as_str().unwrap().contains(&expected), "{told}");
 
     // Sound in itself, and not to be had: a port of another server.

@@ -162,11 +162,11 @@ fn a_hangup_has_the_certificate_read_again() {
     server.signal(Signal::HUP);
     let line = server.wait_for("the refusal", |line| line["signal"] == "SIGHUP");
     let said = line["message"].as_str().unwrap();
-    assert!(said.starts_with("everything stays as it was: --tls-key "), "{said}");
+    assert!(said.starts_with("cannot reload, the configuration is unchanged: --tls-key "), "{said}");
 
     certificate.renew();
     server.signal(Signal::HUP);
-    server.wait_for("the reload", |line| line["message"] == "the configuration is read again");
+    server.wait_for("the reload", |line| line["message"] == "configuration reloaded");
     ask_by_python(&lab.client, address, &certificate.file("certificate.pem"));
     server.stop();
 }
@@ -177,7 +177,7 @@ fn a_hangup_ends_nothing_and_no_tcp_means_none() {
     let lab = Lab::new(1);
     let server = NATIVE.serve(&lab, &["--no-tcp"]);
     server.signal(Signal::HUP);
-    server.wait_for("the answer", |line| line["message"] == "the configuration is read again");
+    server.wait_for("the answer", |line| line["message"] == "configuration reloaded");
     ask_over_udp(&lab);
     let [address, _] = servers(lab.link(), PORT);
     let refused = lab.client.enter(|| TcpStream::connect_timeout(&address, LIMIT)).unwrap_err();

@@ -4,7 +4,7 @@ use super::{load, socket_generator};
 use crate::cli::{Cli, Command, LoadArgs};
 use crate::client::ClientExit;
 use crate::datapath::socket::{self, bind_one};
-use crate::error::{Kind, Result};
+use crate::error::{FailureKind, Result};
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
 use crate::stun::Policy;
@@ -217,7 +217,7 @@ fn only_near_addresses_need_no_confirmation() {
 #[test]
 fn a_remote_server_must_be_named_twice() {
     let failure = target(&arguments("192.0.2.1:9", &[])).unwrap_err();
-    assert_eq!(failure.kind(), Kind::Usage);
+    assert_eq!(failure.kind(), FailureKind::Usage);
     assert_eq!(
         failure.to_string(),
         "192.0.2.1:9 is neither a local nor a private address; load only servers that are yours; \
@@ -228,7 +228,7 @@ fn a_remote_server_must_be_named_twice() {
         assert_eq!(target, "192.0.2.1:9".parse().unwrap());
     }
     let failure = target(&arguments("127.0.0.1", &["--i-own", "192.0.2.1"])).unwrap_err();
-    assert_eq!(failure.kind(), Kind::Usage);
+    assert_eq!(failure.kind(), FailureKind::Usage);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn each_thread_needs_a_port() {
     else {
         panic!("two ports for three threads are accepted")
     };
-    assert_eq!((failure.kind(), failure.to_string().starts_with("--ports 2 ")), (Kind::Usage, true));
+    assert_eq!((failure.kind(), failure.to_string().starts_with("--ports 2 ")), (FailureKind::Usage, true));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn each_source_has_its_ports_and_foreign_sources_are_rejected() {
     ] {
         let (exit, _, _) = run(server.address, sources);
         let failure = exit.unwrap_err();
-        assert_eq!(failure.kind(), Kind::Usage);
+        assert_eq!(failure.kind(), FailureKind::Usage);
         assert!(failure.to_string().starts_with(words), "{failure}");
     }
 }

@@ -1,7 +1,7 @@
 use super::{ClientExit, probe};
 use crate::cli::{Cli, Command, ProbeArgs};
 use crate::client::message::mapped_address;
-use crate::error::{Kind, Result};
+use crate::error::{FailureKind, Result};
 use clap::Parser as _;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -258,7 +258,7 @@ fn a_usage_error_is_printed_as_json_too() {
     ] {
         let (exit, json) = ask_json(server, flags);
         let failure = exit.unwrap_err();
-        assert_eq!(failure.kind(), Kind::Usage, "{server} {flags:?}");
+        assert_eq!(failure.kind(), FailureKind::Usage, "{server} {flags:?}");
         assert_eq!(json["error"]["message"], failure.to_string());
         assert_eq!((&json["server"], &json["error"]["kind"]), (&server.into(), &"usage".into()));
     }
@@ -268,7 +268,7 @@ fn a_usage_error_is_printed_as_json_too() {
 fn a_foreign_source_address_is_a_system_error() {
     let (exit, _, _) = ask("127.0.0.1", &["--source", "192.0.2.1:0"]);
     let failure = exit.unwrap_err();
-    assert_eq!((failure.kind(), failure.errno()), (Kind::System, Some(libc::EADDRNOTAVAIL)));
+    assert_eq!((failure.kind(), failure.errno()), (FailureKind::System, Some(libc::EADDRNOTAVAIL)));
     assert!(failure.to_string().starts_with("cannot bind UDP 192.0.2.1:0 (--source): "), "{failure}");
 }
 
@@ -291,7 +291,7 @@ fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
     let arguments = arguments(&server.address.to_string(), &[]);
     let ask = |kind| probe(&arguments, &mut Closed(kind), &mut io::sink(), false);
     assert_eq!(ask(io::ErrorKind::BrokenPipe).unwrap(), ClientExit::Answered);
-    assert_eq!(ask(io::ErrorKind::StorageFull).unwrap_err().kind(), Kind::System);
+    assert_eq!(ask(io::ErrorKind::StorageFull).unwrap_err().kind(), FailureKind::System);
 }
 
 #[test]

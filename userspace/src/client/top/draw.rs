@@ -3,7 +3,7 @@
 use super::ServerView;
 use super::rates::WorkerRates;
 use super::text::{brief, brief_or_dash, grouped, time};
-use crate::status::{Interface, Status, Worker};
+use crate::status::{InterfaceStatus, ServerStatus, WorkerStatus};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ fn workers(view: &ServerView) -> Vec<Line<'static>> {
     table(&COLUMNS, rows)
 }
 
-fn worker_row(worker: &Worker, rate: Option<&WorkerRates>) -> Vec<Cell> {
+fn worker_row(worker: &WorkerStatus, rate: Option<&WorkerRates>) -> Vec<Cell> {
     let queue = match (&worker.interface, worker.queue) {
         (Some(interface), Some(queue)) => format!("{interface} q{queue}"),
         _ => String::new(),
@@ -147,7 +147,7 @@ fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
         ("PASSED/s", true),
         ("STEP-DOWNS", true),
     ];
-    let row = |interface: &Interface| {
+    let row = |interface: &InterfaceStatus| {
         let rungs = interface.queues.iter().filter(|(_, count)| **count > 0);
         let rungs: Vec<String> = rungs.map(|(rung, count)| format!("{count} {rung}")).collect();
         let program = match (interface.attached, interface.delivering) {
@@ -197,7 +197,7 @@ fn outcomes(view: &ServerView) -> Vec<Line<'static>> {
     table(&[("OUTCOME", false), ("PER SECOND", true), ("TOTAL", true)], rows)
 }
 
-fn step_downs(status: &Status) -> Vec<Line<'static>> {
+fn step_downs(status: &ServerStatus) -> Vec<Line<'static>> {
     let rows = status.step_downs.iter().rev().map(|step| {
         let ago = format!("{} ago", time(status.uptime - step.at));
         [ago, step.interface.clone(), step.from.clone(), step.reason.clone()]

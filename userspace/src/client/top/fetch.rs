@@ -1,7 +1,7 @@
 //! Fetches a server's status over HTTP.
 
 use crate::error::{Failure, Result};
-use crate::status::{METRICS_PORT, Status};
+use crate::status::{METRICS_PORT, ServerStatus};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -35,7 +35,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
 ///
 /// # Errors
 /// System: the server does not answer, or not with a status.
-pub(super) async fn status(address: SocketAddr) -> Result<Status> {
+pub(super) async fn status(address: SocketAddr) -> Result<ServerStatus> {
     let failed = |cause: Cause| {
         let failure = Failure::system(format!("cannot fetch http://{address}/status.json")).because(cause);
         let refused = failure.errno() == Some(libc::ECONNREFUSED);

@@ -1,6 +1,6 @@
 //! Rates from two statuses of a server.
 
-use crate::status::{Counts, Status, Worker};
+use crate::status::{MessageCounts, ServerStatus, WorkerStatus};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) struct StatusRates {
     pub(super) lost: f64,
     /// Cores that the process kept busy.
     pub(super) cores: f64,
-    /// Workers in the order of [`Status::workers`], then TCP and TLS in the order of [`Status::streams`].
+    /// Workers in the order of [`ServerStatus::workers`], then TCP and TLS in the order of [`ServerStatus::streams`].
     #[serde(rename = "places")]
     pub(super) workers: Vec<WorkerRates>,
     /// By outcome.
@@ -49,7 +49,7 @@ pub(super) struct WorkerRates {
 
 impl StatusRates {
     /// Returns the rates between `previous` and `now`. `None` if the server restarted in between.
-    pub(super) fn between(previous: &Status, now: &Status) -> Option<Self> {
+    pub(super) fn between(previous: &ServerStatus, now: &ServerStatus) -> Option<Self> {
         let seconds = now.uptime - previous.uptime;
         let restarted = (now.process.start_time - previous.process.start_time).abs() > 0.001;
         if seconds <= 0.0 || restarted {
@@ -62,7 +62,8 @@ impl StatusRates {
         };
         for worker in &now.workers {
             let before = previous.workers.iter().find(|before| is_same(before, worker));
-            let dropped = |worker: &Worker| DROPPED.iter().filter_map(|name| worker.kernel.get(*name)).sum();
+            let dropped =
+                |worker: &WorkerStatus| DROPPED.iter().filter_map(|name| worker.kernel.get(*name)).sum();
             let worker_rates = WorkerRates {
                 path: worker.path.clone(),
                 interface: worker.interface.clone(),
@@ -93,8 +94,8 @@ impl StatusRates {
 
     /// Completes the rates of a worker with its counts, and adds them. A worker without previous counts
     /// started from 0.
-    fn add(&mut self, previous: Option<&Counts>, now: &Counts, mut worker: WorkerRates) {
-        let (seconds, none) = (self.seconds, Counts::default());
+    fn add(&mut self, previous: Option<&MessageCounts>, now: &MessageCounts, mut worker: WorkerRates) {
+        let (seconds, none) = (self.seconds, MessageCounts::default());
         let previous = previous.unwrap_or(&none);
         worker.received = rate(previous.received, now.received, seconds);
         worker.replies = rate(previous.replies, now.replies, seconds);
@@ -115,7 +116,7 @@ impl StatusRates {
     }
 }
 
-fn is_same(one: &Worker, other: &Worker) -> bool {
+fn is_same(one: &WorkerStatus, other: &WorkerStatus) -> bool {
     (&one.path, &one.interface, one.queue, one.core)
         == (&other.path, &other.interface, other.queue, other.core)
 }

@@ -3,7 +3,7 @@
 use super::{ServerView, draw, fetch};
 use crate::cli::TopArgs;
 use crate::error::{Failure, Result};
-use crate::status::Status;
+use crate::status::ServerStatus;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
@@ -24,7 +24,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the fetching thread sends to the screen.
 enum ScreenEvent {
-    Fetched(Box<Result<Status>>),
+    Fetched(Box<Result<ServerStatus>>),
     /// A signal asks the program to end.
     End,
 }
@@ -122,7 +122,7 @@ async fn fetch_periodically(server: SocketAddr, every: Duration, events: &Sender
 fn show(
     terminal: &mut DefaultTerminal,
     state: &mut ScreenState,
-    mut last: Status,
+    mut last: ServerStatus,
     events: &Receiver<ScreenEvent>,
 ) -> Result<()> {
     let mut changed = true;
@@ -150,7 +150,7 @@ fn show(
 
 impl ScreenState {
     /// Shows a new status. `last` is the previous one, and becomes this one.
-    fn update(&mut self, status: Result<Status>, last: &mut Status) {
+    fn update(&mut self, status: Result<ServerStatus>, last: &mut ServerStatus) {
         match status {
             Ok(status) => {
                 let previous = std::mem::replace(last, status.clone());

@@ -1,24 +1,27 @@
 use super::rates::StatusRates;
 use super::text::{brief, grouped, time};
 use super::{ServerView, draw, json};
-use crate::status::{Counts, Interface, Process, Status, StepDown, Stream, Worker};
+use crate::status::{
+    InterfaceStatus, MessageCounts, ProcessStatus, ServerStatus, StepDownStatus, TransportStatus,
+    WorkerStatus,
+};
 use std::net::SocketAddr;
 
 pub(super) const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9478);
 
 /// A server after `seconds`, in each of which its queue answered `answered` requests.
-pub(super) fn status(seconds: u64, answered: u64) -> Status {
-    let counts = |count: u64| Counts {
+pub(super) fn status(seconds: u64, answered: u64) -> ServerStatus {
+    let counts = |count: u64| MessageCounts {
         received: count,
         batches: count / 2,
         wakeups: count / 4,
         replies: count,
         outcomes: [("answered".to_owned(), count), ("not_stun".to_owned(), 3), ("no_room".to_owned(), 0)]
             .into(),
-        ..Counts::default()
+        ..MessageCounts::default()
     };
-    let queue = Worker {
+    let queue = WorkerStatus {
         path: "af-xdp".into(),
         interface: Some("eth0".into()),
         queue: Some(3),
@@ -29,12 +32,13 @@ pub(super) fn status(seconds: u64, answered: u64) -> Status {
         kernel: [("rx_dropped".to_owned(), 2 * seconds), ("rx_invalid".to_owned(), seconds)].into(),
         frames: [("free".to_owned(), 2047), ("fill".to_owned(), 2049)].into(),
     };
-    let socket = Worker { path: "sockets".into(), core: 2, counts: counts(7), ..Worker::default() };
-    Status {
+    let socket =
+        WorkerStatus { path: "sockets".into(), core: 2, counts: counts(7), ..WorkerStatus::default() };
+    ServerStatus {
         version: "1.2.3".into(),
         state: "serving".into(),
         uptime: 90_000.0 + seconds as f64,
-        interfaces: vec![Interface {
+        interfaces: vec![InterfaceStatus {
             name: "eth0".into(),
             queues: [("native-copy".to_owned(), 1), ("sockets".to_owned(), 0)].into(),
             verdicts: [("redirect".to_owned(), seconds * answered), ("not_udp".to_owned(), 50 * seconds)]
@@ -42,22 +46,27 @@ pub(super) fn status(seconds: u64, answered: u64) -> Status {
             attached: Some(true),
             delivering: Some(true),
             step_downs: 1,
-            ..Interface::default()
+            ..InterfaceStatus::default()
         }],
         workers: vec![queue, socket],
-        streams: vec![Stream { path: "tcp".into(), open: 5, ticking: true, ..Stream::default() }],
-        step_downs: vec![StepDown {
+        streams: vec![TransportStatus {
+            path: "tcp".into(),
+            open: 5,
+            ticking: true,
+            ..TransportStatus::default()
+        }],
+        step_downs: vec![StepDownStatus {
             at: 1.0,
             interface: "eth0".into(),
             from: "zero-copy".into(),
             reason: "no table knows the driver".into(),
         }],
-        process: Process {
+        process: ProcessStatus {
             cpu_seconds: seconds as f64 / 2.0,
             resident_bytes: 38 << 20,
-            ..Process::default()
+            ..ProcessStatus::default()
         },
-        ..Status::default()
+        ..ServerStatus::default()
     }
 }
 

@@ -1,32 +1,32 @@
-//! Every metric, once: name, kind, labels, help, and where its value comes from. The exposition, the
-//! table in `docs/metrics.md` and the checks of the dashboard all come from here.
+//! The table of all metrics: name, kind, labels, help, and how to read the samples. The exposition, the table
+//! in `docs/metrics.md` and the checks of the dashboard are made from it.
 
 mod connections;
 mod datagrams;
 mod interfaces;
 mod process;
 
-use crate::status::Status;
+use crate::status::ServerStatus;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
 
 /// A metric family.
-pub(super) struct Family {
-    /// By Prometheus's conventions.
+pub(super) struct MetricDefinition {
+    /// Follows the conventions of Prometheus.
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: MetricKind,
     pub(super) labels: &'static [&'static str],
-    /// A sentence.
+    /// One sentence or more.
     pub(super) help: &'static str,
     /// Adds every sample.
-    read: fn(&Status, &mut Samples),
+    read: fn(&ServerStatus, &mut Samples),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Only grows, from 0 at the start.
+pub(super) enum MetricKind {
+    /// Only grows, from 0 at the start of the server.
     Counter,
-    /// A level.
+    /// Goes up and down.
     Gauge,
 }
 
@@ -35,32 +35,32 @@ pub(super) enum Kind {
 struct Samples(Vec<(Vec<String>, f64)>);
 
 impl Samples {
-    /// Adds one; `labels` are the values of [`Family::labels`], an empty one where the label says nothing.
+    /// Adds one. `labels` are the values of [`MetricDefinition::labels`]; an empty one leaves the label out.
     fn add(&mut self, labels: &[&str], value: f64) {
         self.0.push((labels.iter().map(|value| (*value).to_owned()).collect(), value));
     }
 
-    /// Adds a count. Prometheus has 53 bits for it.
+    /// Adds a count. Prometheus keeps 53 bits of it.
     fn count(&mut self, labels: &[&str], value: u64) {
         self.add(labels, value as f64);
     }
 }
 
-/// Every family, in the order of the exposition.
-pub(super) fn all() -> impl Iterator<Item = &'static Family> {
+/// Returns every metric, in the order of the exposition.
+pub(super) fn all() -> impl Iterator<Item = &'static MetricDefinition> {
     [datagrams::FAMILIES, interfaces::FAMILIES, connections::FAMILIES, process::FAMILIES]
         .into_iter()
         .flatten()
 }
 
-/// The exposition in Prometheus's text format, version 0.0.4.
+/// Returns the exposition in the text format of Prometheus, version 0.0.4.
 ///
 /// # Errors
-/// A name that the format does not allow: a fault of this program.
-pub(super) fn exposition(status: &Status) -> prometheus::Result<String> {
-    // An empty family, as of connections where TCP is switched off, is nothing to tell.
+/// The format does not allow a name: a fault of this program.
+pub(super) fn exposition(status: &ServerStatus) -> prometheus::Result<String> {
+    // A metric without samples, as of connections if TCP is switched off, is left out.
     let families: Vec<_> = all()
-        .map(|family| family.told(status))
+        .map(|family| family.collect(status))
         .filter(|family: &MetricFamily| !family.get_metric().is_empty())
         .collect();
     let mut text = Vec::new();
@@ -71,8 +71,8 @@ pub(super) fn exposition(status: &Status) -> prometheus::Result<String> {
 /// Content type of the [`exposition`].
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-impl Family {
-    fn told(&self, status: &Status) -> MetricFamily {
+impl MetricDefinition {
+    fn collect(&self, status: &ServerStatus) -> MetricFamily {
         let mut samples = Samples::default();
         (self.read)(status, &mut samples);
         let metrics = samples.0.into_iter().map(|(values, value)| {
@@ -84,8 +84,8 @@ impl Family {
         family.set_name(self.name.to_owned());
         family.set_help(self.help.to_owned());
         family.set_field_type(match self.kind {
-            Kind::Counter => MetricType::COUNTER,
-            Kind::Gauge => MetricType::GAUGE,
+            MetricKind::Counter => MetricType::COUNTER,
+            MetricKind::Gauge => MetricType::GAUGE,
         });
         family.set_metric(metrics.collect());
         family
@@ -94,12 +94,12 @@ impl Family {
     fn metric(&self, labels: Vec<LabelPair>, value: f64) -> Metric {
         let mut metric = Metric::from_label(labels);
         match self.kind {
-            Kind::Counter => {
+            MetricKind::Counter => {
                 let mut counter = Counter::default();
                 counter.set_value(value);
                 metric.set_counter(counter);
             }
-            Kind::Gauge => {
+            MetricKind::Gauge => {
                 let mut gauge = Gauge::default();
                 gauge.set_value(value);
                 metric.set_gauge(gauge);

@@ -1,11 +1,11 @@
-//! The HTTP of it: connections, paths, headers.
+//! HTTP: connections, paths, headers.
 
-use super::Asker;
+use super::StatusReply;
 use super::families;
 use super::page;
-use super::trial::Trial;
-use crate::control::ready::{Ready, State};
-use crate::status::Status;
+use super::self_test::SelfTest;
+use crate::control::state::{ServerState, SharedState};
+use crate::status::ServerStatus;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -23,39 +23,39 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-/// Connections at a time. Who comes when all are taken waits in the kernel's backlog.
-pub(super) const PLACES: usize = 32;
-/// How long a peer may take to say what it wants.
+/// Most connections at a time. Further ones wait in the kernel's backlog.
+pub(super) const CONNECTIONS: usize = 32;
+/// How long a peer may take to send its request.
 const HEADERS: Duration = Duration::from_secs(5);
 /// How long a connection may take in all.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
-/// Most bytes of a request that are kept.
+/// Most bytes of a request that are buffered.
 const REQUEST: usize = 8 << 10;
-/// How long the control loop may take to answer before it counts as stuck. It waits for the kernel now
-/// and then, when addresses change.
+/// How long the control loop may take to answer before it counts as stuck. It waits for the kernel when
+/// addresses change.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Wait after the machine refused a connection for want of something.
+/// Pause after accept(2) failed for lack of a resource.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame.
+/// Content security policy: nothing from elsewhere, nothing inline, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// Takes connections for ever.
-pub(super) async fn keep(listener: TcpListener, teller: Teller) {
-    let (places, teller) = (Arc::new(Semaphore::new(PLACES)), Arc::new(teller));
+/// Accepts connections for ever and serves each.
+pub(super) async fn serve(listener: TcpListener, responder: Responder) {
+    let (permits, responder) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(responder));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let teller = Arc::clone(&teller);
+                let responder = Arc::clone(&responder);
                 tokio::spawn(async move {
-                    // A peer that is slow is dropped, and one that is gone needs nothing.
-                    let _ = timeout(LIMIT, serve(stream, teller)).await;
-                    drop(place);
+                    // A peer that is too slow is dropped; errors of one that is gone do not matter.
+                    let _ = timeout(LIMIT, serve_connection(stream, responder)).await;
+                    drop(permit);
                 });
             }
             Err(_) => sleep(PAUSE).await,
@@ -63,10 +63,10 @@ pub(super) async fn keep(listener: TcpListener, teller: Teller) {
     }
 }
 
-async fn serve(stream: TcpStream, teller: Arc<Teller>) -> hyper::Result<()> {
+async fn serve_connection(stream: TcpStream, responder: Arc<Responder>) -> hyper::Result<()> {
     let answer = service_fn(move |request| {
-        let teller = Arc::clone(&teller);
-        async move { Ok::<_, Infallible>(teller.answer(&request).await) }
+        let responder = Arc::clone(&responder);
+        async move { Ok::<_, Infallible>(responder.answer(&request).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -78,21 +78,21 @@ async fn serve(stream: TcpStream, teller: Arc<Teller>) -> hyper::Result<()> {
 }
 
 /// Answers requests.
-pub(super) struct Teller {
-    ask: mpsc::Sender<Asker>,
-    ready: Ready,
-    trial: Trial,
+pub(super) struct Responder {
+    ask: mpsc::Sender<StatusReply>,
+    state: SharedState,
+    self_test: SelfTest,
 }
 
-impl Teller {
-    /// Asks the control loop by `ask`.
-    pub(super) fn new(ask: mpsc::Sender<Asker>, ready: Ready) -> Self {
-        Teller { ask, ready, trial: Trial::default() }
+impl Responder {
+    /// Takes the channel to the control loop and the state of the server.
+    pub(super) fn new(ask: mpsc::Sender<StatusReply>, state: SharedState) -> Self {
+        Responder { ask, state, self_test: SelfTest::default() }
     }
 
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refusal = told(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
+            let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refusal;
         }
@@ -100,32 +100,32 @@ impl Teller {
             "/metrics" => self.metrics().await,
             "/status.json" => match self.status().await {
                 Some(status) => match serde_json::to_vec(&status) {
-                    Ok(json) => told(StatusCode::OK, JSON, json),
+                    Ok(json) => response(StatusCode::OK, JSON, json),
                     Err(error) => fault(&error.to_string()),
                 },
                 None => stuck(),
             },
             "/healthz" => match self.status().await {
-                Some(_) => told(StatusCode::OK, TEXT, "alive\n"),
+                Some(_) => response(StatusCode::OK, TEXT, "alive\n"),
                 None => stuck(),
             },
             "/readyz" => self.ready().await,
             path => match page::file(path) {
-                Some((kind, text)) => told(StatusCode::OK, kind, text),
-                None => told(
+                Some((kind, text)) => response(StatusCode::OK, kind, text),
+                None => response(
                     StatusCode::NOT_FOUND,
                     TEXT,
-                    "there are /, /metrics, /healthz, /readyz and /status.json\n",
+                    "not found; the paths are /, /metrics, /healthz, /readyz and /status.json\n",
                 ),
             },
         }
     }
 
-    /// The status, if the control loop turns.
-    async fn status(&self) -> Option<Status> {
-        let (asker, answer) = oneshot::channel();
+    /// Returns the status, unless the control loop is stuck.
+    async fn status(&self) -> Option<ServerStatus> {
+        let (reply, answer) = oneshot::channel();
         timeout(PATIENCE, async {
-            self.ask.send(asker).await.ok()?;
+            self.ask.send(reply).await.ok()?;
             answer.await.ok()
         })
         .await
@@ -135,28 +135,28 @@ impl Teller {
     async fn metrics(&self) -> Response<Full<Bytes>> {
         let Some(status) = self.status().await else { return stuck() };
         match families::exposition(&status) {
-            Ok(text) => told(StatusCode::OK, families::CONTENT_TYPE, text),
+            Ok(text) => response(StatusCode::OK, families::CONTENT_TYPE, text),
             Err(error) => fault(&error.to_string()),
         }
     }
 
     async fn ready(&self) -> Response<Full<Bytes>> {
-        match self.ready.state() {
-            State::Starting => return not_ready("not everything serves yet"),
-            State::Draining => return not_ready("draining"),
-            State::Serving => {}
+        match self.state.get() {
+            ServerState::Starting => return not_ready("starting"),
+            ServerState::Draining => return not_ready("draining"),
+            ServerState::Serving => {}
         }
         let Some(status) = self.status().await else { return stuck() };
-        let failings = self.trial.check(&status).await;
-        if failings.is_empty() {
-            return told(StatusCode::OK, TEXT, "ready\n");
+        let failures = self.self_test.run(&status).await;
+        if failures.is_empty() {
+            return response(StatusCode::OK, TEXT, "ready\n");
         }
-        let lines: String = failings.iter().map(|failing| format!("not ready: {failing}\n")).collect();
-        told(StatusCode::SERVICE_UNAVAILABLE, TEXT, lines)
+        let lines: String = failures.iter().map(|failure| format!("not ready: {failure}\n")).collect();
+        response(StatusCode::SERVICE_UNAVAILABLE, TEXT, lines)
     }
 }
 
-fn told(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn response(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     for (name, value) in [
@@ -172,13 +172,13 @@ fn told(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Respo
 }
 
 fn not_ready(why: &str) -> Response<Full<Bytes>> {
-    told(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n"))
+    response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n"))
 }
 
 fn stuck() -> Response<Full<Bytes>> {
-    told(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the control loop does not answer\n")
+    response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the control loop does not answer\n")
 }
 
 fn fault(what: &str) -> Response<Full<Bytes>> {
-    told(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{what}\n"))
+    response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{what}\n"))
 }

@@ -1,13 +1,13 @@
-//! The page for a person with a browser: files as they are, made into the program.
+//! The status page: files that are compiled into the program.
 
-/// What is there: path, content type, text.
+/// Path, content type and text of each file.
 const FILES: [(&str, &str, &str); 3] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
     ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
 ];
 
-/// Content type and text of the file at this path.
+/// Returns content type and text of the file at this path.
 pub(super) fn file(path: &str) -> Option<(&'static str, &'static str)> {
     FILES.into_iter().find(|(name, _, _)| *name == path).map(|(_, kind, text)| (kind, text))
 }

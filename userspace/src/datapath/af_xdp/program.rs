@@ -75,7 +75,9 @@ impl Program {
             .map_err(|error| Failure::system("cannot create the XDP program's maps").because(error))?;
         let logger = if debug_log {
             Some(EbpfLogger::init(&mut ebpf).map_err(|error| {
-                Failure::system("cannot read the XDP program's log (--xdp-log)").because(error)
+                Failure::system("cannot read the XDP program's log (--xdp-log)")
+                    .of("--xdp-log")
+                    .because(error)
             })?)
         } else {
             None

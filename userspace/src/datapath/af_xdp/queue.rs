@@ -151,6 +151,7 @@ fn serve(place: &Place, shared: Shared, report: &SyncSender<Bound>, begun: &Rece
                 _ => "preferred busy polling needs Linux 5.11 and CAP_NET_ADMIN",
             };
             Failure::system(format!("cannot busy-poll {} (--busy-poll)", served()))
+                .of("--busy-poll")
                 .because(error)
                 .remedy(remedy)
         })?;
@@ -193,7 +194,9 @@ pub(crate) type Binding = (XdpSocket, Vec<Frame<FrameDesc>>, BindMode, Vec<StepD
 /// No packet memory, or the kernel's refusal of the last mode.
 pub(crate) fn bind(place: &Place) -> Result<Binding> {
     let name = place.interface.parse().map_err(|error| {
-        Failure::usage(format!("--interface {}: no such name can be", place.interface)).because(error)
+        Failure::usage(format!("--interface {}: no such name can be", place.interface))
+            .of_value("--interface", &place.interface)
+            .because(error)
     })?;
     let (mut umem, frames) = create_umem(place).map_err(|error| {
         let failure = Failure::system(format!("cannot set up packet memory for {}", place.interface));

@@ -80,7 +80,11 @@ impl Bound {
 /// Sockets that another process bound, and more beside them where there are more workers. All of them
 /// must be served: the kernel spreads datagrams over them.
 fn inherit(address: SocketAddr, heirloom: Vec<OwnedFd>, workers: usize) -> Result<Vec<BoundSocket>> {
-    let unfit = |error| Failure::system(format!("cannot take over UDP {address} (--listen)")).because(error);
+    let unfit = |error| {
+        Failure::system(format!("cannot take over UDP {address} (--listen)"))
+            .of_value("--listen", address)
+            .because(error)
+    };
     let mut sockets = heirloom.into_iter().map(adopt).collect::<io::Result<Vec<_>>>().map_err(unfit)?;
     for _ in sockets.len()..workers {
         match open(address, true) {

@@ -18,7 +18,7 @@ pub use framing::LONGEST;
 pub use stats::{Ending, StreamStats};
 
 use super::{is_missing_family, overlap};
-use crate::config::{self, Listen};
+use crate::config::{Listen, StreamConfig};
 use crate::datapath::Inheritance;
 use crate::error::{Failure, Result};
 use crate::privileges;
@@ -128,7 +128,7 @@ impl Door {
 }
 
 impl Shared {
-    fn limit(&self, config: &config::Stream) {
+    fn limit(&self, config: &StreamConfig) {
         let most = files::make_room(config.connections, self.admission.count());
         self.admission.limit(most, config.per_source);
         let idle = u64::try_from(config.idle.as_millis()).unwrap_or(u64::MAX);
@@ -140,7 +140,7 @@ impl Shared {
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn check(config: &config::Stream) -> Result<()> {
+pub fn check(config: &StreamConfig) -> Result<()> {
     config.tls.as_ref().map_or(Ok(()), |tls| certificate::read(tls).map(drop))
 }
 
@@ -152,7 +152,7 @@ impl Service {
     /// A sentence for the operator; nothing is left bound.
     pub fn start(
         listen: &Listen,
-        config: &config::Stream,
+        config: &StreamConfig,
         policy: &Arc<ArcSwap<Policy>>,
         inheritance: &mut Inheritance,
     ) -> Result<Self> {
@@ -184,14 +184,14 @@ impl Service {
     ///
     /// # Errors
     /// A sentence for the operator; nothing is changed.
-    pub fn bind(&self, listen: &Listen, config: &config::Stream) -> Result<Bound> {
+    pub fn bind(&self, listen: &Listen, config: &StreamConfig) -> Result<Bound> {
         self.bind_or_inherit(listen, config, &mut Inheritance::default())
     }
 
     fn bind_or_inherit(
         &self,
         listen: &Listen,
-        config: &config::Stream,
+        config: &StreamConfig,
         inheritance: &mut Inheritance,
     ) -> Result<Bound> {
         let inherited: Vec<_> = inheritance.listeners.iter().map(|(_, address, _)| *address).collect();
@@ -224,7 +224,7 @@ impl Service {
     ///
     /// # Errors
     /// The kernel refused to watch a listener.
-    pub fn add(&mut self, bound: Bound, config: &config::Stream) -> Result<()> {
+    pub fn add(&mut self, bound: Bound, config: &StreamConfig) -> Result<()> {
         self.shared.limit(config);
         if let Some(certificate) = bound.certificate {
             match &self.tls {
@@ -255,7 +255,7 @@ impl Service {
     /// Lets nobody connect any more to the listeners that are not wanted: who tries is kept waiting for the
     /// second until it tries again, and by then meets whoever is next in line. True if there are such
     /// listeners.
-    pub fn deafen(&self, listen: &Listen, config: &config::Stream) -> bool {
+    pub fn deafen(&self, listen: &Listen, config: &StreamConfig) -> bool {
         let mut any = false;
         for transport in &self.transports {
             let pairs = transport.addresses.iter().zip(&transport.closers);
@@ -271,7 +271,7 @@ impl Service {
 
     /// Closes the listeners that are not wanted. Their connections go on. For nobody to be turned away,
     /// [`Service::deafen`] comes first, and then the time of a handshake.
-    pub fn retain(&mut self, listen: &Listen, config: &config::Stream) {
+    pub fn retain(&mut self, listen: &Listen, config: &StreamConfig) {
         for transport in &mut self.transports {
             let stays = |address: &SocketAddr| is_wanted(transport.name, address, listen, config);
             let pairs = transport.addresses.drain(..).zip(transport.closers.drain(..));
@@ -356,14 +356,14 @@ const TLS: &str = "tls";
 /// The transports that are switched on, and where.
 fn wanted<'a>(
     listen: &'a Listen,
-    config: &'a config::Stream,
+    config: &'a StreamConfig,
 ) -> impl Iterator<Item = (&'static str, &'a Listen)> {
     let tcp = config.tcp.then_some((TCP, listen));
     tcp.into_iter().chain(config.tls.as_ref().map(|tls| (TLS, &tls.listen)))
 }
 
 /// Whether the transport of this name is to be served there.
-fn is_wanted(name: &str, address: &SocketAddr, listen: &Listen, config: &config::Stream) -> bool {
+fn is_wanted(name: &str, address: &SocketAddr, listen: &Listen, config: &StreamConfig) -> bool {
     let mut of_name = wanted(listen, config).filter(|(wanted, _)| *wanted == name);
     of_name.any(|(_, listen)| listen.has(address))
 }

@@ -1,5 +1,5 @@
 use super::{adopt, bind, bind_one, overlap, sockopt};
-use crate::error::Kind;
+use crate::error::FailureKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn a_port_in_use_is_refused_with_the_name_of_who_has_it() {
     let taken = other.local_addr().unwrap();
     let failure = bind_one(taken, 2).unwrap_err();
     assert_eq!(failure.errno(), Some(libc::EADDRINUSE));
-    assert_eq!(failure.kind(), Kind::System);
+    assert_eq!(failure.kind(), FailureKind::System);
     let text = failure.to_string();
     let start = format!("cannot bind UDP {taken} (--listen): Address already in use (os error 98); ");
     assert!(text.starts_with(&start), "{text}");
@@ -67,7 +67,7 @@ fn each_worker_has_a_socket_on_every_address() {
 #[test]
 fn addresses_that_cover_each_other_are_a_usage_error() {
     let failure = bind(&[address("0.0.0.0:40001"), address("127.0.0.1:40001")], 1).unwrap_err();
-    assert_eq!(failure.kind(), Kind::Usage);
+    assert_eq!(failure.kind(), FailureKind::Usage);
     assert_eq!(
         failure.to_string(),
         "--listen 127.0.0.1:40001 and --listen 0.0.0.0:40001 overlap; leave one of them away"

@@ -1,6 +1,6 @@
 use super::super::attribute::Attributes;
 use super::{Interface, XdpAttachment, XdpMode, among, parse, parse_xdp, xdp};
-use crate::error::Kind;
+use crate::error::FailureKind;
 
 #[cfg(target_endian = "little")]
 #[test]
@@ -102,7 +102,7 @@ fn an_unknown_name_is_told_with_those_that_exist() {
             .nested(libc::IFLA_PROP_LIST, Attributes::default().text(libc::IFLA_ALT_IFNAME, "enp1s0")),
     );
     let failure = among(vec![eth7(), other.clone()], "eth1").unwrap_err();
-    assert_eq!(failure.kind(), Kind::Usage);
+    assert_eq!(failure.kind(), FailureKind::Usage);
     assert_eq!(
         failure.to_string(),
         "there is no interface 'eth1' (--interface); this network namespace has eth7, wan0"

@@ -49,7 +49,7 @@ pub(super) fn run(check: &PackageCheck<'_>) -> Result<()> {
     println!("ok: an instance that fails leaves the running one unchanged");
 
     let printed = check.must(&["xstun", "drain", "--control", CONTROL])?;
-    ensure!(printed.starts_with("draining: it ends in 20 seconds"), "`xstun drain` printed '{printed}'");
+    ensure!(printed.starts_with("draining: it exits in 20 seconds"), "`xstun drain` printed '{printed}'");
     wait_for_exit(check, "xstun@a")?;
     check.must(&["test", "!", "-e", CONTROL])?;
     println!("ok: drained over the control socket in the unit's own directory");

@@ -1,7 +1,7 @@
 use super::super::probe;
 use crate::cli::{Cli, Command};
 use crate::client::ClientExit;
-use crate::error::{Kind, Result};
+use crate::error::{FailureKind, Result};
 use clap::Parser as _;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -116,7 +116,7 @@ fn a_reply_over_tls_requires_a_trusted_certificate() {
     let other = tempfile::tempdir().unwrap();
     let (_, other) = tls_server(&other);
     let (exit, json) = ask(server, &["--tls", "--ca", other.to_str().unwrap()]);
-    assert_eq!(exit.unwrap_err().kind(), Kind::System);
+    assert_eq!(exit.unwrap_err().kind(), FailureKind::System);
     let message = json["error"]["message"].as_str().unwrap();
     assert!(message.starts_with("cannot complete the TLS handshake with 127.0.0.1:"), "{message}");
     assert!(message.contains("--insecure"), "{message}");
@@ -131,7 +131,7 @@ fn a_file_without_certificates_is_a_usage_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (exit, _) = ask(listener.local_addr().unwrap(), &["--tls", "--ca", file]);
         let failure = exit.unwrap_err();
-        assert_eq!(failure.kind(), Kind::Usage);
+        assert_eq!(failure.kind(), FailureKind::Usage);
         let expected = format!("--ca {file} has no valid certificate");
         assert!(failure.to_string().starts_with(&expected), "{failure}");
     }

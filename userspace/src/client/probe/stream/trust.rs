@@ -2,7 +2,7 @@
 
 use crate::cli::ProbeArgs;
 use crate::error::{Failure, Result};
-use crate::insecure::Anybody;
+use crate::insecure::AnyCertificate;
 use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
@@ -25,7 +25,7 @@ pub(super) fn connection(args: &ProbeArgs, host: &str) -> Result<ClientConnectio
     let mut config = if args.insecure {
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth()
     } else {
         let roots = args.ca.as_deref().map_or_else(system_roots, roots_of)?;

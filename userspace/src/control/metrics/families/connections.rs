@@ -1,10 +1,10 @@
 //! TCP and TLS.
 
-use super::Family;
-use super::Kind::{Counter, Gauge};
+use super::MetricDefinition;
+use super::MetricKind::{Counter, Gauge};
 
-pub(super) const FAMILIES: &[Family] = &[
-    Family {
+pub(super) const FAMILIES: &[MetricDefinition] = &[
+    MetricDefinition {
         name: "xstun_connections",
         kind: Gauge,
         labels: &["path"],
@@ -15,7 +15,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_connections_accepted_total",
         kind: Counter,
         labels: &["path"],
@@ -26,7 +26,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_connections_refused_total",
         kind: Counter,
         labels: &["path", "reason"],
@@ -40,7 +40,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_connections_ended_total",
         kind: Counter,
         labels: &["path", "ending"],
@@ -53,7 +53,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_accept_failures_total",
         kind: Counter,
         labels: &["path"],

@@ -1,8 +1,8 @@
 //! What became of datagrams, by worker.
 
-use super::Kind::{Counter, Gauge};
-use super::{Family, Samples};
-use crate::status::{Counts, Status, Worker};
+use super::MetricKind::{Counter, Gauge};
+use super::{MetricDefinition, Samples};
+use crate::status::{MessageCounts, ServerStatus, WorkerStatus};
 
 /// Where something is counted: the path, then the interface and receive queue of a worker over AF_XDP or
 /// the core of one over sockets.
@@ -10,8 +10,8 @@ const PLACE: &[&str] = &["path", "interface", "queue", "core"];
 const PLACE_AND_OUTCOME: &[&str] = &["path", "interface", "queue", "core", "outcome"];
 const QUEUE: &[&str] = &["interface", "queue"];
 
-pub(super) const FAMILIES: &[Family] = &[
-    Family {
+pub(super) const FAMILIES: &[MetricDefinition] = &[
+    MetricDefinition {
         name: "xstun_outcomes_total",
         kind: Counter,
         labels: PLACE_AND_OUTCOME,
@@ -25,14 +25,14 @@ pub(super) const FAMILIES: &[Family] = &[
             });
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_received_total",
         kind: Counter,
         labels: PLACE,
         help: "Datagrams, frames (af-xdp) and messages (tcp, tls) received.",
         read: |status, samples| each_place(status, |place, counts| samples.count(&place, counts.received)),
     },
-    Family {
+    MetricDefinition {
         name: "xstun_batches_total",
         kind: Counter,
         labels: PLACE,
@@ -41,7 +41,7 @@ pub(super) const FAMILIES: &[Family] = &[
             each_worker(status, |place, worker| samples.count(&place, worker.counts.batches));
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_wakeups_total",
         kind: Counter,
         labels: PLACE,
@@ -50,7 +50,7 @@ pub(super) const FAMILIES: &[Family] = &[
             each_worker(status, |place, worker| samples.count(&place, worker.counts.wakeups));
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_unfinished_checksums_total",
         kind: Counter,
         labels: QUEUE,
@@ -59,7 +59,7 @@ pub(super) const FAMILIES: &[Family] = &[
             each_queue(status, |queue, worker| samples.count(&queue, worker.counts.unfinished_checksums));
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_xdp_rx_dropped_total",
         kind: Counter,
         labels: QUEUE,
@@ -67,7 +67,7 @@ pub(super) const FAMILIES: &[Family] = &[
                (XDP_STATISTICS).",
         read: |status, samples| kernel(status, samples, "rx_dropped"),
     },
-    Family {
+    MetricDefinition {
         name: "xstun_xdp_rx_ring_full_total",
         kind: Counter,
         labels: QUEUE,
@@ -75,28 +75,28 @@ pub(super) const FAMILIES: &[Family] = &[
                (XDP_STATISTICS).",
         read: |status, samples| kernel(status, samples, "rx_ring_full"),
     },
-    Family {
+    MetricDefinition {
         name: "xstun_xdp_fill_ring_empty_total",
         kind: Counter,
         labels: QUEUE,
         help: "Times that the kernel found the fill ring empty (XDP_STATISTICS).",
         read: |status, samples| kernel(status, samples, "rx_fill_ring_empty"),
     },
-    Family {
+    MetricDefinition {
         name: "xstun_xdp_rx_invalid_total",
         kind: Counter,
         labels: QUEUE,
         help: "Entries of the fill ring that the kernel refused: a fault of xstun (XDP_STATISTICS).",
         read: |status, samples| kernel(status, samples, "rx_invalid"),
     },
-    Family {
+    MetricDefinition {
         name: "xstun_xdp_tx_invalid_total",
         kind: Counter,
         labels: QUEUE,
         help: "Entries of the transmit ring that the kernel refused: a fault of xstun (XDP_STATISTICS).",
         read: |status, samples| kernel(status, samples, "tx_invalid"),
     },
-    Family {
+    MetricDefinition {
         name: "xstun_umem_frames",
         kind: Gauge,
         labels: &["interface", "queue", "place"],
@@ -110,7 +110,7 @@ pub(super) const FAMILIES: &[Family] = &[
             });
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_worker_ticking",
         kind: Gauge,
         labels: PLACE,
@@ -129,14 +129,14 @@ pub(super) const FAMILIES: &[Family] = &[
 ];
 
 /// Tells `take` each place where datagrams or messages are counted.
-fn each_place(status: &Status, mut take: impl FnMut([&str; 4], &Counts)) {
+fn each_place(status: &ServerStatus, mut take: impl FnMut([&str; 4], &MessageCounts)) {
     each_worker(status, |place, worker| take(place, &worker.counts));
     for stream in &status.streams {
         take([&stream.path, "", "", ""], &stream.counts);
     }
 }
 
-fn each_worker(status: &Status, mut take: impl FnMut([&str; 4], &Worker)) {
+fn each_worker(status: &ServerStatus, mut take: impl FnMut([&str; 4], &WorkerStatus)) {
     for worker in &status.workers {
         let core = if worker.queue.is_some() { String::new() } else { worker.core.to_string() };
         let queue = worker.queue.map_or(String::new(), |queue| queue.to_string());
@@ -145,7 +145,7 @@ fn each_worker(status: &Status, mut take: impl FnMut([&str; 4], &Worker)) {
 }
 
 /// Tells `take` each worker over AF_XDP.
-fn each_queue(status: &Status, mut take: impl FnMut([&str; 2], &Worker)) {
+fn each_queue(status: &ServerStatus, mut take: impl FnMut([&str; 2], &WorkerStatus)) {
     each_worker(status, |[_, interface, queue, _], worker| {
         if worker.queue.is_some() {
             take([interface, queue], worker);
@@ -153,7 +153,7 @@ fn each_queue(status: &Status, mut take: impl FnMut([&str; 2], &Worker)) {
     });
 }
 
-fn kernel(status: &Status, samples: &mut Samples, name: &str) {
+fn kernel(status: &ServerStatus, samples: &mut Samples, name: &str) {
     each_queue(status, |queue, worker| {
         if let Some(count) = worker.kernel.get(name) {
             samples.count(&queue, *count);

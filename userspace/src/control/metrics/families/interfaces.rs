@@ -1,10 +1,10 @@
 //! Interfaces and the ladder.
 
-use super::Family;
-use super::Kind::{Counter, Gauge};
+use super::MetricDefinition;
+use super::MetricKind::{Counter, Gauge};
 
-pub(super) const FAMILIES: &[Family] = &[
-    Family {
+pub(super) const FAMILIES: &[MetricDefinition] = &[
+    MetricDefinition {
         name: "xstun_xdp_verdicts_total",
         kind: Counter,
         labels: &["interface", "verdict"],
@@ -18,7 +18,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_interface_queues",
         kind: Gauge,
         labels: &["interface", "rung"],
@@ -32,7 +32,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_step_downs_total",
         kind: Counter,
         labels: &["interface"],
@@ -44,7 +44,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_xdp_attached",
         kind: Gauge,
         labels: &["interface"],
@@ -57,7 +57,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_xdp_delivering",
         kind: Gauge,
         labels: &["interface"],

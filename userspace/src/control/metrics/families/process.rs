@@ -1,10 +1,10 @@
 //! The program and its process, under the names that every exporter gives them.
 
-use super::Family;
-use super::Kind::{Counter, Gauge};
+use super::MetricDefinition;
+use super::MetricKind::{Counter, Gauge};
 
-pub(super) const FAMILIES: &[Family] = &[
-    Family {
+pub(super) const FAMILIES: &[MetricDefinition] = &[
+    MetricDefinition {
         name: "xstun_build_info",
         kind: Gauge,
         labels: &["version", "af_xdp"],
@@ -13,56 +13,56 @@ pub(super) const FAMILIES: &[Family] = &[
             samples.count(&[&status.version, &status.af_xdp_built.to_string()], 1);
         },
     },
-    Family {
+    MetricDefinition {
         name: "xstun_draining",
         kind: Gauge,
         labels: &[],
         help: "1 while the server drains: it answers, /readyz fails, and it will end soon.",
         read: |status, samples| samples.count(&[], (status.state == "draining").into()),
     },
-    Family {
+    MetricDefinition {
         name: "process_cpu_seconds_total",
         kind: Counter,
         labels: &[],
         help: "CPU time in user and kernel mode, in seconds.",
         read: |status, samples| samples.add(&[], status.process.cpu_seconds),
     },
-    Family {
+    MetricDefinition {
         name: "process_resident_memory_bytes",
         kind: Gauge,
         labels: &[],
         help: "Resident memory, in bytes.",
         read: |status, samples| samples.count(&[], status.process.resident_bytes),
     },
-    Family {
+    MetricDefinition {
         name: "process_virtual_memory_bytes",
         kind: Gauge,
         labels: &[],
         help: "Address space, in bytes.",
         read: |status, samples| samples.count(&[], status.process.virtual_bytes),
     },
-    Family {
+    MetricDefinition {
         name: "process_open_fds",
         kind: Gauge,
         labels: &[],
         help: "Open file descriptors.",
         read: |status, samples| samples.count(&[], status.process.open_fds),
     },
-    Family {
+    MetricDefinition {
         name: "process_max_fds",
         kind: Gauge,
         labels: &[],
         help: "Most file descriptors that may be open.",
         read: |status, samples| samples.count(&[], status.process.max_fds),
     },
-    Family {
+    MetricDefinition {
         name: "process_threads",
         kind: Gauge,
         labels: &[],
         help: "Threads of the process.",
         read: |status, samples| samples.count(&[], status.process.threads),
     },
-    Family {
+    MetricDefinition {
         name: "process_start_time_seconds",
         kind: Gauge,
         labels: &[],

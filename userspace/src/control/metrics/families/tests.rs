@@ -1,10 +1,10 @@
 mod dashboard;
 
-use super::{Family, Kind, all, exposition};
+use super::{MetricDefinition, MetricKind, all, exposition};
 use crate::datapath::socket::stream::Ending;
 use crate::outcome::Outcome;
 use crate::stats::{FrameLevels, KernelStats};
-use crate::status::{Counts, Interface, RUNGS, Status, Stream, Worker};
+use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn zeros(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String, u64> {
@@ -12,14 +12,17 @@ fn zeros(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String,
 }
 
 /// A server with everything that there is a metric for.
-fn status() -> Status {
+fn status() -> ServerStatus {
     let counts = |answered| {
-        let mut counts =
-            Counts { received: 9, outcomes: zeros(Outcome::ALL.map(Outcome::name)), ..Counts::default() };
+        let mut counts = MessageCounts {
+            received: 9,
+            outcomes: zeros(Outcome::ALL.map(Outcome::name)),
+            ..MessageCounts::default()
+        };
         counts.outcomes.insert("answered".into(), answered);
         counts
     };
-    let queue = Worker {
+    let queue = WorkerStatus {
         path: "af-xdp".into(),
         interface: Some("eth0".into()),
         queue: Some(3),
@@ -30,34 +33,34 @@ fn status() -> Status {
         kernel: zeros(KernelStats::default().named().map(|(name, _)| name)),
         frames: zeros(FrameLevels::default().named().map(|(name, _)| name)),
     };
-    let socket = Worker {
+    let socket = WorkerStatus {
         path: "sockets".into(),
         core: 2,
         ticking: true,
         counts: counts(1 << 40),
-        ..Worker::default()
+        ..WorkerStatus::default()
     };
-    let stream = Stream {
+    let stream = TransportStatus {
         path: "tls".into(),
         counts: counts(1),
         refused: zeros(["limit", "source_limit"]),
         endings: zeros(Ending::ALL.map(Ending::name)),
-        ..Stream::default()
+        ..TransportStatus::default()
     };
-    let interface = Interface {
+    let interface = InterfaceStatus {
         name: "eth0".into(),
         queues: RUNGS.map(|rung| (rung.to_owned(), 1)).into(),
         verdicts: zeros(xstun_ebpf::Verdict::ALL.map(|verdict| verdict.name())),
         attached: Some(true),
         delivering: Some(false),
-        ..Interface::default()
+        ..InterfaceStatus::default()
     };
-    Status {
+    ServerStatus {
         version: "1.2.3".into(),
         interfaces: vec![interface],
         workers: vec![queue, socket],
         streams: vec![stream],
-        ..Status::default()
+        ..ServerStatus::default()
     }
 }
 
@@ -94,9 +97,9 @@ fn every_count_of_the_kernel_has_a_family() {
 #[test]
 fn names_follow_the_conventions_and_are_told_once() {
     let mut names = BTreeSet::new();
-    for Family { name, kind, help, labels, .. } in all() {
+    for MetricDefinition { name, kind, help, labels, .. } in all() {
         assert!(names.insert(name), "{name} is there twice");
-        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        assert_eq!(*kind == MetricKind::Counter, name.ends_with("_total"), "{name}");
         assert!(name.starts_with("xstun_") || name.starts_with("process_"), "{name}");
         assert!(help.ends_with('.') && !help.contains("  "), "{name}: {help}");
         assert!(labels.iter().all(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
@@ -105,7 +108,7 @@ fn names_follow_the_conventions_and_are_told_once() {
 
 #[test]
 fn what_is_not_served_is_not_told() {
-    let text = exposition(&Status::default()).unwrap();
+    let text = exposition(&ServerStatus::default()).unwrap();
     assert!(!text.contains("xstun_connections") && !text.contains("xstun_xdp"), "{text}");
     assert!(text.contains("\nprocess_open_fds 0\n"), "{text}");
 }
@@ -114,9 +117,9 @@ fn what_is_not_served_is_not_told() {
 #[test]
 fn the_document_tells_every_metric() {
     let mut table = String::from("| name | kind | labels | meaning |\n|---|---|---|---|\n");
-    for Family { name, kind, help, labels, .. } in all() {
+    for MetricDefinition { name, kind, help, labels, .. } in all() {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
-        let kind = if *kind == Kind::Counter { "counter" } else { "gauge" };
+        let kind = if *kind == MetricKind::Counter { "counter" } else { "gauge" };
         table.push_str(&format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", ")));
     }
     let document = include_str!("../../../../../docs/metrics.md");

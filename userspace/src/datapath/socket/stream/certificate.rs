@@ -1,6 +1,6 @@
 //! As whom TLS is answered: certificate and key from their files, and others on demand.
 
-use crate::config::Tls;
+use crate::config::TlsConfig;
 use crate::error::{Failure, Result};
 use arc_swap::ArcSwap;
 use std::fs;
@@ -40,7 +40,7 @@ impl Identity {
 ///
 /// # Errors
 /// A sentence that names the flag and the file.
-pub(super) fn read(files: &Tls) -> Result<ServerConfig> {
+pub(super) fn read(files: &TlsConfig) -> Result<ServerConfig> {
     let chain = chain(&files.certificate)?;
     let key = key(&files.key)?;
     if let Some(dates) = chain.first().and_then(wrong_dates) {
@@ -52,12 +52,16 @@ pub(super) fn read(files: &Tls) -> Result<ServerConfig> {
             files.key.display(),
             files.certificate.display()
         ))
+        .of_value("--tls-key", files.key.display())
+        .of_value("--tls-certificate", files.certificate.display())
         .remedy("name the two files that belong together; the server's own certificate stands first"),
         other => Failure::usage(format!(
             "cannot serve with {} (--tls-certificate) and {} (--tls-key)",
             files.certificate.display(),
             files.key.display()
         ))
+        .of_value("--tls-certificate", files.certificate.display())
+        .of_value("--tls-key", files.key.display())
         .because(other),
     };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -80,7 +84,7 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
         .collect::<Result<_, _>>()
         .map_err(|error| unreadable("--tls-certificate", file, error))?;
     if chain.is_empty() {
-        return Err(Failure::usage(format!("--tls-certificate {} holds no certificate", file.display()))
+        return Err(Failure::invalid("--tls-certificate", file.display(), "holds no certificate")
             .remedy("a PEM file with BEGIN CERTIFICATE is wanted"));
     }
     Ok(chain)
@@ -91,27 +95,29 @@ fn key(file: &Path) -> Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
         pem::Error::NoItemsFound if is_encrypted(&bytes) => {
             Failure::usage(format!("the key in {} (--tls-key) is encrypted", file.display()))
+                .of_value("--tls-key", file.display())
                 .remedy("`openssl pkey -in FILE -out NEWFILE` takes the passphrase off")
         }
-        pem::Error::NoItemsFound => {
-            Failure::usage(format!("--tls-key {} holds no private key", file.display()))
-                .remedy("a PEM file with BEGIN PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY is wanted")
-        }
+        pem::Error::NoItemsFound => Failure::invalid("--tls-key", file.display(), "holds no private key")
+            .remedy("a PEM file with BEGIN PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY is wanted"),
         other => unreadable("--tls-key", file, other),
     })
 }
 
-fn contents(flag: &str, file: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(file)
-        .map_err(|error| Failure::system(format!("cannot read {flag} {}", file.display())).because(error))?;
+fn contents(flag: &'static str, file: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(file).map_err(|error| {
+        Failure::system(format!("cannot read {flag} {}", file.display()))
+            .of_value(flag, file.display())
+            .because(error)
+    })?;
     if bytes.is_empty() {
-        return Err(Failure::usage(format!("{flag} {} is empty", file.display())));
+        return Err(Failure::invalid(flag, file.display(), "is empty"));
     }
     Ok(bytes)
 }
 
-fn unreadable(flag: &str, file: &Path, error: pem::Error) -> Failure {
-    Failure::usage(format!("{flag} {} is no good PEM file", file.display())).because(error)
+fn unreadable(flag: &'static str, file: &Path, error: pem::Error) -> Failure {
+    Failure::invalid(flag, file.display(), "is not a valid PEM file").because(error)
 }
 
 fn is_encrypted(bytes: &[u8]) -> bool {

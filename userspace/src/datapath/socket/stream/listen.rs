@@ -32,7 +32,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// A sentence for the operator, as for UDP.
-pub(in crate::datapath::socket) fn bind(flag: &str, address: SocketAddr, beside_own: bool) -> Result<Bound> {
+pub(in crate::datapath::socket) fn bind(
+    flag: &'static str,
+    address: SocketAddr,
+    beside_own: bool,
+) -> Result<Bound> {
     open(address, beside_own).map_err(|error| refusal(Transport::Tcp, flag, address, error))
 }
 

@@ -5,7 +5,7 @@ mod messages;
 mod tls;
 
 use super::{Ending, Service, StreamStats};
-use crate::config::{self, Listen, Tls};
+use crate::config::{Listen, StreamConfig, TlsConfig};
 use crate::datapath::Inheritance;
 use crate::datapath::socket::tests::wait_until;
 use crate::stun::Policy;
@@ -22,8 +22,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(3600);
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
-fn config() -> config::Stream {
-    config::Stream { tcp: true, tls: None, connections: 2000, per_source: 2000, idle: LONG }
+fn config() -> StreamConfig {
+    StreamConfig { tcp: true, tls: None, connections: 2000, per_source: 2000, idle: LONG }
 }
 
 fn on(ip: &str) -> Listen {
@@ -39,11 +39,11 @@ fn at(addresses: &[SocketAddr]) -> Listen {
     Listen { addresses: addresses.to_vec(), ..on("127.0.0.1") }
 }
 
-fn start(config: &config::Stream) -> Service {
+fn start(config: &StreamConfig) -> Service {
     start_on("127.0.0.1", config)
 }
 
-fn start_on(ip: &str, config: &config::Stream) -> Service {
+fn start_on(ip: &str, config: &StreamConfig) -> Service {
     Service::start(
         &on(ip),
         config,
@@ -193,7 +193,7 @@ fn every_connection_ends_once_and_every_message_has_one_outcome() {
 
 #[test]
 fn nothing_is_listened_on_where_all_is_switched_off() {
-    let mut service = start(&config::Stream { tcp: false, ..config() });
+    let mut service = start(&StreamConfig { tcp: false, ..config() });
     assert!(service.transports().is_empty());
     assert!(service.failure().is_none());
 }

@@ -1,13 +1,13 @@
 use super::{read, span};
-use crate::config::{Listen, Tls};
-use crate::error::Kind;
+use crate::config::{Listen, TlsConfig};
+use crate::error::FailureKind;
 use rcgen::{CertificateParams, KeyPair};
 use std::fs;
 use tempfile::TempDir;
 
 struct Files {
     directory: TempDir,
-    tls: Tls,
+    tls: TlsConfig,
 }
 
 fn files(certificate: &str, key: &str) -> Files {
@@ -15,7 +15,7 @@ fn files(certificate: &str, key: &str) -> Files {
     let path = |name: &str| directory.path().join(name);
     let listen =
         Listen { addresses: Vec::new(), flag: "--tls-listen", by_default: false, alternate: Vec::new() };
-    let tls = Tls { listen, certificate: path("certificate.pem"), key: path("key.pem") };
+    let tls = TlsConfig { listen, certificate: path("certificate.pem"), key: path("key.pem") };
     fs::write(&tls.certificate, certificate).unwrap();
     fs::write(&tls.key, key).unwrap();
     Files { directory, tls }
@@ -30,7 +30,7 @@ fn pair() -> (String, String) {
 fn refused(certificate: &str, key: &str) -> String {
     let files = files(certificate, key);
     let failure = read(&files.tls).expect_err("not to be served with");
-    assert_eq!(failure.kind(), Kind::Usage, "{failure}");
+    assert_eq!(failure.kind(), FailureKind::Usage, "{failure}");
     failure.to_string().replace(files.directory.path().to_str().unwrap(), "D")
 }
 

@@ -1,8 +1,8 @@
 //! What slow, silent, greedy and many peers can do: nothing to the others.
 
 use super::{
-    Ending, Service, ask_over, at, config, connect, connect_to, expect_end, read_message, request, start,
-    stats, success, wait_for, wait_until,
+    Ending, Service, StreamConfig, ask_over, at, config, connect, connect_to, expect_end, read_message,
+    request, start, stats, success, wait_for, wait_until,
 };
 use crate::outcome::Outcome;
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -58,7 +58,7 @@ fn silent_peers_keep_nobody_waiting() {
 
 #[test]
 fn an_idle_connection_is_closed_and_one_that_drips_too() {
-    let service = start(&config::Stream { idle: SHORT, ..config() });
+    let service = start(&StreamConfig { idle: SHORT, ..config() });
     let stats = stats(&service);
     let silent = connect(&service);
     let asked = connect(&service);
@@ -86,7 +86,7 @@ fn an_idle_connection_is_closed_and_one_that_drips_too() {
 
 #[test]
 fn a_peer_that_never_reads_is_closed_and_costs_one_reply() {
-    let service = start(&config::Stream { idle: SHORT, ..config() });
+    let service = start(&StreamConfig { idle: SHORT, ..config() });
     let stats = stats(&service);
     let greedy = connect_narrowly(&service);
     std::thread::scope(|scope| {
@@ -137,7 +137,7 @@ fn a_greedy_peer_does_not_starve_the_others() {
 
 #[test]
 fn the_limit_in_all_refuses_and_a_closed_connection_makes_room() {
-    let service = start(&config::Stream { connections: 3, ..config() });
+    let service = start(&StreamConfig { connections: 3, ..config() });
     let stats = stats(&service);
     let mut open: Vec<_> = (0..3).map(|_| connect(&service)).collect();
     open.iter().for_each(|stream| ask_over(stream, 1));
@@ -150,11 +150,11 @@ fn the_limit_in_all_refuses_and_a_closed_connection_makes_room() {
 
 #[test]
 fn a_source_that_holds_most_makes_room_for_another() {
-    let mut service = start(&config::Stream { connections: 3, ..config() });
+    let mut service = start(&StreamConfig { connections: 3, ..config() });
     let (address, stats) = (service.transports()[0].addresses[0], stats(&service));
     let v6 = at(&[address, SocketAddr::new("::1".parse().unwrap(), address.port())]);
     let bound = service.bind(&v6, &config()).unwrap();
-    service.add(bound, &config::Stream { connections: 3, ..config() }).unwrap();
+    service.add(bound, &StreamConfig { connections: 3, ..config() }).unwrap();
     let open: Vec<_> = (0..3).map(|_| connect(&service)).collect();
     open.iter().for_each(|stream| ask_over(stream, 1));
     ask_over(&open[0], 2);
@@ -168,7 +168,7 @@ fn a_source_that_holds_most_makes_room_for_another() {
 
 #[test]
 fn a_source_has_a_limit_of_its_own() {
-    let service = start(&config::Stream { per_source: 2, ..config() });
+    let service = start(&StreamConfig { per_source: 2, ..config() });
     let stats = stats(&service);
     let open: Vec<_> = (0..2).map(|_| connect(&service)).collect();
     open.iter().for_each(|stream| ask_over(stream, 1));

@@ -1,8 +1,8 @@
 //! TLS, asked by rustls's own client over std's sockets.
 
 use super::{
-    Ending, LIMIT, Tls, ask, ask_over, at, config, connect_to, on, read_message, request, start, stats,
-    success, transport, wait_for,
+    Ending, LIMIT, StreamConfig, TlsConfig, ask, ask_over, at, config, connect_to, on, read_message, request,
+    start, stats, success, transport, wait_for,
 };
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -40,13 +40,13 @@ impl Certificate {
         self.der = pair.cert.der().clone();
     }
 
-    fn tls(&self) -> Tls {
+    fn tls(&self) -> TlsConfig {
         let path = |name| self.directory.path().join(name);
-        Tls { listen: on("127.0.0.1"), certificate: path("certificate.pem"), key: path("key.pem") }
+        TlsConfig { listen: on("127.0.0.1"), certificate: path("certificate.pem"), key: path("key.pem") }
     }
 
-    fn config(&self) -> config::Stream {
-        config::Stream { tcp: false, tls: Some(self.tls()), ..config() }
+    fn config(&self) -> StreamConfig {
+        StreamConfig { tcp: false, tls: Some(self.tls()), ..config() }
     }
 
     /// What a client needs that trusts this certificate and no other.
@@ -160,7 +160,7 @@ fn a_new_certificate_serves_new_connections_and_a_bad_one_changes_nothing() {
     let address = transport(&service, "tls").addresses[0];
     // What is served already, so that nothing new is bound.
     let mut config = certificate.config();
-    config.tls = config.tls.map(|tls| Tls { listen: at(&[address]), ..tls });
+    config.tls = config.tls.map(|tls| TlsConfig { listen: at(&[address]), ..tls });
     let before = certificate.client(&[&version::TLS13, &version::TLS12], &[]);
     let mut old = asked(connect_to(address), &before);
 
@@ -186,7 +186,7 @@ fn a_new_certificate_serves_new_connections_and_a_bad_one_changes_nothing() {
 #[test]
 fn tcp_and_tls_are_served_and_counted_apart_under_one_limit() {
     let certificate = Certificate::new();
-    let service = start(&config::Stream { tcp: true, connections: 2, ..certificate.config() });
+    let service = start(&StreamConfig { tcp: true, connections: 2, ..certificate.config() });
     let (tcp, tls) = (transport(&service, "tcp"), transport(&service, "tls"));
     let plain = connect_to(tcp.addresses[0]);
     ask_over(&plain, 1);

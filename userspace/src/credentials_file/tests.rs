@@ -1,5 +1,5 @@
 use super::{LONGEST_FILE, LONGEST_NAME, parse, read, read_password};
-use crate::error::Kind;
+use crate::error::FailureKind;
 use std::fs::{Permissions, set_permissions, write};
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -21,12 +21,12 @@ fn a_line_is_a_user_and_the_first_colon_ends_the_name() {
 fn what_is_wrong_is_told_by_its_line_and_without_the_password() {
     let long = format!("{}:hunter2", "n".repeat(LONGEST_NAME + 1));
     let table = [
-        ("", "there is no user in it"),
-        ("# anna:hunter2\n\n", "there is no user in it"),
-        ("anna:x\nhunter2\n", "line 2: there is no ':'"),
+        ("", "it has no user"),
+        ("# anna:hunter2\n\n", "it has no user"),
+        ("anna:x\nhunter2\n", "line 2: expected name:password"),
         (":hunter2", "line 1: the name is empty"),
         ("\n\nanna:", "line 3: the password is empty"),
-        ("anna:x\nbert:y\nanna:hunter2", "line 3: the name of line 1 again"),
+        ("anna:x\nbert:y\nanna:hunter2", "line 3: the name is already on line 1"),
         ("jürgen:hunter2", "line 1: the name has characters beyond ASCII"),
         ("anna:hünter2", "line 1: the password has characters beyond ASCII"),
         ("anna:hunter2\u{fffd}", "line 1: the password has characters beyond ASCII"),
@@ -45,12 +45,12 @@ fn a_file_names_its_flag_where_it_cannot_be_taken() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("users");
     let missing = read(&path).err().unwrap();
-    assert_eq!(missing.kind(), Kind::System);
+    assert_eq!(missing.kind(), FailureKind::System);
     assert!(missing.to_string().starts_with(&format!("cannot read --credentials {}", path.display())));
 
     write(&path, "anna").unwrap();
     let wrong = read(&path).err().unwrap();
-    assert_eq!(wrong.kind(), Kind::Usage);
+    assert_eq!(wrong.kind(), FailureKind::Usage);
     assert!(wrong.to_string().starts_with(&format!("--credentials {}: line 1", path.display())));
 
     write(&path, b"anna:\xff\xfe").unwrap();

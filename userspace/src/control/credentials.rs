@@ -1,49 +1,48 @@
-//! The users' file and the clock of their nonces, on the control thread.
+//! The credentials of the users, read from their file, and the clock of the nonces.
 
-use crate::config::Config;
+use crate::config::LiveConfig;
+use crate::credentials_file;
 use crate::error::{Failure, Result};
-use crate::stun::Extras;
+use crate::stun::Policy;
 use crate::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, ShortTerm};
-use crate::users;
-use std::sync::Arc;
 use std::time::Instant;
 
-/// Keeps what the workers cannot: the secret and the clock behind [`Credentials`].
-pub(super) struct Access {
-    /// Of the whole life of the process, so that reading the file again makes no nonce stale.
+/// Makes [`Credentials`], and keeps the secret and the clock that they share.
+pub(super) struct CredentialStore {
+    /// One secret for the life of the process, so that reading the file again makes no nonce stale.
     nonces: Nonces,
     clock: CoarseClock,
     start: Instant,
 }
 
-impl Access {
+impl CredentialStore {
     /// Draws the secret.
     ///
     /// # Errors
-    /// The kernel has no random numbers.
+    /// System: getrandom(2) failed.
     pub(super) fn new() -> Result<Self> {
         let mut secret = [0; 32];
         random(&mut secret)?;
         let clock = CoarseClock::default();
-        Ok(Access { nonces: Nonces::new(secret, clock.clone()), clock, start: Instant::now() })
+        Ok(CredentialStore { nonces: Nonces::new(secret, clock.clone()), clock, start: Instant::now() })
     }
 
-    /// Tells the workers how late it is.
+    /// Sets the clock that the workers read.
     pub(super) fn tick(&self) {
         self.clock.set(self.start.elapsed().as_secs());
     }
 
-    /// Reads the users' file that `config` names and puts the credentials into its policy. Gives the
-    /// number of users; `None` where everybody may ask.
+    /// Reads the file of users that `live` names, if any, and returns the policy with their credentials
+    /// and the number of users; `None` if everybody is answered.
     ///
     /// # Errors
-    /// The file is wrong or cannot be read.
-    pub(super) fn open(&self, config: &mut Config) -> Result<Option<usize>> {
-        let Some(wanted) = &config.access else { return Ok(None) };
-        let file = users::read(&wanted.file)?;
+    /// The file cannot be read, or a line of it is wrong.
+    pub(super) fn policy(&self, live: &LiveConfig) -> Result<(Policy, Option<usize>)> {
+        let Some(wanted) = &live.credentials else { return Ok((live.policy(None), None)) };
+        let file = credentials_file::read(&wanted.file)?;
         if file.is_public {
             tracing::warn!(
-                "anybody on this host may read the passwords in --credentials {0}; chmod o-r {0}",
+                "every user of this host can read the passwords in --credentials {0}; run chmod o-r {0}",
                 wanted.file.display()
             );
         }
@@ -52,8 +51,7 @@ impl Access {
             Some(realm) => Credentials::LongTerm(LongTerm::new(users, realm.clone(), self.nonces.clone())),
             None => Credentials::ShortTerm(ShortTerm::new(users)),
         };
-        config.policy.extras.get_or_insert_with(Extras::default).credentials = Some(Arc::new(credentials));
-        Ok(Some(file.users.len()))
+        Ok((live.policy(Some(credentials)), Some(file.users.len())))
     }
 }
 
@@ -64,7 +62,7 @@ fn random(bytes: &mut [u8; 32]) -> Result<()> {
             Ok(count) => filled += count,
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => {
-                return Err(Failure::system("cannot get random numbers for nonces").because(errno));
+                return Err(Failure::system("cannot draw random numbers for nonces").because(errno));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The journal's native protocol: one datagram for each event, every field of it a field of the journal
-//! too, so that `journalctl XSTUN_INTERFACE=eth0` finds it.
+//! The native protocol of journald: one datagram per event, each field of the event a field of the entry, so
+//! that `journalctl XSTUN_INTERFACE=eth0` finds it.
 
 use crate::error::{Failure, Result};
 use std::fmt::{Debug, Write as _};
@@ -13,51 +13,51 @@ use tracing_subscriber::layer::{Context, Layer};
 /// Where journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Bytes of a value that are sent: more would need a sealed file instead of a datagram, and nothing that
-/// is logged comes near it.
+/// Most bytes of a value that are sent. More would need a sealed memfd instead of a datagram; no log line comes
+/// near it.
 const LONGEST: usize = 16 << 10;
 
 /// Sends events to journald.
-pub(super) struct Journal {
+pub(super) struct Journald {
     socket: UnixDatagram,
     path: PathBuf,
 }
 
-impl Journal {
-    /// Finds out whether journald listens.
+impl Journald {
+    /// Checks that journald listens.
     ///
     /// # Errors
-    /// It does not.
+    /// System: it does not.
     pub(super) fn open() -> Result<Self> {
         Self::at(SOCKET.into()).map_err(|error| {
             Failure::system(format!("cannot reach journald at {SOCKET} (--log-format journald)"))
+                .of_value("--log-format", "journald")
                 .because(error)
-                .remedy("use --log-format text or json, which go to standard error")
+                .remedy("use --log-format text or json, which write to standard error")
         })
     }
 
     fn at(path: PathBuf) -> io::Result<Self> {
         UnixDatagram::unbound()?.connect(&path)?;
-        // Not connected, so that a journald that starts anew is found again; and a journald that does
-        // not read must not stop the control loop.
+        // Not connected, so that a journald that restarts is found again. Nonblocking, so that a journald that
+        // does not read cannot block the control loop.
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
-        Ok(Journal { socket, path })
+        Ok(Journald { socket, path })
     }
 }
 
-impl<S: Subscriber> Layer<S> for Journal {
+impl<S: Subscriber> Layer<S> for Journald {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let entry = entry(event);
-        // There is no better place to tell of it.
+        // A failure cannot be logged anywhere else.
         let _ = self.socket.send_to(&entry, &self.path);
     }
 }
 
-/// The event as the journal takes it. MESSAGE is the whole line, since `journalctl` shows nothing else
-/// unasked.
+/// Returns the event as an entry. MESSAGE is the whole line, since `journalctl` shows only that by default.
 fn entry(event: &Event<'_>) -> Vec<u8> {
-    let mut line = super::Line::default();
+    let mut line = super::LogLine::default();
     event.record(&mut line);
     let mut fields = Fields(Vec::new());
     fields.add("MESSAGE", &line.text());
@@ -67,7 +67,7 @@ fn entry(event: &Event<'_>) -> Vec<u8> {
     fields.0
 }
 
-/// The level's number in syslog(3).
+/// Returns the priority of syslog(3).
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",
@@ -87,7 +87,7 @@ impl Fields {
         }
         let value = &value[..end];
         self.0.extend_from_slice(name.as_bytes());
-        // A value of several lines goes with its length in front.
+        // A value of several lines is preceded by its length.
         if value.contains('\n') {
             self.0.push(b'\n');
             self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
@@ -101,7 +101,7 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        // What the log crate's events carry beside their message has a dot in its name.
+        // Fields of events from the log crate have a dot in their name.
         if field.name() != "message" && !field.name().contains('.') {
             self.add(&format!("XSTUN_{}", field.name().to_ascii_uppercase()), value);
         }
@@ -116,7 +116,7 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Journal, LONGEST};
+    use super::{Fields, Journald, LONGEST};
     use std::os::unix::net::UnixDatagram;
     use std::time::Duration;
     use tracing_subscriber::layer::SubscriberExt as _;
@@ -127,7 +127,7 @@ mod tests {
         let path = directory.path().join("journal");
         let journald = UnixDatagram::bind(&path).unwrap();
         journald.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let subscriber = tracing_subscriber::registry().with(Journal::at(path).unwrap());
+        let subscriber = tracing_subscriber::registry().with(Journald::at(path).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(interface = "eth0", queues = 4, "two\nlines");
         });
@@ -144,9 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn a_journald_that_is_not_there_is_told() {
+    fn a_missing_journald_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(Journal::at(directory.path().join("journal")).is_err());
+        assert!(Journald::at(directory.path().join("journal")).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Files with passwords: the users of `xstun serve`, and the password of `xstun probe`.
+//! Files with credentials: the users of `xstun serve`, and the password of `xstun probe`.
 
 use crate::error::{Failure, Result};
 use std::fs::File;
@@ -8,49 +8,53 @@ use std::path::Path;
 
 /// Longest name, in bytes (RFC 8489 §14.3).
 const LONGEST_NAME: usize = 508;
-/// Longest file that is read, in bytes: more than that is a wrong file, or one without end.
+/// Longest file that is read, in bytes; a longer one is the wrong file, or has no end.
 const LONGEST_FILE: u64 = 16 << 20;
 
-/// A name and a password, both as OpaqueString (RFC 8265 §4.2) prepares them: which leaves ASCII text
-/// as it is.
+/// A name and a password, both as prepared by OpaqueString (RFC 8265 §4.2), which leaves ASCII text unchanged.
 #[derive(Clone, PartialEq, Eq)]
-pub struct User {
-    /// USERNAME's value.
-    pub name: String,
-    /// Never shown.
-    pub password: String,
+pub(crate) struct User {
+    /// Value of USERNAME.
+    pub(crate) name: String,
+    /// Never logged or shown.
+    pub(crate) password: String,
 }
 
-/// What a file of users holds.
-pub struct Users {
+/// The content of a credentials file.
+pub(crate) struct CredentialsFile {
     /// At least one, no name twice.
-    pub users: Vec<User>,
-    /// Whether anybody on this host may read the file.
-    pub is_public: bool,
+    pub(crate) users: Vec<User>,
+    /// Whether every user of this host may read the file.
+    pub(crate) is_public: bool,
 }
 
-/// Reads the users from `path`: a line `name:password` for each, the password being all behind the first
-/// colon. Empty lines, and those that begin with `#`, are skipped.
+/// Reads the users from `path`: a line `name:password` for each; the password is everything after the first
+/// colon. Skips empty lines and those that begin with `#`.
 ///
 /// # Errors
-/// The file cannot be read, or a line of it is wrong: which one and why, without what stands there.
-pub fn read(path: &Path) -> Result<Users> {
+/// System: the file cannot be read. Usage: a line of it is wrong; the sentence has its number and the reason,
+/// not its content.
+pub(crate) fn read(path: &Path) -> Result<CredentialsFile> {
+    read_named(path).map_err(|failure| failure.of_value("--credentials", path.display()))
+}
+
+fn read_named(path: &Path) -> Result<CredentialsFile> {
     let file = format!("--credentials {}", path.display());
     let failed = |error| {
-        Failure::system(format!("cannot read {file}")).because(error).remedy("check its path and its rights")
+        Failure::system(format!("cannot read {file}")).because(error).remedy("check its path and permissions")
     };
     let opened = File::open(path).map_err(failed)?;
     let metadata = opened.metadata().map_err(failed)?;
     let text = text(opened, &file)?;
     let users = parse(&text).map_err(|why| Failure::usage(format!("{file}: {why}")))?;
-    Ok(Users { users, is_public: metadata.is_file() && metadata.permissions().mode() & 0o004 != 0 })
+    Ok(CredentialsFile { users, is_public: metadata.is_file() && metadata.permissions().mode() & 0o004 != 0 })
 }
 
-/// Reads a password: the first line of `path`, or of standard input where that is `-`.
+/// Reads a password: the first line of `path`, or of standard input if that is `-`.
 ///
 /// # Errors
-/// It cannot be read, or is no password.
-pub fn read_password(path: &Path) -> Result<String> {
+/// System: the file cannot be read. Usage: the line is not a password.
+pub(crate) fn read_password(path: &Path) -> Result<String> {
     let file = format!("--password-file {}", path.display());
     let text = if path == Path::new("-") {
         text(io::stdin().lock(), &file)?
@@ -59,16 +63,16 @@ pub fn read_password(path: &Path) -> Result<String> {
         text(File::open(path).map_err(failed)?, &file)?
     };
     let password = text.lines().next().unwrap_or_default();
-    prepared("password", password).map_err(|why| Failure::usage(format!("{file}: {why}")))?;
+    check_prepared("password", password).map_err(|why| Failure::usage(format!("{file}: {why}")))?;
     Ok(password.to_owned())
 }
 
-/// Checks a name as one is typed.
+/// Checks a user's name.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_name(name: &str) -> Result<(), String> {
-    prepared("name", name)?;
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    check_prepared("name", name)?;
     if name.len() > LONGEST_NAME {
         return Err(format!("the name is longer than {LONGEST_NAME} bytes"));
     }
@@ -84,7 +88,7 @@ fn text(reader: impl Read, file: &str) -> Result<String> {
     if bytes.len() as u64 > LONGEST_FILE {
         return Err(Failure::usage(format!("{file} is longer than {} MiB", LONGEST_FILE >> 20)));
     }
-    // What is no text is refused line by line, with the line's number.
+    // Invalid UTF-8 becomes a character beyond ASCII, which is refused with the number of its line.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -96,30 +100,29 @@ fn parse(text: &str) -> Result<Vec<User>, String> {
             continue;
         }
         let at_line = |why: String| format!("line {number}: {why}");
-        let (name, password) = line
-            .split_once(':')
-            .ok_or_else(|| at_line("there is no ':' between name and password".to_owned()))?;
+        let (name, password) =
+            line.split_once(':').ok_or_else(|| at_line("expected name:password".to_owned()))?;
         check_name(name).map_err(at_line)?;
-        prepared("password", password).map_err(at_line)?;
+        check_prepared("password", password).map_err(at_line)?;
         if let Some(first) = lines.insert(name, number) {
-            return Err(at_line(format!("the name of line {first} again")));
+            return Err(at_line(format!("the name is already on line {first}")));
         }
         users.push(User { name: name.to_owned(), password: password.to_owned() });
     }
     if users.is_empty() {
-        return Err("there is no user in it, so nobody could ask".to_owned());
+        return Err("it has no user, so nobody would be answered".to_owned());
     }
     Ok(users)
 }
 
-/// Whether OpaqueString leaves the text as it is.
-fn prepared(what: &str, text: &str) -> Result<(), String> {
+/// Checks that OpaqueString leaves the text unchanged.
+fn check_prepared(what: &str, text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err(format!("the {what} is empty"));
     }
     if !text.is_ascii() {
         return Err(format!(
-            "the {what} has characters beyond ASCII, which clients may write in more than one way; use ASCII"
+            "the {what} has characters beyond ASCII, which clients may encode in more than one way; use ASCII"
         ));
     }
     if text.bytes().any(|byte| byte.is_ascii_control()) {

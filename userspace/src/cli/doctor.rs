@@ -1,0 +1,15 @@
+//! Options of `xstun doctor`.
+
+use clap::Args;
+
+/// Options of `xstun doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Interface to examine (repeatable) [default: every interface that is up, except loopback]
+    #[arg(short, long = "interface", value_name = "IF")]
+    pub interfaces: Vec<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
