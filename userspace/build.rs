@@ -18,7 +18,6 @@ fn main() -> io::Result<()> {
     }
     let out = PathBuf::from(var_os("OUT_DIR").expect("cargo sets OUT_DIR for every build script"));
     let manifest = var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR for every build script");
-    let program = Path::new(&manifest).join("../xdp-ebpf");
 
     println!("cargo:rerun-if-env-changed={OBJECT}");
     let embedded = out.join("xstun-ebpf.o");
@@ -32,7 +31,9 @@ fn main() -> io::Result<()> {
     }
 
     let object = usual_object(&out, &manifest);
-    let sources = [program.join("src"), program.join("Cargo.toml")];
+    let crates = ["../xdp-ebpf", "../core"].map(|directory| Path::new(&manifest).join(directory));
+    let sources = crates.each_ref().map(|directory| [directory.join("src"), directory.join("Cargo.toml")]);
+    let sources = sources.as_flattened();
     for path in sources.iter().chain([&object]) {
         println!("cargo:rerun-if-changed={}", path.display());
     }
@@ -40,9 +41,9 @@ fn main() -> io::Result<()> {
         placeholder(&object);
         return File::create(&embedded).map(drop);
     };
-    if newest(&sources)? > built {
+    if newest(sources)? > built {
         println!(
-            "cargo:warning=the eBPF object is older than xdp-ebpf and is left out: run `cargo xtask build`"
+            "cargo:warning=the eBPF object is older than xdp-ebpf or core and is left out: run `cargo xtask build`"
         );
         return File::create(&embedded).map(drop);
     }

@@ -3,9 +3,9 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use xstun::answer::answer;
-use xstun::stun::{Exchange, Policy, respond};
 use xstun_bench::shapes::{all, destination, served};
+use xstun_core::answer::answer;
+use xstun_core::stun::{Exchange, Policy, respond};
 
 fn shapes(criterion: &mut Criterion) {
     let served = served();

@@ -2,7 +2,7 @@
 
 use etherparse::{PacketBuilder, PacketBuilderStep, UdpHeader, VlanId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use xstun::{served::Served, stun::REPLY_ROOM};
+use xstun_core::{served::Served, stun::REPLY_ROOM};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -172,9 +172,9 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::{all, destination, served};
-    use xstun::answer::answer;
-    use xstun::outcome::Outcome;
-    use xstun::stun::{Exchange, Policy, respond};
+    use xstun_core::answer::answer;
+    use xstun_core::outcome::Outcome;
+    use xstun_core::stun::{Exchange, Policy, respond};
 
     #[test]
     fn every_shape_ends_as_its_name_says() {

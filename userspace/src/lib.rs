@@ -2,7 +2,6 @@
 //! `docs/architecture.md` is the map.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
-pub mod answer;
 pub mod cli;
 pub mod client;
 mod config;
@@ -11,16 +10,14 @@ mod credentials_file;
 pub mod datapath;
 pub mod doctor;
 pub mod error;
-pub mod frame;
 mod insecure;
 pub mod interface;
 pub mod kernel;
-pub mod outcome;
 pub mod output;
 pub mod privileges;
-pub mod served;
 pub mod settings;
 pub mod stats;
 pub mod status;
 pub mod stop;
-pub mod stun;
+
+pub use xstun_core::{answer, frame, outcome, served, stun};

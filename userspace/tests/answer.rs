@@ -29,7 +29,7 @@ use xstun::{
     served::Served,
     stun::{Discovery, Exchange, Extras, Policy, REPLY_ROOM, respond},
 };
-use xstun_ebpf::Verdict;
+use xstun_core::classify::Verdict;
 
 const CHUNK: usize = 2048;
 const IP: usize = 14;

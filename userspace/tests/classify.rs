@@ -5,7 +5,7 @@ mod frames;
 
 use frames::{Tag, cases, ipv4, ipv4_header, ipv6, ipv6_header, served, udp};
 use std::collections::HashSet;
-use xstun_ebpf::{Datagram, Shape, Verdict, classify};
+use xstun_core::classify::{Datagram, Shape, Verdict, classify};
 
 #[test]
 fn each_frame_gets_its_verdict() {

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use xstun::datapath::socket::{BoundSocket, bind_one, run};
-use xstun::outcome::Outcome;
 use xstun::stats::WorkerStats;
 use xstun::stop::Stop;
-use xstun::stun::{Discovery, Extras, Policy};
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::{Discovery, Extras, Policy};
 
 /// The socket path in a thread of its own, ended when dropped.
 struct Server {

@@ -16,11 +16,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
-use xstun::served::Served;
-use xstun_ebpf::{
-    MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, PROGRAM_FRAGS, PROGRAM_LINEAR, Verdict,
-    classify,
-};
+use xstun_core::classify::{Verdict, classify};
+use xstun_core::served::Served;
+use xstun_ebpf::{MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, PROGRAM_FRAGS, PROGRAM_LINEAR};
 
 const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;

@@ -1,9 +1,7 @@
-//! The XDP program: reads the frame for [`classify`](xstun_ebpf::classify), acts on its verdict and
+//! The XDP program: reads the frame for [`classify`](xstun_core::classify::classify), acts on its verdict and
 //! counts it. It decides nothing itself.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
-#[cfg(target_arch = "bpf")]
-mod packet;
 #[cfg(target_arch = "bpf")]
 mod program;
 

@@ -1,7 +1,6 @@
 //! Maps, the frame as the classifier reads it, and the two entry points.
 #![allow(unsafe_code)]
 
-use crate::packet::bytes;
 use aya_ebpf::{
     EbpfContext,
     bindings::xdp_action::XDP_PASS,
@@ -11,7 +10,9 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use aya_log_ebpf::debug;
-use xstun_ebpf::{Endpoint, Frame, MAX_ENDPOINTS, MAX_QUEUES, Mac, PORT_WORDS, Served, Verdict, classify};
+use xstun_core::classify::{Endpoint, PORT_WORDS, ReadFrame, Serves, Verdict, classify};
+use xstun_ebpf::packet::bytes;
+use xstun_ebpf::{MAX_ENDPOINTS, MAX_QUEUES, Mac};
 
 #[map]
 static XSTUN_SOCKETS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
@@ -90,7 +91,7 @@ const LONGEST_BUFFER: usize = 0xffff;
 /// The frame's first buffer.
 struct Packet<'a>(&'a XdpContext);
 
-impl Frame for Packet<'_> {
+impl ReadFrame for Packet<'_> {
     #[inline(always)]
     fn holds(&self, end: usize) -> bool {
         // The verifier of most kernels (Debian's 6.1 to 6.18 among them) takes a length whose bytes were
@@ -108,7 +109,7 @@ impl Frame for Packet<'_> {
 /// What user space put into the maps.
 struct Maps;
 
-impl Served for Maps {
+impl Serves for Maps {
     #[inline(always)]
     fn mac(&self, address: &[u8; 6]) -> bool {
         XSTUN_MAC.get(0).is_some_and(|own| own[..6] == *address)

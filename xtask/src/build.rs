@@ -20,7 +20,7 @@ pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
 /// # Errors
 /// Set-up found no compiler, the build failed, or the object could not be copied.
 pub(crate) fn ebpf(workspace: &Workspace, ready: &setup::ReadyMachine) -> Result<()> {
-    let built = bpf(workspace, ready, "xstun-xdp")?;
+    let built = bpf(workspace, ready, PROGRAM)?;
     let object = workspace.ebpf_object();
     if !is_current(workspace, &object, &built)? {
         fs::copy(&built, &object)
@@ -39,19 +39,29 @@ pub(crate) fn generator(workspace: &Workspace, ready: &setup::ReadyMachine) -> R
 
 /// Where the object of the benchmark's generator stands once it is built.
 pub(crate) fn generator_object(workspace: &Workspace) -> PathBuf {
-    object(workspace, GENERATOR)
+    object(workspace, GENERATOR.binary)
 }
 
-/// The generator's name among the programs of `xdp-ebpf`.
-const GENERATOR: &str = "xstun-generator";
+/// A program for the kernel: its package and its binary.
+struct BpfProgram {
+    package: &'static str,
+    binary: &'static str,
+}
 
-/// Builds one program of `xdp-ebpf` for the kernel and gives the path of its object.
-fn bpf(workspace: &Workspace, ready: &setup::ReadyMachine, name: &str) -> Result<PathBuf> {
+/// The XDP program of the server.
+const PROGRAM: BpfProgram = BpfProgram { package: "xstun-ebpf", binary: "xstun-xdp" };
+/// The generator of the benchmark.
+const GENERATOR: BpfProgram = BpfProgram { package: "xstun-bench-ebpf", binary: "xstun-generator" };
+
+/// Builds one program for the kernel and returns the path of its object.
+fn bpf(workspace: &Workspace, ready: &setup::ReadyMachine, program: BpfProgram) -> Result<PathBuf> {
     let compiler = ready.compiler.as_ref().context("set-up was asked for no eBPF compiler")?;
     exec(
-        cargo(workspace, compiler)?.args(["--bin", name, "--target-dir"]).arg(workspace.target.join("bpf")),
+        cargo(workspace, compiler)?
+            .args(["--package", program.package, "--bin", program.binary, "--target-dir"])
+            .arg(workspace.target.join("bpf")),
     )?;
-    Ok(object(workspace, name))
+    Ok(object(workspace, program.binary))
 }
 
 fn object(workspace: &Workspace, name: &str) -> PathBuf {
@@ -66,7 +76,6 @@ fn cargo(workspace: &Workspace, compiler: &BpfCompiler) -> Result<std::process::
         .context("PATH cannot be led by the tools directory")?;
     cargo.current_dir(&workspace.root).env("PATH", path);
     cargo.args(["build", "--release", "-Z", "build-std=core", "--target", "bpfel-unknown-none"]);
-    cargo.args(["--package", "xstun-ebpf"]);
     Ok(cargo)
 }
 
@@ -78,8 +87,9 @@ fn is_current(workspace: &Workspace, copy: &Path, built: &Path) -> Result<bool> 
     if fs::read(copy)? != fs::read(built).with_context(|| format!("the build left no {}", built.display()))? {
         return Ok(false);
     }
-    let crate_root = workspace.root.join("xdp-ebpf");
-    let mut paths = vec![crate_root.join("Cargo.toml"), crate_root.join("src")];
+    let crates = ["xdp-ebpf", "core"].map(|directory| workspace.root.join(directory));
+    let mut paths: Vec<_> =
+        crates.iter().flat_map(|directory| [directory.join("Cargo.toml"), directory.join("src")]).collect();
     while let Some(path) = paths.pop() {
         let metadata = fs::metadata(&path)?;
         if metadata.is_dir() {

@@ -11,7 +11,7 @@ const CASES: &str = "4";
 
 /// Arguments of `cargo miri test`, one run each.
 const RUNS: [&[&str]; 4] = [
-    &["--package", "xstun-ebpf", "--lib"],
+    &["--package", "xstun-core", "--lib"],
     &[
         "--package",
         "xstun",

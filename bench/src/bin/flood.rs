@@ -19,7 +19,7 @@ use std::process;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use xstun::interface::{self, Interface};
-use xstun_ebpf::load::{
+use xstun_bench_ebpf::{
     Count, FRACTIONS, MAP_COUNTS, MAP_LATENCIES, MAP_PLAN, PROGRAM, Plan, latency_of, offset,
 };
 

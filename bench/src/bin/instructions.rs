@@ -6,17 +6,14 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use xstun::answer::{FrameAnswer, answer};
-use xstun::frame::{Request, check, locate, turn_around};
-use xstun::outcome::Outcome;
-use xstun::served::Served;
-use xstun::stun::{Answer, Exchange, Policy, respond};
 use xstun_bench::shapes::{Shape, all, destination, served};
-use xstun_ebpf::{Datagram, Shape as FrameShape, Verdict, classify};
-
-#[path = "../../../userspace/src/frame/checksum.rs"]
-#[allow(dead_code, reason = "only what sums bytes is counted here")]
-mod checksum;
+use xstun_core::answer::{FrameAnswer, answer};
+use xstun_core::classify::{Datagram, Shape as FrameShape, Verdict, classify};
+use xstun_core::frame::checksum::Sum;
+use xstun_core::frame::{Request, check, locate, turn_around};
+use xstun_core::outcome::Outcome;
+use xstun_core::served::Served;
+use xstun_core::stun::{Answer, Exchange, Policy, respond};
 
 #[inline(never)]
 fn counted_answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Policy) -> FrameAnswer {
@@ -51,7 +48,7 @@ fn counted_turn_around(
 
 #[inline(never)]
 fn counted_checksum(bytes: &[u8]) -> u16 {
-    checksum::Sum::default().bytes(bytes).checksum()
+    Sum::default().bytes(bytes).checksum()
 }
 
 fn main() {

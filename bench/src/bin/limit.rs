@@ -12,11 +12,11 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::{io, process};
 use xstun::datapath::af_xdp::program::{Program, XdpMode};
-use xstun::datapath::af_xdp::rings::{BATCH, Rings};
 use xstun::datapath::af_xdp::socket::{BindMode, XdpSocket, is_passing};
 use xstun::datapath::af_xdp::umem::Umem;
 use xstun::interface::{self, NapiSettings};
-use xstun::served::Served;
+use xstun_core::rings::{BATCH, Rings};
+use xstun_core::served::Served;
 
 /// A bare address-swap loop on queue 0, pinned by whoever starts it.
 #[derive(Parser)]

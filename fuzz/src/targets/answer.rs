@@ -4,10 +4,10 @@
 use crate::frames::{CLIENT_MAC, served};
 use crate::{chunk, frame, judge};
 use std::sync::LazyLock;
-use xstun::answer::answer;
-use xstun::outcome::Outcome;
-use xstun::served::Served;
-use xstun::stun::Policy;
+use xstun_core::answer::answer;
+use xstun_core::outcome::Outcome;
+use xstun_core::served::Served;
+use xstun_core::stun::Policy;
 
 const NO_CLASSIC: u8 = 128;
 static SERVED: LazyLock<Served> = LazyLock::new(served);

@@ -4,8 +4,8 @@ use crate::frames::served;
 use crate::judge;
 use std::cell::Cell;
 use std::sync::LazyLock;
-use xstun::served::Served;
-use xstun_ebpf::{Frame, MAX_FRAME, Verdict, classify};
+use xstun_core::classify::{MAX_FRAME, ReadFrame, Verdict, classify};
+use xstun_core::served::Served;
 
 static SERVED: LazyLock<Served> = LazyLock::new(served);
 
@@ -15,7 +15,7 @@ struct Watched<'a> {
     end: Cell<usize>,
 }
 
-impl Frame for Watched<'_> {
+impl ReadFrame for Watched<'_> {
     fn holds(&self, end: usize) -> bool {
         self.frame.holds(end)
     }

@@ -4,9 +4,9 @@
 use crate::frames::served;
 use crate::{chunk, frame, judge};
 use std::sync::LazyLock;
-use xstun::frame::{check, destination, locate, turn_around, turn_around_anew};
-use xstun::outcome::Outcome;
-use xstun::served::Served;
+use xstun_core::frame::{check, destination, locate, turn_around, turn_around_anew};
+use xstun_core::outcome::Outcome;
+use xstun_core::served::Served;
 
 static SERVED: LazyLock<Served> = LazyLock::new(served);
 

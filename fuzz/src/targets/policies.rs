@@ -6,10 +6,10 @@ use crate::messages::{COOKIE, ENDPOINTS};
 use crate::{LEAVINGS, ROOM, SOURCE, message, source};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use xstun::outcome::Outcome;
-use xstun::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, Realm, ShortTerm};
-use xstun::stun::integrity::Integrity;
-use xstun::stun::{
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, Realm, ShortTerm};
+use xstun_core::stun::integrity::Integrity;
+use xstun_core::stun::{
     AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
 };
 

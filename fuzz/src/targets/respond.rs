@@ -3,8 +3,8 @@
 
 use crate::{SOURCE, chunk, message, reference, source};
 use std::net::SocketAddr;
-use xstun::outcome::Outcome;
-use xstun::stun::{Exchange, Extras, Policy, REPLY_ROOM, respond};
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::{Exchange, Extras, Policy, REPLY_ROOM, respond};
 
 const NO_CLASSIC: u8 = 128;
 

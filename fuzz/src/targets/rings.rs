@@ -1,16 +1,12 @@
 //! The book of frames against a kernel that moves when the input says. Input: slots of the rings, frames
 //! of the UMEM, then a byte for each step.
 
-// Its own tests lie where rustfmt would not look for them from here.
-#[rustfmt::skip]
-#[path = "../../../userspace/src/datapath/af_xdp/rings.rs"]
-mod book;
-#[path = "../../../userspace/src/datapath/af_xdp/rings/tests/model.rs"]
+#[path = "../../../core/src/rings/tests/model.rs"]
 mod model;
 
-use book::{BATCH, Frame, Places, Queues, Rings};
-use model::Model;
+use model::{Model, Token};
 use std::collections::HashSet;
+use xstun_core::rings::{BATCH, Occupancy, Queues, Rings};
 
 /// Frames that an input can give the UMEM at the most.
 const MOST_FRAMES: usize = 256;
@@ -19,7 +15,7 @@ const MOST_FRAMES: usize = 256;
 pub fn run(input: &[u8]) {
     let Some((&[slots, total], steps)) = input.split_first_chunk::<2>() else { return };
     let (slots, total) = (usize::from(slots) + 1, u32::from(total) + 1);
-    let mut rings = Rings::new(Model::new(slots), (0..total).map(Frame::admit).collect());
+    let mut rings = Rings::new(Model::new(slots), (0..total).map(Token).collect());
     let mut held = Vec::new();
     for step in steps {
         act(&mut rings, &mut held, *step);
@@ -29,7 +25,7 @@ pub fn run(input: &[u8]) {
 }
 
 /// One of five things is done, up to 51 times.
-fn act(rings: &mut Rings<Model>, held: &mut Vec<Frame<u32>>, step: u8) {
+fn act(rings: &mut Rings<Model>, held: &mut Vec<Token>, step: u8) {
     let count = usize::from(step / 5);
     match step % 5 {
         0 => rings.queues().kernel_receives(count),
@@ -43,7 +39,7 @@ fn act(rings: &mut Rings<Model>, held: &mut Vec<Frame<u32>>, step: u8) {
         }
         3 => {
             // As one who asks does: frames to be filled and sent.
-            let (before, free) = (held.len(), rings.places().free);
+            let (before, free) = (held.len(), rings.occupancy().free);
             assert_eq!(rings.take(held, count), count.min(free));
             assert_eq!(held.len(), before + count.min(free));
         }
@@ -72,22 +68,22 @@ fn check(rings: &mut Rings<Model>, held: usize, total: usize) {
         kernels += 1;
     }
     let free = total - held - kernels;
-    assert_eq!(rings.places(), Places { free, fill, held, transmit });
+    assert_eq!(rings.occupancy(), Occupancy { free, fill, held, transmit });
 }
 
 /// Brings every frame into user space's hands once, wherever it was.
-fn come_home(rings: &mut Rings<Model>, mut held: Vec<Frame<u32>>, total: u32) {
+fn come_home(rings: &mut Rings<Model>, mut held: Vec<Token>, total: u32) {
     held.drain(..).for_each(|frame| rings.recycle(frame));
     rings.queues().kernel_completes(usize::MAX);
-    while rings.places().transmit > 0 {
+    while rings.occupancy().transmit > 0 {
         rings.reclaim();
     }
-    while rings.places().free + rings.places().fill > 0 {
+    while rings.occupancy().free + rings.occupancy().fill > 0 {
         rings.refill();
         rings.queues().kernel_receives(usize::MAX);
         rings.receive(&mut held);
     }
-    let home: HashSet<u32> = held.iter_mut().map(|frame| *frame.descriptor_mut()).collect();
+    let home: HashSet<u32> = held.iter().map(|Token(number)| *number).collect();
     assert_eq!(home, (0..total).collect(), "each frame came home, once");
     assert_eq!(held.len(), total as usize);
 }

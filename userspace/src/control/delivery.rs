@@ -46,7 +46,7 @@ impl DeliveryCheck {
     /// Checks an interface; returns whether delivery has just turned out to be broken.
     pub(super) fn is_broken(&mut self, name: &str, path: &crate::datapath::af_xdp::AfXdp) -> bool {
         let Ok(verdicts) = path.verdicts() else { return false };
-        let redirected = verdicts[xstun_ebpf::Verdict::Redirect as usize];
+        let redirected = verdicts[xstun_core::classify::Verdict::Redirect as usize];
         // A frame that the kernel counts as dropped at the socket was delivered to it.
         let arrived = path
             .queues()

@@ -155,7 +155,7 @@ pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
         .iter()
         .filter_map(|path| {
             let counts = path.af_xdp.as_ref()?.verdicts().ok()?;
-            let named = xstun_ebpf::Verdict::ALL.iter().map(|verdict| verdict.name()).zip(counts);
+            let named = xstun_core::classify::Verdict::ALL.iter().map(|verdict| verdict.name()).zip(counts);
             Some((path.name.clone(), nonzero(named)))
         })
         .collect();

@@ -92,7 +92,7 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
     let over_af_xdp: u32 = queues.values().sum();
     *queues.entry(RUNGS[3].to_owned()).or_default() = path.receive_queues.saturating_sub(over_af_xdp);
     let verdicts = af_xdp.verdicts().unwrap_or_default();
-    let names = xstun_ebpf::Verdict::ALL.iter().map(|verdict| verdict.name());
+    let names = xstun_core::classify::Verdict::ALL.iter().map(|verdict| verdict.name());
     InterfaceStatus {
         name: path.name.clone(),
         queues,

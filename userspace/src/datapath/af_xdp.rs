@@ -5,15 +5,14 @@ mod link;
 mod patience;
 pub mod program;
 pub(crate) mod queue;
-pub mod rings;
 pub mod socket;
 pub mod umem;
 mod worker;
 
 pub use program::{XdpMode, object_present};
-pub use rings::Places;
 pub use socket::BindMode;
 pub use umem::{FRAME_SIZE, FRAMES, RING_SIZE};
+pub use xstun_core::rings::Occupancy;
 
 use super::drivers::{self, ZeroCopy};
 use super::{InheritedLink, StepDown};
@@ -29,7 +28,7 @@ use program::Program;
 use queue::Queue;
 use std::io;
 use std::sync::Arc;
-use xstun_ebpf::Verdict;
+use xstun_core::classify::Verdict;
 
 /// An interface that is served over AF_XDP. Dropping it takes everything down.
 pub struct AfXdp {

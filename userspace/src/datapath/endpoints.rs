@@ -36,7 +36,7 @@ mod tests {
     use crate::config::Listen;
     use crate::interface::{Address, Interface};
     use std::net::IpAddr;
-    use xstun_ebpf::Endpoint;
+    use xstun_core::classify::Endpoint;
 
     const ETH: u32 = 2;
     const LO: u32 = 1;

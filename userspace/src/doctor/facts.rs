@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::interface::{
     self, Address, Channels, Features, FlowHash, Interface, NapiSettings, Rings, XdpFeatures,
 };
-use xstun_ebpf::MAX_FRAME;
+use xstun_core::classify::MAX_FRAME;
 
 /// Ethernet header, in bytes.
 const ETHERNET_HEADER: u32 = 14;

@@ -3,7 +3,7 @@
 use super::check::{Check, Severity};
 use super::facts::{FRAME_MTU, InterfaceFacts};
 use super::host::HostFacts;
-use xstun_ebpf::MAX_FRAME;
+use xstun_core::classify::MAX_FRAME;
 
 impl InterfaceFacts {
     pub(super) fn check_queues(&self, host: &HostFacts) -> Check {

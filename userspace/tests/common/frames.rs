@@ -11,8 +11,8 @@ use etherparse::{
     Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, PacketBuilder, VlanId,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use xstun::served::Served;
-use xstun_ebpf::{MAX_FRAME, Verdict};
+use xstun_core::classify::{MAX_FRAME, Verdict};
+use xstun_core::served::Served;
 
 /// Hardware address of the serving interface.
 pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

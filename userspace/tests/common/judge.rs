@@ -11,8 +11,8 @@ use etherparse::{
     TransportSlice, UdpSlice,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use xstun::outcome::Outcome::{self, *};
-use xstun_ebpf::MAX_FRAME;
+use xstun_core::classify::MAX_FRAME;
+use xstun_core::outcome::Outcome::{self, *};
 
 /// A UDP datagram that is certainly for the served endpoint: one VLAN tag at the most, no IP options
 /// and no extension headers, whole, and of one length in both headers.

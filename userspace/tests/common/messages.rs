@@ -1,5 +1,6 @@
 //! STUN messages for tests, built from their parts.
 #![allow(dead_code, unreachable_pub, reason = "each test that includes this file uses a part of it")]
+use std::vec::Vec;
 
 /// Message type of a Binding request.
 pub const BINDING_REQUEST: u16 = 0x0001;

@@ -8,7 +8,7 @@ use super::messages::{
     with_transaction,
 };
 use std::net::{IpAddr, SocketAddr};
-use xstun::outcome::Outcome::{self, *};
+use xstun_core::outcome::Outcome::{self, *};
 
 const FINGERPRINT: u16 = 0x8028;
 const CHANGE_REQUEST: u16 = 0x0003;

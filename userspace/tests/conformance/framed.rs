@@ -5,9 +5,9 @@ use crate::judge;
 use crate::table::{Asked, Row, rows};
 use crate::{asked, policy};
 use etherparse::EtherType;
-use xstun::answer::answer;
-use xstun::served::Served;
-use xstun::stun::REPLY_ROOM;
+use xstun_core::answer::answer;
+use xstun_core::served::Served;
+use xstun_core::stun::REPLY_ROOM;
 
 #[test]
 fn frames_keep_every_rule() {

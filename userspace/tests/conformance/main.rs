@@ -29,8 +29,8 @@ mod wired;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, PUBLIC_V4, PUBLIC_V6, Setting, USER};
-use xstun::stun::credentials::{Credentials, ShortTerm};
-use xstun::stun::{AlternateServer, Discovery, Extras, Policy, Software};
+use xstun_core::stun::credentials::{Credentials, ShortTerm};
+use xstun_core::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 
 /// `source` asks a server at the documentation's addresses.
 fn asked(source: SocketAddr) -> Asked {

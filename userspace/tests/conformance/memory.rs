@@ -7,8 +7,8 @@ use crate::table::{
 use crate::{asked, policy};
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use xstun::outcome::Outcome;
-use xstun::stun::{Exchange, Policy, REPLY_ROOM, respond};
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::{Exchange, Policy, REPLY_ROOM, respond};
 
 fn sources() -> [SocketAddr; 4] {
     ["198.51.100.7:40000", "[2001:db8:1::7]:40000", "[::ffff:198.51.100.7]:40000", "203.0.113.255:1"]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName,
 };
-use xstun::outcome::Outcome;
+use xstun_core::outcome::Outcome;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TLS_PORT: u16 = 5349;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
-use xstun::outcome::Outcome;
+use xstun_core::outcome::Outcome;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Source port of the first row; each row has its own, by which its reply is known.

@@ -18,7 +18,7 @@ use stun_codec::{
     rfc8016::attributes::*,
     rfc8656::attributes::*,
 };
-use xstun::outcome::Outcome;
+use xstun_core::outcome::Outcome;
 
 // All that stun_codec knows, but for what only means something with RFC 5780 switched on.
 define_attribute_enums!(

@@ -13,8 +13,8 @@ mod types;
 mod types_credentials;
 
 use std::net::SocketAddr;
-use xstun::outcome::Outcome;
-use xstun::stun::{Exchange, Policy, REPLY_ROOM, respond};
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::{Exchange, Policy, REPLY_ROOM, respond};
 
 const SOURCE: &str = "198.51.100.7:40000";
 

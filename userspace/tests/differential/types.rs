@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::net::SocketAddr;
 use stun_types::attribute::*;
 use stun_types::message::*;
-use xstun::outcome::Outcome;
+use xstun_core::outcome::Outcome;
 
 const CHANGE_REQUEST: u16 = 0x0003;
 const SHA1: u16 = 0x0008;

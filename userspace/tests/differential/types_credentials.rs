@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use stun_types::attribute::*;
 use stun_types::message::*;
-use xstun::outcome::Outcome;
-use xstun::stun::credentials::{
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::credentials::{
     CoarseClock, Credentials, LongTerm, Nonces, Realm as ServedRealm, ShortTerm, userhash,
 };
-use xstun::stun::{Extras, Policy};
+use xstun_core::stun::{Extras, Policy};
 
 const REALM: &str = "example.org";
 

@@ -27,7 +27,7 @@ fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 
 #[test]
 fn every_verdict_is_explained_and_no_other() {
-    let verdicts = set(xstun_ebpf::Verdict::ALL.iter().map(|verdict| verdict.name()));
+    let verdicts = set(xstun_core::classify::Verdict::ALL.iter().map(|verdict| verdict.name()));
     assert_eq!(named("### What the XDP program decided", "verdict"), verdicts);
 }
 

@@ -13,8 +13,8 @@ use etherparse::{IpFragOffset, IpHeaders, IpNumber, Ipv4Options, Ipv6FragmentHea
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use xstun::outcome::Outcome;
-use xstun_ebpf::Verdict;
+use xstun_core::classify::Verdict;
+use xstun_core::outcome::Outcome;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

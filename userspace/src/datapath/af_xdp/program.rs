@@ -11,9 +11,9 @@ use aya_log::EbpfLogger;
 use log::Log;
 use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use xstun_core::classify::{Endpoint, Verdict};
 use xstun_ebpf::{
-    Endpoint, MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac, PROGRAM_FRAGS, PROGRAM_LINEAR,
-    Verdict, mac_value,
+    MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac, PROGRAM_FRAGS, PROGRAM_LINEAR, mac_value,
 };
 
 /// The object that `cargo xtask build` made, or nothing.

@@ -1,8 +1,7 @@
 //! One queue: its thread is started, reports what it could bind, and is told when to begin.
 
-use super::rings::Frame;
 use super::socket::{BindMode, XdpSocket};
-use super::umem::Umem;
+use super::umem::{Umem, UmemFrame};
 use super::worker::{Shared, Worker};
 use crate::datapath::{StepDown, cores};
 use crate::error::{Failure, Result};
@@ -20,10 +19,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use xsk_rs::socket::SocketCreateError;
 use xsk_rs::umem::UmemCreateError;
-use xsk_rs::umem::frame::FrameDesc;
 
 /// A queue's budget of frames for one preferred busy poll: a batch.
-const BUSY_POLL_BUDGET: i32 = super::rings::BATCH as i32;
+const BUSY_POLL_BUDGET: i32 = xstun_core::rings::BATCH as i32;
 /// A queue is released some time after its last socket was closed, by a kernel worker: a bind that
 /// finds it busy is tried again this often.
 const BUSY_RETRIES: u32 = 10;
@@ -157,7 +155,7 @@ fn serve(place: &Place, shared: Shared, report: &SyncSender<Bound>, begun: &Rece
         })?;
     }
     // Older kernels know no such option and transmit 32 frames a call.
-    let _ = socket.set_transmit_budget(super::rings::BATCH as u32);
+    let _ = socket.set_transmit_budget(xstun_core::rings::BATCH as u32);
     let fd = socket.as_raw_fd();
     let worker = Worker::new(socket, frames, shared, place.busy_poll).map_err(|error| {
         Failure::system(format!("the driver bound {} and then would not serve it", served())).because(error)
@@ -173,7 +171,7 @@ fn serve(place: &Place, shared: Shared, report: &SyncSender<Bound>, begun: &Rece
 /// [`Umem::create`], asked again for a while where the limit on locked memory is reached: it is the user's,
 /// and the kernel counts the packet memory of a server that ended, or let go of a queue for this one, until
 /// some time after it (`xdp_umem_release_deferred`).
-fn create_umem(place: &Place) -> Result<(Umem, Vec<Frame<FrameDesc>>), UmemCreateError> {
+fn create_umem(place: &Place) -> Result<(Umem, Vec<UmemFrame>), UmemCreateError> {
     let mut tries = 0;
     loop {
         match Umem::create() {
@@ -185,7 +183,7 @@ fn create_umem(place: &Place) -> Result<(Umem, Vec<Frame<FrameDesc>>), UmemCreat
 }
 
 /// A bound socket, all frames of its UMEM, how it was bound, and what was stepped down from.
-pub(crate) type Binding = (XdpSocket, Vec<Frame<FrameDesc>>, BindMode, Vec<StepDown>);
+pub(crate) type Binding = (XdpSocket, Vec<UmemFrame>, BindMode, Vec<StepDown>);
 
 /// Binds in the first mode that can be had. To be called where the worker is pinned; see
 /// [`Umem::create`].

@@ -1,8 +1,7 @@
 //! One AF_XDP socket: bound to a queue, its rings as the verbs of [`Queues`], its options.
 #![allow(unsafe_code)]
 
-use super::rings::{BATCH, Frame, Queues};
-use super::umem::{Umem, ring_size};
+use super::umem::{Umem, UmemFrame, ring_size};
 use crate::kernel;
 use rustix::io::Errno;
 use rustix::net::sockopt::xdp_options;
@@ -14,6 +13,7 @@ use xsk_rs::config::{BindFlags, Interface, LibxdpFlags, SocketConfig};
 use xsk_rs::socket::SocketCreateError;
 use xsk_rs::umem::frame::FrameDesc;
 use xsk_rs::{CompQueue, FillQueue, RxQueue, TxQueue};
+use xstun_core::rings::{BATCH, Queues};
 
 /// How frames get from the driver to user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,19 +216,19 @@ impl AsFd for XdpSocket {
 }
 
 impl Queues for XdpSocket {
-    type Descriptor = FrameDesc;
+    type Frame = UmemFrame;
 
     #[inline]
-    fn take_completed(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+    fn take_completed(&mut self, frames: &mut Vec<UmemFrame>) -> usize {
         // SAFETY: contract of `consume`: the descriptors are used only with this socket's UMEM; the
         // tokens made of them below never leave this socket's book.
         let n = unsafe { self.completion.consume(&mut self.scratch) };
-        frames.extend(self.scratch[..n].iter().map(|descriptor| Frame::admit(*descriptor)));
+        frames.extend(self.scratch[..n].iter().map(|descriptor| UmemFrame::admit(*descriptor)));
         n
     }
 
     #[inline]
-    fn give_to_fill(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+    fn give_to_fill(&mut self, frames: &mut Vec<UmemFrame>) -> usize {
         let want = frames.len() as u32;
         let n = self.fill.nb_free(want).min(want) as usize;
         let at = frames.len() - n;
@@ -240,15 +240,15 @@ impl Queues for XdpSocket {
     }
 
     #[inline]
-    fn take_received(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+    fn take_received(&mut self, frames: &mut Vec<UmemFrame>) -> usize {
         // SAFETY: as in `take_completed`.
         let n = unsafe { self.receive.consume(&mut self.scratch) };
-        frames.extend(self.scratch[..n].iter().map(|descriptor| Frame::admit(*descriptor)));
+        frames.extend(self.scratch[..n].iter().map(|descriptor| UmemFrame::admit(*descriptor)));
         n
     }
 
     #[inline]
-    fn give_to_transmit(&mut self, frames: &mut Vec<Frame<FrameDesc>>) -> usize {
+    fn give_to_transmit(&mut self, frames: &mut Vec<UmemFrame>) -> usize {
         let want = frames.len() as u32;
         let n = self.transmit.nb_free(want).min(want) as usize;
         // SAFETY: as in `give_to_fill`; each frame's length was set by `Umem::edit` to what it holds.
@@ -259,8 +259,8 @@ impl Queues for XdpSocket {
 }
 
 /// The descriptors of some frames, as xsk-rs wants them.
-fn descriptors(frames: &[Frame<FrameDesc>]) -> &[FrameDesc] {
-    // SAFETY: `Frame<D>` is `repr(transparent)` over `D`, so both slices have the same layout.
+fn descriptors(frames: &[UmemFrame]) -> &[FrameDesc] {
+    // SAFETY: `UmemFrame` is `repr(transparent)` over `FrameDesc`, so both slices have the same layout.
     unsafe { std::slice::from_raw_parts(frames.as_ptr().cast(), frames.len()) }
 }
 

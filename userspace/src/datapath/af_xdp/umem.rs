@@ -1,7 +1,6 @@
 //! The memory: one UMEM a queue, and the only way to the bytes of a frame.
 #![allow(unsafe_code)]
 
-use super::rings::Frame;
 use std::num::NonZeroU32;
 use xsk_rs::config::{FrameSize, QueueSize, UmemConfig};
 use xsk_rs::umem::UmemCreateError;
@@ -14,6 +13,19 @@ pub const FRAME_SIZE: u32 = 2048;
 pub const RING_SIZE: u32 = 2048;
 /// Frames of a queue: the fill ring and the transmit ring can be full at the same time.
 pub const FRAMES: u32 = 2 * RING_SIZE;
+
+/// A UMEM frame that user space owns. xsk-rs's descriptor is `Copy`; this token is not, so a frame given to the
+/// kernel cannot be given again.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct UmemFrame(FrameDesc);
+
+impl UmemFrame {
+    /// Takes a frame into user space's hands: only for what comes from a ring or a new UMEM.
+    pub(super) fn admit(descriptor: FrameDesc) -> Self {
+        UmemFrame(descriptor)
+    }
+}
 
 /// The packet memory of one AF_XDP socket.
 #[derive(Debug)]
@@ -28,9 +40,9 @@ impl Umem {
     /// # Errors
     /// No memory, no right to lock it (RLIMIT_MEMLOCK without CAP_IPC_LOCK: ENOBUFS), no right to
     /// open an AF_XDP socket (CAP_NET_RAW: EPERM), or no AF_XDP in this kernel (EAFNOSUPPORT).
-    pub fn create() -> Result<(Self, Vec<Frame<FrameDesc>>), UmemCreateError> {
+    pub fn create() -> Result<(Self, Vec<UmemFrame>), UmemCreateError> {
         let (umem, frames) = xsk_rs::Umem::new(config(), FRAME_COUNT, false)?;
-        Ok((Umem { umem }, frames.into_iter().map(Frame::admit).collect()))
+        Ok((Umem { umem }, frames.into_iter().map(UmemFrame).collect()))
     }
 
     /// What a socket is created from.
@@ -41,18 +53,14 @@ impl Umem {
     /// Lets `edit` work on a frame: it gets the frame's memory from the first byte of the packet to
     /// the frame's end, and the packet's length; it gives the new length.
     #[inline(always)]
-    pub fn edit<R>(
-        &self,
-        frame: &mut Frame<FrameDesc>,
-        edit: impl FnOnce(&mut [u8], usize) -> (usize, R),
-    ) -> R {
-        let descriptor = frame.descriptor_mut();
+    pub fn edit<R>(&self, frame: &mut UmemFrame, edit: impl FnOnce(&mut [u8], usize) -> (usize, R)) -> R {
+        let descriptor = &mut frame.0;
         let length = descriptor.lengths().data();
         // The transmit ring knows other options than the receive ring and refuses what it does not know.
         descriptor.set_options(0);
         // SAFETY: contract of `Umem::data_mut`: the descriptor describes a frame of this UMEM, since
         // tokens are made only from this socket's rings and a worker has one socket; no other
-        // reference to the frame exists and the kernel does not hold it, since `Frame` is the one
+        // reference to the frame exists and the kernel does not hold it, since `UmemFrame` is the one
         // token of it and is borrowed mutably.
         let mut data = unsafe { self.umem.data_mut(descriptor) };
         data.cursor().set_pos(usize::MAX);

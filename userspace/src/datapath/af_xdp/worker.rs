@@ -1,8 +1,8 @@
 //! The loop: one thread, one core, one queue.
 
 use super::patience::Patience;
-use super::rings::{BATCH, Frame, Rings};
 use super::socket::{XdpSocket, is_passing};
+use super::umem::UmemFrame;
 use crate::answer::answer;
 use crate::outcome::Outcome;
 use crate::served::Served;
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use xsk_rs::umem::frame::FrameDesc;
+use xstun_core::rings::{BATCH, Rings};
 
 /// Longest sleep: the age of what is published, and how often an idle worker shows that it turns.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -47,8 +47,8 @@ pub struct Worker {
     rings: Rings<XdpSocket>,
     shared: Shared,
     busy_poll: bool,
-    received: Vec<Frame<FrameDesc>>,
-    replies: Vec<Frame<FrameDesc>>,
+    received: Vec<UmemFrame>,
+    replies: Vec<UmemFrame>,
     /// How each of `replies` ends if it leaves.
     endings: Vec<Outcome>,
     /// When the kernel's counts and the levels of the rings were last told.
@@ -63,7 +63,7 @@ impl Worker {
     /// What the kernel said to the first wake-up, where that means that it never will.
     pub fn new(
         socket: XdpSocket,
-        frames: Vec<Frame<FrameDesc>>,
+        frames: Vec<UmemFrame>,
         shared: Shared,
         busy_poll: bool,
     ) -> io::Result<Self> {
@@ -206,7 +206,7 @@ impl Worker {
     fn drain(&mut self, served: &Served, policy: &Policy) -> io::Result<()> {
         let deadline = Instant::now() + DRAIN;
         while self.turn(served, policy)? && Instant::now() < deadline {}
-        while self.rings.places().transmit > 0 && Instant::now() < deadline {
+        while self.rings.occupancy().transmit > 0 && Instant::now() < deadline {
             self.wake_transmit()?;
             self.rings.reclaim();
             std::thread::sleep(Duration::from_millis(1));
@@ -220,12 +220,12 @@ impl Worker {
     #[cold]
     fn publish(&mut self) {
         self.published = Instant::now();
-        let places = self.rings.places();
+        let occupancy = self.rings.occupancy();
         let frames = &self.shared.stats.frames;
-        frames.free.set(places.free as u64);
-        frames.fill.set(places.fill as u64);
-        frames.held.set(places.held as u64);
-        frames.transmit.set(places.transmit as u64);
+        frames.free.set(occupancy.free as u64);
+        frames.fill.set(occupancy.fill as u64);
+        frames.held.set(occupancy.held as u64);
+        frames.transmit.set(occupancy.transmit as u64);
         // Refused only on a closed socket; counts that stand still are then the truth.
         if let Ok(told) = self.rings.queues().statistics() {
             let kernel = &self.shared.stats.kernel;

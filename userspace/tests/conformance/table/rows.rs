@@ -17,7 +17,7 @@ use super::messages::{
     with_right_length, with_transaction,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use xstun::outcome::Outcome;
+use xstun_core::outcome::Outcome;
 
 const MAPPED_ADDRESS: u16 = 0x0001;
 const RESPONSE_ADDRESS: u16 = 0x0002;

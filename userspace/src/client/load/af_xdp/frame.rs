@@ -6,7 +6,7 @@ use crate::client::load::shape::{RequestTemplate, ShapeMix};
 use crate::error::{Failure, Result};
 use etherparse::PacketBuilder;
 use std::net::{IpAddr, SocketAddr};
-use xstun_ebpf::{Datagram, Version};
+use xstun_core::classify::{Datagram, Version};
 
 /// TTL and hop limit; the default of Linux.
 const HOPS: u8 = 64;

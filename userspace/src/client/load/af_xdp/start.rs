@@ -11,7 +11,6 @@ use crate::client::message::fill_random;
 use crate::config;
 use crate::datapath::af_xdp::program::Program;
 use crate::datapath::af_xdp::queue::{Place, bind};
-use crate::datapath::af_xdp::rings::BATCH;
 use crate::datapath::af_xdp::{attach, bind_modes};
 use crate::datapath::{available_cores, pin};
 use crate::error::{Failure, Result};
@@ -21,6 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::Arc;
+use xstun_core::rings::BATCH;
 use xstun_ebpf::MAX_ENDPOINTS;
 
 /// How often an ordinary socket sends a request before the server counts as silent.

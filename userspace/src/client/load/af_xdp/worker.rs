@@ -7,7 +7,7 @@ use crate::client::load::id::RequestStamp;
 use crate::client::load::plan::{LoadPlan, Pace};
 use crate::client::load::pool::LoadStep;
 use crate::client::load::tally::Tally;
-use crate::datapath::af_xdp::rings::{BATCH, Frame, Rings};
+use crate::datapath::af_xdp::umem::UmemFrame;
 use crate::datapath::af_xdp::socket::{XdpSocket, is_passing};
 use crate::error::{Failure, Result};
 use crate::served::Served;
@@ -16,8 +16,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use xsk_rs::umem::frame::FrameDesc;
-use xstun_ebpf::classify;
+use xstun_core::classify::classify;
+use xstun_core::rings::{BATCH, Rings};
 
 /// Most calls for one batch. In copy mode the kernel returns at each frame that it could not queue, and
 /// when its budget for one call is used up.
@@ -66,7 +66,7 @@ pub(super) struct LoadQueue {
 
 impl LoadQueue {
     /// Takes ownership of a socket and its frames, and fills the fill ring.
-    pub(super) fn new(socket: XdpSocket, frames: Vec<Frame<FrameDesc>>, sends: bool) -> Self {
+    pub(super) fn new(socket: XdpSocket, frames: Vec<UmemFrame>, sends: bool) -> Self {
         let mut rings = Rings::new(socket, frames);
         rings.refill();
         LoadQueue { rings, sends }
@@ -84,8 +84,8 @@ pub(super) struct XdpLoadWorker {
     /// The queue that sends next.
     next_queue: usize,
     checker: ReplyChecker,
-    received: Vec<Frame<FrameDesc>>,
-    outgoing: Vec<Frame<FrameDesc>>,
+    received: Vec<UmemFrame>,
+    outgoing: Vec<UmemFrame>,
 }
 
 impl XdpLoadWorker {
@@ -139,7 +139,7 @@ impl XdpLoadWorker {
 
     /// Whether no frame waits to leave.
     fn is_drained(&self) -> bool {
-        self.queues.iter().all(|queue| queue.rings.places().transmit == 0)
+        self.queues.iter().all(|queue| queue.rings.occupancy().transmit == 0)
     }
 
     /// Sends at most one batch of the requests that are due, on the next sending queue. Returns how many left.
@@ -248,7 +248,7 @@ fn check(shared: &XdpLoadPlan, checker: &mut ReplyChecker, bytes: &[u8], now: u6
 /// Makes the kernel transmit the frames in the ring.
 #[inline]
 fn wake(rings: &mut Rings<XdpSocket>) -> io::Result<()> {
-    if rings.places().transmit == 0 || !rings.queues().transmit_needs_wakeup() {
+    if rings.occupancy().transmit == 0 || !rings.queues().transmit_needs_wakeup() {
         return Ok(());
     }
     for _ in 0..WAKE_CALLS {

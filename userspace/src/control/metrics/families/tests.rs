@@ -50,7 +50,7 @@ fn status() -> ServerStatus {
     let interface = InterfaceStatus {
         name: "eth0".into(),
         queues: RUNGS.map(|rung| (rung.to_owned(), 1)).into(),
-        verdicts: zeros(xstun_ebpf::Verdict::ALL.map(|verdict| verdict.name())),
+        verdicts: zeros(xstun_core::classify::Verdict::ALL.map(|verdict| verdict.name())),
         attached: Some(true),
         delivering: Some(false),
         ..InterfaceStatus::default()

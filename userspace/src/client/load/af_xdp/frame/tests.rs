@@ -4,7 +4,7 @@ use crate::client::load::shape::{RequestShape, ShapeMix};
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
-use xstun_ebpf::{Datagram, Version};
+use xstun_core::classify::{Datagram, Version};
 
 const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const NEXT: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -72,7 +72,7 @@ proptest! {
         (flow, server) in endpoints(), payload in prop::collection::vec(any::<u8>(), 20..70), bit: prop::sample::Index,
     ) {
         let mut frame = built(server, flow, &payload);
-        let shape = if flow.is_ipv4() { xstun_ebpf::Shape::V4 } else { xstun_ebpf::Shape::V6 };
+        let shape = if flow.is_ipv4() { xstun_core::classify::Shape::V4 } else { xstun_core::classify::Shape::V6 };
         let udp = shape.udp();
         let datagram = Datagram { shape, udp_length: 8 + payload.len() as u16 };
         let reply = parse(&frame, &datagram).unwrap();
@@ -92,7 +92,8 @@ fn a_checksum_may_be_absent_over_ipv4_and_unfinished_over_both() {
     let payload = [7; 32];
     for (from, to) in [("10.0.0.2:3478", "10.0.0.1:5"), ("[fd00::2]:3478", "[fd00::1]:5")] {
         let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
-        let shape = if from.is_ipv4() { xstun_ebpf::Shape::V4 } else { xstun_ebpf::Shape::V6 };
+        let shape =
+            if from.is_ipv4() { xstun_core::classify::Shape::V4 } else { xstun_core::classify::Shape::V6 };
         let (version, udp) = (shape.version(), shape.udp());
         let datagram = Datagram { shape, udp_length: 40 };
         let mut frame = built(from, to, &payload);

@@ -104,7 +104,7 @@ fn check(label: &str, value: &str, expression: &str) {
     let possible: Vec<&str> = match label {
         _ if value.starts_with('$') => return,
         "outcome" => Outcome::ALL.map(Outcome::name).into(),
-        "verdict" => xstun_ebpf::Verdict::ALL.map(|verdict| verdict.name()).into(),
+        "verdict" => xstun_core::classify::Verdict::ALL.map(|verdict| verdict.name()).into(),
         "path" => vec!["af-xdp", "sockets", "tcp", "tls"],
         _ => panic!("{label} should be a variable in {expression}"),
     };

@@ -1,0 +1,390 @@
+//! Which frames are certainly ours.
+//!
+//! [`classify`] is the only place that decides. The XDP program runs it in the kernel over a packet
+//! pointer; the worker, the tests and the fuzzers run it over a slice. A frame is ours only when
+//! that is certain; every other frame goes to the kernel's stack untouched, and ordinary sockets
+//! serve what of it is STUN.
+
+/// Longest frame that is redirected, in bytes from the destination MAC. A UMEM frame of 2,048 bytes
+/// less the kernel's 256 bytes of headroom (XDP_PACKET_HEADROOM) holds no more, and no STUN request
+/// that a client sends in one fragment comes near it.
+pub const MAX_FRAME: usize = 2048 - 256;
+
+/// Words of a bitmap of ports: bit `port % 64` of word `port / 64` stands for `port`.
+pub const PORT_WORDS: u32 = 65_536 / 64;
+
+/// A served address and port: the key of the XDP program's hash map. Its bytes are the address (IPv4 in the first
+/// four), the port, the IP version and a zero; all in network order, so host order never reaches a
+/// map. Aligned so that the XDP program builds it in words.
+#[repr(C, align(4))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint([u8; 20]);
+
+impl Endpoint {
+    /// Key of an IPv4 address and port.
+    #[inline(always)]
+    pub const fn v4(address: [u8; 4], port: u16) -> Self {
+        let [a, b, c, d] = address;
+        let [high, low] = port.to_be_bytes();
+        Endpoint([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low, 4, 0])
+    }
+
+    /// Key of an IPv6 address and port.
+    #[inline(always)]
+    pub const fn v6(address: [u8; 16], port: u16) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
+        let [high, low] = port.to_be_bytes();
+        Endpoint([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, high, low, 6, 0])
+    }
+
+    /// The key as the map has it.
+    pub const fn to_bytes(self) -> [u8; 20] {
+        self.0
+    }
+
+    /// A key read back from the map.
+    pub const fn from_bytes(bytes: [u8; 20]) -> Self {
+        Endpoint(bytes)
+    }
+}
+
+/// What became of a frame in the XDP program; also the index of its counter in the program's map.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Ours: handed to the queue's AF_XDP socket.
+    Redirect = 0,
+    /// Ours, but no socket sits on this queue.
+    NoSocket,
+    /// Ended before the headers did, or before the IP datagram did.
+    Truncated,
+    /// Addressed to another host's MAC, or to a group.
+    OtherHost,
+    /// Neither IPv4 nor IPv6 (ARP, LLDP, ...).
+    NotIp,
+    /// More than one VLAN tag.
+    VlanDepth,
+    /// An IPv4 fragment.
+    Fragment,
+    /// An IPv4 header with options.
+    IpOptions,
+    /// An IPv6 header followed by an extension header.
+    ExtensionHeader,
+    /// IP, but not UDP.
+    NotUdp,
+    /// UDP to a port that is not served.
+    OtherPort,
+    /// UDP to a served port of an address that is not served here.
+    OtherAddress,
+    /// The UDP length is not the length of the IP payload.
+    BadLength,
+    /// Longer than [`MAX_FRAME`].
+    TooLong,
+    /// Ours, but spread over several buffers.
+    MultiBuffer,
+}
+
+impl Verdict {
+    /// Every verdict, in the order of its index.
+    pub const ALL: [Verdict; 15] = [
+        Verdict::Redirect,
+        Verdict::NoSocket,
+        Verdict::Truncated,
+        Verdict::OtherHost,
+        Verdict::NotIp,
+        Verdict::VlanDepth,
+        Verdict::Fragment,
+        Verdict::IpOptions,
+        Verdict::ExtensionHeader,
+        Verdict::NotUdp,
+        Verdict::OtherPort,
+        Verdict::OtherAddress,
+        Verdict::BadLength,
+        Verdict::TooLong,
+        Verdict::MultiBuffer,
+    ];
+
+    /// Name as it stands in metrics and in the counters printed at exit.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Redirect => "redirect",
+            Verdict::NoSocket => "no_socket",
+            Verdict::Truncated => "truncated",
+            Verdict::OtherHost => "other_host",
+            Verdict::NotIp => "not_ip",
+            Verdict::VlanDepth => "vlan_depth",
+            Verdict::Fragment => "fragment",
+            Verdict::IpOptions => "ip_options",
+            Verdict::ExtensionHeader => "extension_header",
+            Verdict::NotUdp => "not_udp",
+            Verdict::OtherPort => "other_port",
+            Verdict::OtherAddress => "other_address",
+            Verdict::BadLength => "bad_length",
+            Verdict::TooLong => "too_long",
+            Verdict::MultiBuffer => "multi_buffer",
+        }
+    }
+}
+
+/// A frame that can be read only within its bounds.
+pub trait ReadFrame {
+    /// Whether the frame has at least `end` bytes.
+    fn holds(&self, end: usize) -> bool;
+    /// The `N` bytes at `offset`, or `None` where the frame ends before them.
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;
+}
+
+impl ReadFrame for [u8] {
+    #[inline(always)]
+    fn holds(&self, end: usize) -> bool {
+        self.len() >= end
+    }
+
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        self.get(offset..offset.checked_add(N)?)?.first_chunk()
+    }
+}
+
+/// What is served on the interface where the frame came in.
+pub trait Serves {
+    /// Whether frames to this hardware address are for this interface.
+    fn mac(&self, address: &[u8; 6]) -> bool;
+    /// Whether exactly this endpoint, whose port is `port`, is served.
+    ///
+    /// # Errors
+    /// [`Verdict::OtherPort`] where no address is served on the port, which is where most UDP traffic
+    /// ends; else [`Verdict::OtherAddress`].
+    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict>;
+}
+
+/// IP version of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// IPv4 (RFC 791).
+    V4,
+    /// IPv6 (RFC 8200).
+    V6,
+}
+
+/// The headers before the UDP header, which decide every offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Ethernet, IPv4.
+    V4,
+    /// Ethernet, IPv6.
+    V6,
+    /// Ethernet, VLAN tag, IPv4.
+    TaggedV4,
+    /// Ethernet, VLAN tag, IPv6.
+    TaggedV6,
+}
+
+impl Shape {
+    /// IP version.
+    #[inline(always)]
+    pub const fn version(self) -> Version {
+        match self {
+            Shape::V4 | Shape::TaggedV4 => Version::V4,
+            Shape::V6 | Shape::TaggedV6 => Version::V6,
+        }
+    }
+
+    /// Offset of the IP header.
+    #[inline(always)]
+    pub const fn ip(self) -> usize {
+        match self {
+            Shape::V4 | Shape::V6 => UNTAGGED,
+            Shape::TaggedV4 | Shape::TaggedV6 => TAGGED,
+        }
+    }
+
+    /// Offset of the UDP header.
+    #[inline(always)]
+    pub const fn udp(self) -> usize {
+        self.ip()
+            + match self.version() {
+                Version::V4 => IPV4_HEADER,
+                Version::V6 => IPV6_HEADER,
+            }
+    }
+
+    #[inline(always)]
+    const fn of(version: Version, ip: usize) -> Self {
+        match (version, ip) {
+            (Version::V4, UNTAGGED) => Shape::V4,
+            (Version::V6, UNTAGGED) => Shape::V6,
+            (Version::V4, _) => Shape::TaggedV4,
+            (Version::V6, _) => Shape::TaggedV6,
+        }
+    }
+}
+
+/// A datagram that is ours, as it stands in its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// The headers before its own.
+    pub shape: Shape,
+    /// UDP length: its header of 8 bytes and the payload.
+    pub udp_length: u16,
+}
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
+/// Offset of the EtherType of a frame without tag.
+const ETHERTYPE: usize = 12;
+const VLAN_TAG: usize = 4;
+/// Offset of the IP header of a frame without VLAN tag.
+const UNTAGGED: usize = ETHERTYPE + 2;
+/// The same behind a tag.
+const TAGGED: usize = UNTAGGED + VLAN_TAG;
+const IPV4_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
+const UDP_HEADER: usize = 8;
+const PROTOCOL_UDP: u8 = 17;
+const IPV4_VERSION_AND_LENGTH: u8 = 0x45;
+/// More-fragments flag and fragment offset; the don't-fragment flag is not among them.
+const IPV4_FRAGMENT: u16 = 0x3fff;
+
+/// Decides whether `frame` is certainly a datagram for a served endpoint: one VLAN tag at the most,
+/// IPv4 without options and not fragmented or IPv6 without extension headers, UDP whose length is
+/// that of the IP payload.
+///
+/// Checksums and source addresses are not looked at: what is ours and wrong there is dropped and
+/// counted by the worker.
+///
+/// # Errors
+/// The reason for which the frame belongs to the kernel's stack.
+#[inline(always)]
+pub fn classify<F: ReadFrame + ?Sized, S: Serves + ?Sized>(
+    frame: &F,
+    served: &S,
+) -> Result<Datagram, Verdict> {
+    // Where the IP header starts is a constant on each way, so that neither the verifier nor the
+    // compiler for the host has to follow a variable offset.
+    let datagram = match frame.bytes(ETHERTYPE).copied().map(u16::from_be_bytes) {
+        Some(ETHERTYPE_IPV4) => ipv4::<_, _, UNTAGGED>(frame, served)?,
+        Some(ETHERTYPE_IPV6) => ipv6::<_, _, UNTAGGED>(frame, served)?,
+        Some(ethertype) if is_vlan(ethertype) => {
+            match frame.bytes(ETHERTYPE + VLAN_TAG).copied().map(u16::from_be_bytes) {
+                Some(ETHERTYPE_IPV4) => ipv4::<_, _, TAGGED>(frame, served)?,
+                Some(ETHERTYPE_IPV6) => ipv6::<_, _, TAGGED>(frame, served)?,
+                Some(ethertype) if is_vlan(ethertype) => return Err(Verdict::VlanDepth),
+                Some(_) => return Err(Verdict::NotIp),
+                None => return Err(Verdict::Truncated),
+            }
+        }
+        Some(_) => return Err(Verdict::NotIp),
+        None => return Err(Verdict::Truncated),
+    };
+    if frame.holds(MAX_FRAME + 1) {
+        return Err(Verdict::TooLong);
+    }
+    Ok(datagram)
+}
+
+/// Whether the frame is addressed to this interface alone.
+#[inline(always)]
+fn for_this_host<F: ReadFrame + ?Sized, S: Serves + ?Sized>(frame: &F, served: &S) -> Result<(), Verdict> {
+    match frame.bytes(0) {
+        Some(mac) if served.mac(mac) => Ok(()),
+        Some(_) => Err(Verdict::OtherHost),
+        None => Err(Verdict::Truncated),
+    }
+}
+
+#[inline(always)]
+const fn is_vlan(ethertype: u16) -> bool {
+    ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_VLAN
+}
+
+#[inline(always)]
+fn ipv4<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
+    frame: &F,
+    served: &S,
+) -> Result<Datagram, Verdict> {
+    for_this_host(frame, served)?;
+    let header: &[u8; IPV4_HEADER] = frame.bytes(IP).ok_or(Verdict::Truncated)?;
+    if header[0] != IPV4_VERSION_AND_LENGTH || header[9] != PROTOCOL_UDP || is_fragment(header) {
+        return Err(why_not_plain(header));
+    }
+    let total = u16::from_be_bytes([header[2], header[3]]);
+    let address = [header[16], header[17], header[18], header[19]];
+    let shape = Shape::of(Version::V4, IP);
+    let (port, udp_length) = udp_header(frame, shape.udp())?;
+    served.endpoint(&Endpoint::v4(address, port), port)?;
+    finish(frame, shape, udp_length, total.wrapping_sub(IPV4_HEADER as u16))
+}
+
+/// What keeps an IPv4 header from being one of 20 bytes, followed by a whole UDP datagram.
+#[inline(always)]
+const fn why_not_plain(header: &[u8; IPV4_HEADER]) -> Verdict {
+    if header[0] >> 4 != 4 {
+        Verdict::NotIp
+    } else if header[9] != PROTOCOL_UDP {
+        Verdict::NotUdp
+    } else if is_fragment(header) {
+        Verdict::Fragment
+    } else {
+        Verdict::IpOptions
+    }
+}
+
+#[inline(always)]
+const fn is_fragment(header: &[u8; IPV4_HEADER]) -> bool {
+    u16::from_be_bytes([header[6], header[7]]) & IPV4_FRAGMENT != 0
+}
+
+#[inline(always)]
+fn ipv6<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
+    frame: &F,
+    served: &S,
+) -> Result<Datagram, Verdict> {
+    for_this_host(frame, served)?;
+    let header: &[u8; 8] = frame.bytes(IP).ok_or(Verdict::Truncated)?;
+    if header[0] >> 4 != 6 {
+        return Err(Verdict::NotIp);
+    }
+    match header[6] {
+        PROTOCOL_UDP => {}
+        // Hop-by-hop, routing, fragment, ESP, AH, destination options, mobility, HIP, shim6
+        // (IANA's IPv6 extension header types).
+        0 | 43 | 44 | 50 | 51 | 60 | 135 | 139 | 140 => return Err(Verdict::ExtensionHeader),
+        _ => return Err(Verdict::NotUdp),
+    }
+    let payload = u16::from_be_bytes([header[4], header[5]]);
+    let address: &[u8; 16] = frame.bytes(IP + 24).ok_or(Verdict::Truncated)?;
+    let shape = Shape::of(Version::V6, IP);
+    let (port, udp_length) = udp_header(frame, shape.udp())?;
+    served.endpoint(&Endpoint::v6(*address, port), port)?;
+    finish(frame, shape, udp_length, payload)
+}
+
+/// Destination port and UDP length.
+#[inline(always)]
+fn udp_header<F: ReadFrame + ?Sized>(frame: &F, udp: usize) -> Result<(u16, u16), Verdict> {
+    let header: &[u8; UDP_HEADER] = frame.bytes(udp).ok_or(Verdict::Truncated)?;
+    let port = u16::from_be_bytes([header[2], header[3]]);
+    Ok((port, u16::from_be_bytes([header[4], header[5]])))
+}
+
+#[inline(always)]
+fn finish<F: ReadFrame + ?Sized>(
+    frame: &F,
+    shape: Shape,
+    udp_length: u16,
+    ip_payload: u16,
+) -> Result<Datagram, Verdict> {
+    if udp_length != ip_payload || usize::from(udp_length) < UDP_HEADER {
+        return Err(Verdict::BadLength);
+    }
+    if !frame.holds(shape.udp() + usize::from(udp_length)) {
+        return Err(Verdict::Truncated);
+    }
+    Ok(Datagram { shape, udp_length })
+}
+
+#[cfg(test)]
+mod tests;

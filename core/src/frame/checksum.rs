@@ -1,0 +1,125 @@
+//! The Internet checksum (RFC 1071).
+
+/// A ones' complement sum of 16-bit words, folded only when it is asked for.
+///
+/// Words are added eight bytes at once and as they lie in memory: neither the width nor the byte order
+/// changes the sum, but for the order of its own two bytes, which is then again that of memory (RFC
+/// 1071 §2).
+///
+/// What is kept is below 2^33 for each run of bytes and below 2^16 for each number, so the few that a
+/// datagram has cannot overflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Adds one number that stands in the header in network order.
+    #[inline(always)]
+    pub fn number(self, number: u16) -> Self {
+        Sum(self.0 + u64::from(number.to_be()))
+    }
+
+    /// Adds four bytes.
+    #[inline(always)]
+    pub fn word(self, word: [u8; 4]) -> Self {
+        Sum(self.0 + u64::from(u32::from_ne_bytes(word)))
+    }
+
+    /// Adds bytes; an odd last byte counts as if a zero followed.
+    #[inline(always)]
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        let mut sum = 0;
+        let mut rest = bytes;
+        while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
+            sum = add(sum, u64::from_ne_bytes(*eight));
+            rest = behind;
+        }
+        if let Some((four, behind)) = rest.split_first_chunk::<4>() {
+            sum = add(sum, u64::from(u32::from_ne_bytes(*four)));
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            sum = add(sum, odd(rest));
+        }
+        Sum(self.0 + (sum >> 32) + (sum & 0xffff_ffff))
+    }
+
+    /// The sum in 16 bits, as it lies in memory. 0 only where nothing but zeros was added.
+    #[inline(always)]
+    pub fn folded(self) -> u16 {
+        // A word added to itself with its halves swapped has their sum, and that sum's carry, in its
+        // upper half.
+        let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
+    }
+
+    /// The checksum field that makes the whole right, as it lies in memory.
+    #[inline(always)]
+    pub fn checksum(self) -> u16 {
+        !self.folded()
+    }
+
+    /// Whether the bytes added hold a right checksum.
+    #[inline(always)]
+    pub fn is_right(self) -> bool {
+        self.folded() == 0xffff
+    }
+}
+
+/// Adds, with the carry brought round to the lowest bit.
+#[inline(always)]
+fn add(sum: u64, word: u64) -> u64 {
+    let (sum, carry) = sum.overflowing_add(word);
+    sum + u64::from(carry)
+}
+
+/// The one to three bytes behind the last four. No STUN message has any.
+#[cold]
+fn odd(rest: &[u8]) -> u64 {
+    let mut word = [0; 4];
+    for (place, byte) in word.iter_mut().zip(rest) {
+        *place = *byte;
+    }
+    u64::from(u32::from_ne_bytes(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sum;
+    use etherparse::checksum::Sum16BitWords;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_example_of_rfc_1071_comes_out() {
+        let sum = Sum::default().bytes(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        assert_eq!(sum.folded().to_ne_bytes(), [0xdd, 0xf2]);
+        assert_eq!(sum.checksum().to_ne_bytes(), [0x22, 0x0d]);
+    }
+
+    #[test]
+    fn zeros_alone_fold_to_zero_and_ones_never_do() {
+        assert_eq!(Sum::default().bytes(&[0; 40]).folded(), 0);
+        assert_eq!(Sum::default().bytes(&[0xff; 2048]).folded(), 0xffff);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_sum_that_etherparse_takes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let theirs = Sum16BitWords::new().add_slice(&bytes).ones_complement();
+            prop_assert_eq!(Sum::default().bytes(&bytes).checksum(), theirs);
+        }
+
+        #[test]
+        fn parts_add_up_to_the_whole(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            split in 0usize..50,
+            number: u16,
+        ) {
+            let (first, second) = bytes.split_at((split * 4).min(bytes.len()));
+            let parts = Sum::default().bytes(second).number(number).bytes(first);
+            let mut whole = number.to_be_bytes().to_vec();
+            whole.extend_from_slice(&[0, 0]);
+            whole.extend_from_slice(&bytes);
+            prop_assert_eq!(parts.folded(), Sum::default().bytes(&whole).folded());
+        }
+    }
+}

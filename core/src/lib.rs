@@ -1,0 +1,29 @@
+//! The STUN core: from a frame or a message to its reply.
+//!
+//! One function over memory, [`answer`](answer::answer) for frames and [`respond`](stun::respond) for messages, which
+//! the XDP program, the AF_XDP workers, UDP, TCP and TLS, the fuzzers and the benches call. Nothing here knows
+//! sockets, clocks, threads or logs; time, randomness and counters are arguments and results.
+//!
+//! Without the feature `alloc` only what the XDP program needs is left.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
+
+#[cfg(feature = "alloc")]
+pub mod answer;
+pub mod classify;
+#[cfg(feature = "alloc")]
+pub mod frame;
+pub mod outcome;
+#[cfg(feature = "alloc")]
+pub mod rings;
+#[cfg(feature = "alloc")]
+pub mod served;
+#[cfg(feature = "alloc")]
+pub mod stun;

@@ -1,0 +1,203 @@
+//! What a worker serves: the host's side of the XDP program's maps.
+
+use crate::classify::{Endpoint, PORT_WORDS, Serves, Verdict};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The endpoints served on one interface and the sources that can be nobody's there. Built anew at
+/// every change of addresses and never changed after: workers share it without a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    mac: [u8; 6],
+    ports: Vec<u16>,
+    /// Sorted like `v4` and `v6`, which hold the same as numbers that compare in an instruction or two.
+    endpoints: Vec<Endpoint>,
+    /// The address before the port.
+    v4: Vec<u64>,
+    v6: Vec<(u128, u16)>,
+    refused_v4: Vec<u32>,
+    refused_v6: Vec<u128>,
+}
+
+impl Served {
+    /// `mac` is the interface's own; `endpoints` are the addresses and ports answered there;
+    /// `refused_sources` are the host's own addresses and its subnets' broadcast addresses, which no
+    /// frame from outside can rightly carry as its source.
+    pub fn new(
+        mac: [u8; 6],
+        endpoints: impl IntoIterator<Item = (IpAddr, u16)>,
+        refused_sources: impl IntoIterator<Item = IpAddr>,
+    ) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (ip, port) in endpoints {
+            match ip {
+                IpAddr::V4(ip) => v4.push(key(ip, port)),
+                IpAddr::V6(ip) => v6.push((ip.to_bits(), port)),
+            }
+        }
+        let (mut refused_v4, mut refused_v6) = (Vec::new(), Vec::new());
+        for ip in refused_sources.into_iter().filter(|ip| !is_nobodys(ip)) {
+            match ip {
+                IpAddr::V4(ip) => refused_v4.push(ip.to_bits()),
+                IpAddr::V6(ip) => refused_v6.push(ip.to_bits()),
+            }
+        }
+        let (v4, v6) = (each_once(v4), each_once(v6));
+        let v4_ports = v4.iter().map(|key| *key as u16);
+        let ports = each_once(v4_ports.chain(v6.iter().map(|(_, port)| *port)).collect());
+        let endpoints = v4.iter().map(|key| Endpoint::v4(((key >> 16) as u32).to_be_bytes(), *key as u16));
+        let endpoints = endpoints.chain(v6.iter().map(|(ip, port)| Endpoint::v6(ip.to_be_bytes(), *port)));
+        let endpoints = each_once(endpoints.collect());
+        let (refused_v4, refused_v6) = (each_once(refused_v4), each_once(refused_v6));
+        Served { mac, ports, endpoints, v4, v6, refused_v4, refused_v6 }
+    }
+
+    /// The interface's hardware address.
+    pub fn mac_address(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The endpoints, for a person to read.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.endpoints.iter().map(|endpoint| address(*endpoint).into()).collect()
+    }
+
+    /// Keys of the XDP program's hash map, sorted, each once.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The XDP program's port bitmap.
+    pub fn port_words(&self) -> Vec<u64> {
+        let mut words = vec![0; PORT_WORDS as usize];
+        for port in &self.ports {
+            words[usize::from(port / 64)] |= 1u64 << (port % 64);
+        }
+        words
+    }
+
+    /// Whether a datagram from outside with this source must not be answered, though it may be somebody's
+    /// (see [`is_nobodys`]).
+    #[inline(always)]
+    pub fn refuses_source(&self, source: &IpAddr) -> bool {
+        match source {
+            IpAddr::V4(ip) => contains(&self.refused_v4, &ip.to_bits()),
+            IpAddr::V6(ip) => contains(&self.refused_v6, &ip.to_bits()),
+        }
+    }
+}
+
+impl Serves for Served {
+    #[inline(always)]
+    fn mac(&self, address: &[u8; 6]) -> bool {
+        self.mac == *address
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict> {
+        let served = match address(*endpoint) {
+            (IpAddr::V4(ip), port) => contains(&self.v4, &key(ip, port)),
+            (IpAddr::V6(ip), port) => contains(&self.v6, &(ip.to_bits(), port)),
+        };
+        if served { Ok(()) } else { Err(self.why_not(port)) }
+    }
+}
+
+impl Served {
+    /// What is wrong with an endpoint that is not served.
+    #[cold]
+    fn why_not(&self, port: u16) -> Verdict {
+        if contains(&self.ports, &port) { Verdict::OtherAddress } else { Verdict::OtherPort }
+    }
+}
+
+/// Whether no host can be reached at this address, or many, wherever it is: an answer there only harms.
+/// Of a frame, which comes from outside: to [`is_nobodys_here`] it adds what means something on the host
+/// alone.
+#[inline(always)]
+pub fn is_nobodys(ip: &IpAddr) -> bool {
+    is_nobodys_here(ip)
+        || match ip {
+            IpAddr::V4(ip) => ip.octets()[0] == 127,
+            // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
+            IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some(),
+        }
+}
+
+/// The same of a datagram that a socket received: its source may be a program on this host.
+#[inline(always)]
+pub fn is_nobodys_here(ip: &IpAddr) -> bool {
+    match ip {
+        // "This network" (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
+        IpAddr::V4(ip) => {
+            let [first, ..] = ip.octets();
+            first == 0 || first >= 224
+        }
+        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
+    }
+}
+
+/// Most hosts serve a handful of addresses, where a walk beats a search.
+#[inline(always)]
+fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
+    if sorted.len() <= 8 { sorted.iter().any(|one| one == item) } else { search(sorted, item) }
+}
+
+#[inline(never)]
+fn search<T: Ord>(sorted: &[T], item: &T) -> bool {
+    sorted.binary_search(item).is_ok()
+}
+
+/// An endpoint as one number: its lower half word is the port.
+#[inline(always)]
+fn key(ip: Ipv4Addr, port: u16) -> u64 {
+    u64::from(ip.to_bits()) << 16 | u64::from(port)
+}
+
+fn each_once<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// The address and port of a key.
+#[inline(always)]
+fn address(endpoint: Endpoint) -> (IpAddr, u16) {
+    let [a, b, c, d, rest @ ..] = endpoint.to_bytes();
+    let [e, f, g, h, i, j, k, l, m, n, o, p, high, low, version, _] = rest;
+    let ip: IpAddr = match version {
+        4 => [a, b, c, d].into(),
+        _ => [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].into(),
+    };
+    (ip, u16::from_be_bytes([high, low]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_nobodys, is_nobodys_here};
+
+    /// Frames and sockets decide alike, but for what means something on the host alone.
+    #[test]
+    fn a_source_that_is_nobodys_is_so_on_either_path() {
+        let rows = [
+            ("0.0.0.0", true, true),
+            ("0.1.2.3", true, true),
+            ("1.0.0.0", false, false),
+            ("127.0.0.1", true, false),
+            ("223.255.255.255", false, false),
+            ("224.0.0.251", true, true),
+            ("240.0.0.1", true, true),
+            ("255.255.255.255", true, true),
+            ("::", true, true),
+            ("::1", true, false),
+            ("ff02::fb", true, true),
+            ("::ffff:192.0.2.1", true, false),
+            ("2001:db8::1", false, false),
+        ];
+        for (ip, in_frame, in_socket) in rows {
+            let told = ip.parse().unwrap();
+            assert_eq!((is_nobodys(&told), is_nobodys_here(&told)), (in_frame, in_socket), "{ip}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What takes many requests to show, or a buffer of its own; the rules themselves stand row by row in
+//! `tests/conformance/table.rs`.
+
+mod extras;
+#[path = "../../../userspace/tests/common/messages.rs"]
+pub(super) mod messages;
+
+use super::{Exchange, Policy, REPLY_ROOM, respond};
+use crate::outcome::Outcome::{self, *};
+use messages::{
+    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
+    with_right_length,
+};
+use std::net::SocketAddr;
+use std::vec::Vec;
+
+const MAPPED_ADDRESS: u16 = 0x0001;
+const ERROR_CODE: u16 = 0x0009;
+const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
+const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const SOFTWARE: u16 = 0x8022;
+
+fn source() -> SocketAddr {
+    "198.51.100.7:40000".parse().unwrap()
+}
+
+fn server() -> SocketAddr {
+    "192.0.2.1:3478".parse().unwrap()
+}
+
+/// What became of `request`, and the reply, in a buffer as long as it must be and full of ones.
+fn ask_as(request: &[u8], source: SocketAddr, policy: &Policy) -> (Outcome, Vec<u8>) {
+    let mut buffer = vec![0xff; request.len().max(REPLY_ROOM)];
+    buffer[..request.len()].copy_from_slice(request);
+    let before = buffer.clone();
+    let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), policy);
+    assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
+    if answer.length == 0 {
+        assert_eq!(buffer, before, "silence leaves the buffer as it was");
+    }
+    (answer.outcome, buffer[..answer.length].to_vec())
+}
+
+fn ask(request: &[u8]) -> (Outcome, Vec<u8>) {
+    ask_as(request, source(), &Policy::default())
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// The value that RFC 8489 §14.2 gives for [`source`].
+const XOR_VALUE: [u8; 8] = [0, 1, 0x9c ^ 0x21, 0x40 ^ 0x12, 198 ^ 0x21, 51 ^ 0x12, 100 ^ 0xa4, 7 ^ 0x42];
+/// The value that RFC 3489 §11.2.1 gives for [`source`].
+const PLAIN_VALUE: [u8; 8] = [0, 1, 0x9c, 0x40, 198, 51, 100, 7];
+
+fn success() -> Vec<u8> {
+    message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &XOR_VALUE)])
+}
+
+fn classic_success() -> Vec<u8> {
+    classic(BINDING_SUCCESS, &[(MAPPED_ADDRESS, &PLAIN_VALUE)])
+}
+
+fn request(attributes: &[Attribute]) -> Vec<u8> {
+    message(BINDING_REQUEST, attributes)
+}
+
+fn types(types: &[u16]) -> Vec<u8> {
+    types.iter().flat_map(|kind| kind.to_be_bytes()).collect()
+}
+
+/// The registry as IANA had it on 2024-12-20: assigned, or reserved with a former meaning.
+#[test]
+fn every_type_of_the_registry_is_known_and_no_other() {
+    let registry = [
+        0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x10, 0x12, 0x13, 0x14,
+        0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x20, 0x21, 0x22, 0x24, 0x25, 0x2a,
+    ];
+    for kind in (0..0x100).step_by(if cfg!(miri) { 7 } else { 1 }).chain([0x3fff, 0x4000, 0x7fff]) {
+        let expected = if registry.contains(&kind) { Answered } else { UnknownAttribute };
+        assert_eq!(ask(&request(&[(kind, &[0; 4])])).0, expected, "{kind:#06x}");
+        let expected = if registry.contains(&kind) { AnsweredClassic } else { UnknownAttribute };
+        assert_eq!(ask(&classic(BINDING_REQUEST, &[(kind, &[0; 4])])).0, expected, "{kind:#06x}");
+    }
+    for kind in [0x8000, 0x8020, 0x8023, 0xc057, 0xffff] {
+        assert_eq!(ask(&request(&[(kind, &[0; 4])])).0, Answered, "{kind:#06x}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_breaks_the_fingerprint() {
+    let whole = fingerprinted(request(&[(SOFTWARE, b"client")]));
+    // Transaction ID, SOFTWARE's value with its padding, and the FINGERPRINT's value: elsewhere a flipped
+    // bit makes a message that is wrong, or right, for another reason.
+    for byte in (8..20).chain(24..32).chain(36..40) {
+        for bit in (0..8).step_by(if cfg!(miri) { 3 } else { 1 }) {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 1 << bit;
+            assert_eq!(ask(&flipped), (BadFingerprint, vec![]), "bit {bit} of byte {byte}");
+        }
+    }
+}
+
+#[test]
+fn an_error_reply_says_as_much_as_its_request_has_room_for() {
+    let code_with_reason = [&[0, 0, 4, 20], &b"Unknown Attribute"[..]].concat();
+    for count in (1..40u16).step_by(if cfg!(miri) { 6 } else { 1 }) {
+        for (room, twice) in (0..20).flat_map(|room| [(room, false), (room, true)]) {
+            let filler = vec![0; room * 4];
+            let kinds: Vec<u16> = (0x5000..0x5000 + count).collect();
+            let mut attributes: Vec<Attribute> = kinds.iter().map(|kind| (*kind, &[][..])).collect();
+            if twice {
+                // They are named once all the same.
+                attributes.extend(kinds.iter().map(|kind| (*kind, &[][..])));
+            }
+            if room > 0 {
+                attributes.push((SOFTWARE, &filler));
+            }
+            for print in [false, true] {
+                let asked = request(&attributes);
+                let asked = if print { fingerprinted(asked) } else { asked };
+                let least = if print { 44 } else { 36 };
+                let bound = asked.len().max(least);
+                let sized = |attributes: &[Attribute]| {
+                    let reply = message(BINDING_ERROR, attributes);
+                    if print { fingerprinted(reply) } else { reply }
+                };
+                // The longest list that fits, as the rule says it, and then the reason.
+                let best = (1..=kinds.len().min(12))
+                    .map(|named| types(&kinds[..named]))
+                    .rfind(|list| {
+                        sized(&[(ERROR_CODE, &[0, 0, 4, 20]), (UNKNOWN_ATTRIBUTES, list)]).len() <= bound
+                    })
+                    .unwrap();
+                let full = sized(&[(ERROR_CODE, &code_with_reason), (UNKNOWN_ATTRIBUTES, &best)]);
+                let frugal = sized(&[(ERROR_CODE, &[0, 0, 4, 20]), (UNKNOWN_ATTRIBUTES, &best)]);
+                let expected = if full.len() <= asked.len() { full } else { frugal };
+                assert!(expected.len() <= bound);
+                assert_eq!(ask(&asked), (UnknownAttribute, expected), "{count} types, {room} words more");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ipv4_mapped_source_is_answered_as_ipv4() {
+    let mapped: SocketAddr = "[::ffff:198.51.100.7]:40000".parse().unwrap();
+    assert_eq!(ask_as(&request(&[]), mapped, &Policy::default()), (Answered, success()));
+    let classic_request = classic(BINDING_REQUEST, &[]);
+    assert_eq!(ask_as(&classic_request, mapped, &Policy::default()), (AnsweredClassic, classic_success()));
+}
+
+/// RFC 5769 §2.1: the request has FINGERPRINT behind MESSAGE-INTEGRITY; §2.2 and §2.3 give the
+/// XOR-MAPPED-ADDRESS that its reply holds.
+#[test]
+fn the_vectors_of_rfc_5769_are_met() {
+    let sample = hex("00010058 2112a442 b7e7a701bc34d686fa87dfae 80220010 5354554e207465737420636c69656e74 \
+                      00240004 6e0001ff 80290008 932ff9b151263b36 00060009 6576746a3a68367659202020 \
+                      00080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2 80280004 e57a3bcf");
+    let v4 = hex("0001a147 e112a643");
+    let v6 = hex("0002a147 0113a9fa a5d3f179 bc25f4b5 bed2b9d9");
+    let rows = [("192.0.2.1:32853", v4), ("[2001:db8:1234:5678:11:2233:4455:6677]:32853", v6)];
+    for (source, value) in rows {
+        let reply = fingerprinted(message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &value)]));
+        let asked = ask_as(&sample, source.parse().unwrap(), &Policy::default());
+        assert_eq!(asked, (Answered, reply), "{source}");
+    }
+    // §2.2 as a whole: another implementation's reply, whose FINGERPRINT holds here too.
+    let response = hex("0101003c 2112a442 b7e7a701bc34d686fa87dfae 8022000b 7465737420766563746f7220 \
+                        00200008 0001a147 e112a643 00080014 2b91f599fd9e90c38c7489f92af9ba53f06be7d7 \
+                        80280004 c07d4c96");
+    assert_eq!(ask(&response), (Response, vec![]));
+    let unsigned = with_right_length(response[..72].to_vec());
+    assert_eq!(fingerprinted(unsigned), response, "the tests' own FINGERPRINT is RFC 5769's");
+}
+
+#[test]
+fn a_buffer_without_room_ends_in_a_name_and_stays_as_it_was() {
+    for length in (20..REPLY_ROOM).step_by(if cfg!(miri) { 7 } else { 1 }) {
+        let mut buffer = vec![0; length];
+        buffer[..20].copy_from_slice(&request(&[]));
+        let before = buffer.clone();
+        assert_eq!(
+            respond(&mut buffer, 20, Exchange::datagram(&source(), server), &Policy::default()).outcome,
+            NoRoom
+        );
+        assert_eq!(buffer, before);
+    }
+    assert_eq!(
+        respond(&mut [0; 200], 201, Exchange::datagram(&source(), server), &Policy::default()).outcome,
+        NoRoom
+    );
+}

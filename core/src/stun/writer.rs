@@ -1,0 +1,112 @@
+//! Replies with more than one attribute, written over their request.
+
+use super::{
+    attributes::{FINGERPRINT, FINGERPRINT_LENGTH},
+    reply::{FAMILY_IPV4, FAMILY_IPV6, family_and_port, head, words},
+    request::{FINGERPRINT_XOR, HEADER, MAGIC_COOKIE, Request},
+};
+use core::net::{IpAddr, SocketAddr};
+
+/// A reply in the making. What does not fit is left out, and then there is no reply at all.
+pub(super) struct Writer<'a> {
+    buffer: &'a mut [u8],
+    end: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins behind the header, of which the last 16 bytes stay as the request has them.
+    pub(super) fn new(buffer: &'a mut [u8]) -> Self {
+        Writer { buffer, end: HEADER }
+    }
+
+    /// Appends an attribute whose value is `parts`, one behind the other, padded with zeros.
+    pub(super) fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.append(&head(kind, length));
+        for part in parts {
+            self.append(part);
+        }
+        self.append([0; 3].get(..length.next_multiple_of(4) - length).unwrap_or_default());
+    }
+
+    /// Appends an address and port, as MAPPED-ADDRESS has them (RFC 8489 §14.1).
+    pub(super) fn address(&mut self, kind: u16, address: SocketAddr) {
+        self.combined_address(kind, address, [0; 4]);
+    }
+
+    /// Appends an address and port, as XOR-MAPPED-ADDRESS has them (RFC 8489 §14.2).
+    pub(super) fn xor_address(&mut self, kind: u16, address: SocketAddr) {
+        let transaction =
+            self.buffer.get(4..HEADER).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        let [_, i0, i1, i2] = words(transaction);
+        self.combined_address(kind, address, [MAGIC_COOKIE, i0, i1, i2]);
+    }
+
+    /// Appends PADDING of zeros (RFC 5780 §7.6) that makes the whole `total` bytes long, but for
+    /// `reserved` bytes behind it.
+    pub(super) fn padding(&mut self, kind: u16, total: usize, reserved: usize) {
+        let length = total.saturating_sub(self.end + 4 + reserved);
+        self.append(&head(kind, length));
+        if let Some(value) = self.buffer.get_mut(self.end..self.end + length) {
+            value.fill(0);
+        }
+        self.end += length;
+    }
+
+    /// Writes message type and length, and the FINGERPRINT that is owed to a request with one (RFC 8489
+    /// §14.7). Gives the reply's length, `None` where the buffer was too short for it.
+    pub(super) fn finish(mut self, request: &Request, message_type: u16) -> Option<usize> {
+        let fingerprint = if request.fingerprint.is_some() { FINGERPRINT_LENGTH } else { 0 };
+        let start = head(message_type, self.end + fingerprint - HEADER);
+        let before = *self.buffer.first_chunk::<4>()?;
+        self.buffer.get_mut(..4)?.copy_from_slice(&start);
+        if let Some(header) = request.fingerprint {
+            let crc = header.with_start(before, start).update(self.buffer.get(HEADER..self.end)?).finish();
+            self.attribute(FINGERPRINT, &[&(crc ^ FINGERPRINT_XOR).to_be_bytes()]);
+        }
+        (self.end <= self.buffer.len()).then_some(self.end)
+    }
+
+    fn combined_address(&mut self, kind: u16, address: SocketAddr, [cookie, i0, i1, i2]: [u32; 4]) {
+        let port = address.port() ^ (cookie >> 16) as u16;
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                let value = (ip.to_bits() ^ cookie).to_be_bytes();
+                self.attribute(kind, &[&family_and_port(FAMILY_IPV4, port), &value]);
+            }
+            IpAddr::V6(ip) => {
+                let [a0, a1, a2, a3] = words(ip.octets());
+                let value = [a0 ^ cookie, a1 ^ i0, a2 ^ i1, a3 ^ i2].map(u32::to_be_bytes);
+                self.attribute(kind, &[&family_and_port(FAMILY_IPV6, port), value.as_flattened()]);
+            }
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.buffer.get_mut(self.end..self.end + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+        self.end += bytes.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAMILY_IPV6, HEADER, MAGIC_COOKIE, Writer};
+    use core::net::{Ipv6Addr, SocketAddr};
+    use std::vec::Vec;
+
+    /// Address and transaction ID have each pair of bits in each of their words.
+    #[test]
+    fn an_ipv6_address_is_combined_bit_by_bit() {
+        let mut buffer = [0x33; HEADER + 24];
+        buffer[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        let ip = [0x55; 16];
+        let key = &buffer[4..HEADER].to_vec();
+        Writer::new(&mut buffer).xor_address(0x0020, SocketAddr::new(Ipv6Addr::from(ip).into(), 0x5555));
+        let (attribute, value) = buffer[HEADER..].split_at(8);
+        assert_eq!(attribute, [0, 0x20, 0, 20, 0, FAMILY_IPV6, 0x55 ^ key[0], 0x55 ^ key[1]]);
+        let expected: Vec<u8> = ip.iter().zip(key).map(|(byte, key)| byte ^ key).collect();
+        assert_eq!(value, expected);
+    }
+}
