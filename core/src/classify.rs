@@ -5,6 +5,8 @@
 //! that is certain; every other frame goes to the kernel's stack untouched, and ordinary sockets
 //! serve what of it is STUN.
 
+use crate::enumeration;
+
 /// Longest frame that is redirected, in bytes from the destination MAC. A UMEM frame of 2,048 bytes
 /// less the kernel's 256 bytes of headroom (XDP_PACKET_HEADROOM) holds no more, and no STUN request
 /// that a client sends in one fragment comes near it.
@@ -48,81 +50,43 @@ impl Endpoint {
     }
 }
 
-/// What became of a frame in the XDP program; also the index of its counter in the program's map.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// Ours: handed to the queue's AF_XDP socket.
-    Redirect = 0,
-    /// Ours, but no socket sits on this queue.
-    NoSocket,
-    /// Ended before the headers did, or before the IP datagram did.
-    Truncated,
-    /// Addressed to another host's MAC, or to a group.
-    OtherHost,
-    /// Neither IPv4 nor IPv6 (ARP, LLDP, ...).
-    NotIp,
-    /// More than one VLAN tag.
-    VlanDepth,
-    /// An IPv4 fragment.
-    Fragment,
-    /// An IPv4 header with options.
-    IpOptions,
-    /// An IPv6 header followed by an extension header.
-    ExtensionHeader,
-    /// IP, but not UDP.
-    NotUdp,
-    /// UDP to a port that is not served.
-    OtherPort,
-    /// UDP to a served port of an address that is not served here.
-    OtherAddress,
-    /// The UDP length is not the length of the IP payload.
-    BadLength,
-    /// Longer than [`MAX_FRAME`].
-    TooLong,
-    /// Ours, but spread over several buffers.
-    MultiBuffer,
-}
-
-impl Verdict {
-    /// Every verdict, in the order of its index.
-    pub const ALL: [Verdict; 15] = [
-        Verdict::Redirect,
-        Verdict::NoSocket,
-        Verdict::Truncated,
-        Verdict::OtherHost,
-        Verdict::NotIp,
-        Verdict::VlanDepth,
-        Verdict::Fragment,
-        Verdict::IpOptions,
-        Verdict::ExtensionHeader,
-        Verdict::NotUdp,
-        Verdict::OtherPort,
-        Verdict::OtherAddress,
-        Verdict::BadLength,
-        Verdict::TooLong,
-        Verdict::MultiBuffer,
-    ];
-
-    /// Name as it stands in metrics and in the counters printed at exit.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Verdict::Redirect => "redirect",
-            Verdict::NoSocket => "no_socket",
-            Verdict::Truncated => "truncated",
-            Verdict::OtherHost => "other_host",
-            Verdict::NotIp => "not_ip",
-            Verdict::VlanDepth => "vlan_depth",
-            Verdict::Fragment => "fragment",
-            Verdict::IpOptions => "ip_options",
-            Verdict::ExtensionHeader => "extension_header",
-            Verdict::NotUdp => "not_udp",
-            Verdict::OtherPort => "other_port",
-            Verdict::OtherAddress => "other_address",
-            Verdict::BadLength => "bad_length",
-            Verdict::TooLong => "too_long",
-            Verdict::MultiBuffer => "multi_buffer",
-        }
+enumeration! {
+    /// What the XDP program decides about a frame. The index is that of the verdict's counter in the program's map.
+    pub enum Verdict {
+        /// Ours: handed to the queue's AF_XDP socket.
+        Redirect = ("redirect"),
+        /// Ours, but no socket sits on this queue.
+        NoSocket = ("no_socket"),
+        /// Ended before the headers did, or before the IP datagram did.
+        Truncated = ("truncated"),
+        /// Addressed to another host's MAC, or to a group.
+        OtherHost = ("other_host"),
+        /// Neither IPv4 nor IPv6 (ARP, LLDP, ...).
+        NotIp = ("not_ip"),
+        /// More than one VLAN tag.
+        VlanDepth = ("vlan_depth"),
+        /// An IPv4 fragment.
+        Fragment = ("fragment"),
+        /// An IPv4 header with options.
+        IpOptions = ("ip_options"),
+        /// An IPv6 header followed by an extension header.
+        ExtensionHeader = ("extension_header"),
+        /// IP, but not UDP.
+        NotUdp = ("not_udp"),
+        /// UDP to a port that is not served.
+        OtherPort = ("other_port"),
+        /// UDP to a served port of an address that is not served here.
+        OtherAddress = ("other_address"),
+        /// The UDP length is not the length of the IP payload.
+        BadLength = ("bad_length"),
+        /// Longer than [`MAX_FRAME`].
+        TooLong = ("too_long"),
+        /// Ours, but spread over several buffers.
+        MultiBuffer = ("multi_buffer"),
+    }
+    columns {
+        /// Name in metrics and in the counters printed at exit.
+        name: &'static str,
     }
 }
 

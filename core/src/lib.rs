@@ -18,6 +18,7 @@ extern crate std;
 #[cfg(feature = "alloc")]
 pub mod answer;
 pub mod classify;
+pub mod enumeration;
 #[cfg(feature = "alloc")]
 pub mod frame;
 pub mod outcome;
