@@ -5,18 +5,21 @@ use crate::{
     frame,
     outcome::Outcome,
     served::Served,
-    stun::{self, Answer, Exchange, Policy},
+    stun::{
+        self, Answer, Exchange, Policy,
+        plain::{
+            BARE_REQUEST, FINGERPRINTED_REPLY_IPV4, FINGERPRINTED_REPLY_IPV6, FINGERPRINTED_REQUEST,
+            REPLY_IPV4, REPLY_IPV6,
+        },
+    },
 };
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::num::NonZeroU16;
 
 const UDP_HEADER: usize = 8;
 /// UDP lengths of the requests that nearly every client sends: a bare one, and one with FINGERPRINT.
-const BARE: u16 = 8 + 20;
-const FINGERPRINTED: u16 = BARE + 8;
-/// Lengths of the usual replies: header and XOR-MAPPED-ADDRESS.
-const SUCCESS_V4: usize = 32;
-const SUCCESS_V6: usize = 44;
+const BARE: u16 = (UDP_HEADER + BARE_REQUEST) as u16;
+const FINGERPRINTED: u16 = (UDP_HEADER + FINGERPRINTED_REQUEST) as u16;
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
@@ -107,11 +110,17 @@ fn turn(
     let turned = if reply.is_diverted() {
         turn_diverted(buffer, shape, &{ reply }, policy)
     } else {
-        match (shape.version(), reply.length) {
-            (Version::V4, SUCCESS_V4) => frame::turn_around(buffer, shape, &request, SUCCESS_V4),
-            (Version::V4, 40) => frame::turn_around(buffer, shape, &request, 40),
-            (Version::V6, 52) => frame::turn_around(buffer, shape, &request, 52),
-            (Version::V6, SUCCESS_V6) => frame::turn_around(buffer, shape, &request, SUCCESS_V6),
+        let length = reply.length;
+        // Again a copy of the code for each usual length, for the checksum over the reply.
+        match (shape.version(), length) {
+            (Version::V4, REPLY_IPV4) => frame::turn_around(buffer, shape, &request, REPLY_IPV4),
+            (Version::V4, FINGERPRINTED_REPLY_IPV4) => {
+                frame::turn_around(buffer, shape, &request, FINGERPRINTED_REPLY_IPV4)
+            }
+            (Version::V6, FINGERPRINTED_REPLY_IPV6) => {
+                frame::turn_around(buffer, shape, &request, FINGERPRINTED_REPLY_IPV6)
+            }
+            (Version::V6, REPLY_IPV6) => frame::turn_around(buffer, shape, &request, REPLY_IPV6),
             (_, length) => frame::turn_around(buffer, shape, &request, length),
         }
     };

@@ -1,6 +1,6 @@
 //! CRC-32 of ITU V.42 (the one of Ethernet and zlib), as FINGERPRINT uses it (RFC 8489 §14.7).
 
-use super::request::HEADER;
+use super::wire::HEADER;
 
 /// The polynomial, lowest power in the highest bit.
 const POLYNOMIAL: u32 = 0xedb8_8320;
@@ -35,8 +35,8 @@ static TABLES: [[u32; 256]; HEADER] = {
 };
 
 /// A CRC over the bytes so far.
-#[derive(Clone, Copy)]
-pub(super) struct Crc(u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crc(u32);
 
 impl Crc {
     /// Over no bytes.

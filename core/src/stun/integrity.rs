@@ -1,6 +1,9 @@
 //! MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256: checked and written.
 
-use super::request::HEADER;
+use super::wire::{
+    HEADER,
+    attribute::{MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256},
+};
 use hmac::{Hmac, Mac, digest::KeyInit};
 use sha1::Sha1;
 use sha2::Sha256;
@@ -19,8 +22,8 @@ impl Integrity {
     /// The attribute's type.
     pub const fn kind(self) -> u16 {
         match self {
-            Integrity::Sha1 => 0x0008,
-            Integrity::Sha256 => 0x001c,
+            Integrity::Sha1 => MESSAGE_INTEGRITY,
+            Integrity::Sha256 => MESSAGE_INTEGRITY_SHA256,
         }
     }
 

@@ -176,20 +176,34 @@ fn the_vectors_of_rfc_5769_are_met() {
     assert_eq!(fingerprinted(unsigned), response, "the tests' own FINGERPRINT is RFC 5769's");
 }
 
+/// The plain service wants as much room as its reply takes, the rest [`REPLY_ROOM`].
 #[test]
 fn a_buffer_without_room_ends_in_a_name_and_stays_as_it_was() {
-    for length in (20..REPLY_ROOM).step_by(if cfg!(miri) { 7 } else { 1 }) {
-        let mut buffer = vec![0; length];
-        buffer[..20].copy_from_slice(&request(&[]));
-        let before = buffer.clone();
-        assert_eq!(
-            respond(&mut buffer, 20, Exchange::datagram(&source(), server), &Policy::default()).outcome,
-            NoRoom
-        );
-        assert_eq!(buffer, before);
+    let (v4, v6) = (source(), "[2001:db8::7]:40000".parse().unwrap());
+    let unknown = request(&[(0x5000, &[])]);
+    let rows = [
+        (request(&[]), v4, Answered, 32),
+        (request(&[]), v6, Answered, 44),
+        (fingerprinted(request(&[])), v4, Answered, 40),
+        (fingerprinted(request(&[])), v6, Answered, 52),
+        (classic(BINDING_REQUEST, &[]), v4, AnsweredClassic, 32),
+        (unknown, v4, UnknownAttribute, REPLY_ROOM),
+    ];
+    for (request, source, outcome, least) in rows {
+        for length in (request.len()..least + 8).step_by(if cfg!(miri) { 4 } else { 1 }) {
+            let mut buffer = vec![0; length];
+            buffer[..request.len()].copy_from_slice(&request);
+            let before = buffer.clone();
+            let exchange = Exchange::datagram(&source, server);
+            let answer = respond(&mut buffer, request.len(), exchange, &Policy::default());
+            if length < least {
+                assert_eq!((answer.outcome, answer.length), (NoRoom, 0), "{length} bytes for {outcome:?}");
+                assert_eq!(buffer, before);
+            } else {
+                assert_eq!(answer.outcome, outcome, "{length} bytes");
+            }
+        }
     }
-    assert_eq!(
-        respond(&mut [0; 200], 201, Exchange::datagram(&source(), server), &Policy::default()).outcome,
-        NoRoom
-    );
+    let answer = respond(&mut [0; 200], 201, Exchange::datagram(&source(), server), &Policy::default());
+    assert_eq!(answer.outcome, NoRoom);
 }

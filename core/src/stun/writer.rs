@@ -1,9 +1,9 @@
 //! Replies with more than one attribute, written over their request.
 
 use super::{
-    attributes::{FINGERPRINT, FINGERPRINT_LENGTH},
-    reply::{FAMILY_IPV4, FAMILY_IPV6, family_and_port, head, words},
-    request::{FINGERPRINT_XOR, HEADER, MAGIC_COOKIE, Request},
+    fingerprint::fingerprint,
+    request::Request,
+    wire::{FAMILY_IPV4, FAMILY_IPV6, HEADER, MAGIC_COOKIE, family_and_port, type_and_length, words},
 };
 use core::net::{IpAddr, SocketAddr};
 
@@ -22,7 +22,7 @@ impl<'a> Writer<'a> {
     /// Appends an attribute whose value is `parts`, one behind the other, padded with zeros.
     pub(super) fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        self.append(&head(kind, length));
+        self.append(&type_and_length(kind, length));
         for part in parts {
             self.append(part);
         }
@@ -46,7 +46,7 @@ impl<'a> Writer<'a> {
     /// `reserved` bytes behind it.
     pub(super) fn padding(&mut self, kind: u16, total: usize, reserved: usize) {
         let length = total.saturating_sub(self.end + 4 + reserved);
-        self.append(&head(kind, length));
+        self.append(&type_and_length(kind, length));
         if let Some(value) = self.buffer.get_mut(self.end..self.end + length) {
             value.fill(0);
         }
@@ -56,13 +56,12 @@ impl<'a> Writer<'a> {
     /// Writes message type and length, and the FINGERPRINT that is owed to a request with one (RFC 8489
     /// §14.7). Gives the reply's length, `None` where the buffer was too short for it.
     pub(super) fn finish(mut self, request: &Request, message_type: u16) -> Option<usize> {
-        let fingerprint = if request.fingerprint.is_some() { FINGERPRINT_LENGTH } else { 0 };
-        let start = head(message_type, self.end + fingerprint - HEADER);
+        let start = type_and_length(message_type, self.end + request.fingerprint_length() - HEADER);
         let before = *self.buffer.first_chunk::<4>()?;
         self.buffer.get_mut(..4)?.copy_from_slice(&start);
         if let Some(header) = request.fingerprint {
-            let crc = header.with_start(before, start).update(self.buffer.get(HEADER..self.end)?).finish();
-            self.attribute(FINGERPRINT, &[&(crc ^ FINGERPRINT_XOR).to_be_bytes()]);
+            let crc = header.with_start(before, start).update(self.buffer.get(HEADER..self.end)?);
+            self.append(&fingerprint(crc));
         }
         (self.end <= self.buffer.len()).then_some(self.end)
     }

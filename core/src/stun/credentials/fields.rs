@@ -1,13 +1,13 @@
 //! What a request says of its sender.
 
-use crate::stun::{integrity::Integrity, request::HEADER};
+use crate::stun::{
+    integrity::Integrity,
+    wire::{
+        HEADER,
+        attribute::{NONCE, PASSWORD_ALGORITHM, PASSWORD_ALGORITHMS, REALM, USERHASH, USERNAME},
+    },
+};
 
-const USERNAME: u16 = 0x0006;
-const REALM: u16 = 0x0014;
-const NONCE: u16 = 0x0015;
-const PASSWORD_ALGORITHM: u16 = 0x001d;
-const USERHASH: u16 = 0x001e;
-const PASSWORD_ALGORITHMS: u16 = 0x8002;
 const SHA1: u16 = Integrity::Sha1.kind();
 const SHA256: u16 = Integrity::Sha256.kind();
 

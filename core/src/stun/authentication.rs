@@ -2,20 +2,19 @@
 
 use super::{
     Answer, REPLY_ROOM,
-    attributes::{ERROR_CODE, FINGERPRINT, FINGERPRINT_LENGTH},
-    considered::BINDING_ERROR,
     crc::Crc,
     credentials::{Challenge, Credentials, Refusal, Seal},
-    reply::head,
-    request::{FINGERPRINT_XOR, HEADER, Request},
+    fingerprint::{FINGERPRINT_LENGTH, fingerprint},
+    request::Request,
+    wire::{
+        BINDING_ERROR, HEADER,
+        attribute::{ERROR_CODE, NONCE, PASSWORD_ALGORITHMS, REALM},
+        type_and_length,
+    },
     writer::Writer,
 };
 use crate::outcome::Outcome;
 use core::net::SocketAddr;
-
-const REALM: u16 = 0x0014;
-const NONCE: u16 = 0x0015;
-const PASSWORD_ALGORITHMS: u16 = 0x8002;
 
 /// Class and number of the errors (RFC 8489 §14.8). Their reason phrase is empty: a challenge must be as
 /// short as can be.
@@ -57,17 +56,16 @@ pub(super) fn respond(
 }
 
 /// Appends integrity and FINGERPRINT to the reply in `buffer[..end]`, and gives its new length.
-fn close(buffer: &mut [u8], end: usize, seal: Seal<'_>, fingerprint: bool) -> Option<usize> {
+fn close(buffer: &mut [u8], end: usize, seal: Seal<'_>, with_fingerprint: bool) -> Option<usize> {
     let end = seal.integrity.append(seal.key, buffer, end)?;
-    if !fingerprint {
+    if !with_fingerprint {
         return Some(end);
     }
     let new_end = end + FINGERPRINT_LENGTH;
-    let [_, _, length @ ..] = head(0, new_end - HEADER);
+    let [_, _, length @ ..] = type_and_length(0, new_end - HEADER);
     buffer.get_mut(2..4)?.copy_from_slice(&length);
-    let crc = Crc::new().update(buffer.get(..end)?).finish() ^ FINGERPRINT_XOR;
-    let attribute = [head(FINGERPRINT, FINGERPRINT_LENGTH - 4), crc.to_be_bytes()];
-    buffer.get_mut(end..new_end)?.copy_from_slice(attribute.as_flattened());
+    let attribute = fingerprint(Crc::new().update(buffer.get(..end)?));
+    buffer.get_mut(end..new_end)?.copy_from_slice(&attribute);
     Some(new_end)
 }
 

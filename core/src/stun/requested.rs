@@ -1,9 +1,12 @@
 //! What a request asks for beyond its own address.
 
 use super::{
-    attributes::{CHANGE_FLAGS, CHANGE_REQUEST, PADDING, RESPONSE_PORT, Unknown, walk},
     discovery::Change,
-    request::Dialect,
+    walk::{CHANGE_FLAGS, Unknown, walk},
+    wire::{
+        Dialect,
+        attribute::{CHANGE_REQUEST, PADDING, RESPONSE_PORT},
+    },
 };
 use crate::outcome::Outcome;
 
@@ -12,7 +15,7 @@ const CHANGE_ADDRESS: u32 = 0x4;
 
 /// The attributes that [`walk`] reports, each where it occurs first.
 #[derive(Default)]
-pub(super) struct Wishes {
+pub(super) struct Requested {
     /// CHANGE-REQUEST.
     pub(super) change: Change,
     /// RESPONSE-PORT.
@@ -23,30 +26,30 @@ pub(super) struct Wishes {
     pub(super) unknown: Unknown,
 }
 
-impl Wishes {
+impl Requested {
     /// Those of a request with these `attributes`, which were walked over before. Where RFC 5780 is not
     /// `served` to it, its attributes count as unknown.
     ///
     /// # Errors
     /// A RESPONSE-PORT of a length that it never has.
     pub(super) fn of(attributes: &[u8], dialect: Dialect, served: bool) -> Result<Self, Outcome> {
-        let mut wishes = Wishes::default();
+        let mut requested = Requested::default();
         let mut result = Ok(());
         // A fault would have silenced the reply before this.
         let _ = walk(attributes, dialect, |kind, value| match (kind, dialect) {
-            (CHANGE_REQUEST, _) if served => wishes.change = change(value),
+            (CHANGE_REQUEST, _) if served => requested.change = change(value),
             // RFC 3489 knows neither of these.
-            (PADDING, Dialect::Cookie) if served => wishes.padding = true,
+            (PADDING, Dialect::Cookie) if served => requested.padding = true,
             (RESPONSE_PORT, Dialect::Cookie) if served => match *value {
                 // RFC 5780 §7.5 leaves open whether its two bytes of padding count; clients differ.
                 [p0, p1] | [p0, p1, _, _] => {
-                    wishes.port.get_or_insert(u16::from_be_bytes([p0, p1]));
+                    requested.port.get_or_insert(u16::from_be_bytes([p0, p1]));
                 }
                 _ => result = Err(Outcome::BadAttribute),
             },
-            _ => wishes.unknown.add(kind),
+            _ => requested.unknown.add(kind),
         });
-        result.map(|()| wishes)
+        result.map(|()| requested)
     }
 
     /// Whether it asks for any of what RFC 5780 gives.

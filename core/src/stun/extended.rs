@@ -2,24 +2,25 @@
 //! switched something on.
 
 use super::{
-    Answer, Exchange, Policy, REPLY_ROOM, Transport,
-    attributes::{
-        ALTERNATE_SERVER, CHANGED_ADDRESS, ERROR_CODE, MAPPED_ADDRESS, MAX_UNKNOWN, OTHER_ADDRESS, PADDING,
-        RESPONSE_ORIGIN, SOFTWARE, SOURCE_ADDRESS, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS,
-    },
+    Answer, Exchange, Policy, REPLY_ROOM, Transport, authentication,
     discovery::{Change, Discovery},
-    guard,
     policy::{Extras, Software},
-    reply::{BINDING_SUCCESS, address_length},
-    request::{Dialect, HEADER, Request},
-    wishes::Wishes,
+    request::Request,
+    requested::Requested,
+    walk::MAX_UNKNOWN,
+    wire::{
+        BINDING_ERROR, BINDING_SUCCESS, Dialect, HEADER, address_length,
+        attribute::{
+            ALTERNATE_SERVER, CHANGED_ADDRESS, ERROR_CODE, MAPPED_ADDRESS, OTHER_ADDRESS, PADDING,
+            RESPONSE_ORIGIN, SOFTWARE, SOURCE_ADDRESS, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS,
+        },
+    },
     writer::Writer,
 };
 use crate::outcome::Outcome;
 use core::net::SocketAddr;
 use core::num::NonZeroU16;
 
-pub(super) const BINDING_ERROR: u16 = 0x0111;
 /// ERROR-CODE and its header, without reason phrase.
 const BARE_ERROR: usize = 8;
 
@@ -39,7 +40,7 @@ const UNKNOWN_ATTRIBUTE: Error = Error { code: [0, 0, 4, 20], reason: "Unknown A
 /// Answers `request`, whose message is at the start of `buffer`.
 ///
 /// In this order: a transaction ID of zeros, if these get silence; credentials, if these are asked for (400,
-/// 401, 438); attributes with a fault; unknown ones (420); wishes that RFC 5780 §6.1 forbids (400); another
+/// 401, 438); attributes with a fault; unknown ones (420); requested that RFC 5780 §6.1 forbids (400); another
 /// server (300), for those who have proven their credentials; success.
 #[cold]
 #[inline(never)]
@@ -60,7 +61,7 @@ pub(super) fn respond(
     match &extras.credentials {
         Some(_) if request.dialect == Dialect::Classic => Answer::silence(Outcome::NoCookie),
         Some(credentials) => {
-            guard::respond(buffer, request, exchange.source, credentials, |buffer, request| {
+            authentication::respond(buffer, request, exchange.source, credentials, |buffer, request| {
                 admitted(buffer, request, exchange, policy, extras)
             })
         }
@@ -81,18 +82,18 @@ fn admitted(
     let attributes = buffer.get(HEADER..request.length).unwrap_or_default();
     // A stream has no other endpoint to send from, no other port to send to, and no fragments.
     let served = discovery.is_some() && exchange.transport == Transport::Datagram;
-    let wishes = match Wishes::of(attributes, request.dialect, served) {
-        Ok(wishes) => wishes,
+    let requested = match Requested::of(attributes, request.dialect, served) {
+        Ok(requested) => requested,
         Err(outcome) => return Answer::silence(outcome),
     };
-    let (outcome, length) = if !wishes.unknown.types().is_empty() {
-        (Outcome::UnknownAttribute, unknown_attribute(buffer, request, wishes.unknown.types()))
-    } else if wishes.port == Some(0) || wishes.port.is_some() && wishes.padding {
+    let (outcome, length) = if !requested.unknown.types().is_empty() {
+        (Outcome::UnknownAttribute, unknown_attribute(buffer, request, requested.unknown.types()))
+    } else if requested.port == Some(0) || requested.port.is_some() && requested.padding {
         (
             Outcome::BadRequest,
             error(Writer::new(buffer), request, &BAD_REQUEST, BARE_ERROR).finish(request, BINDING_ERROR),
         )
-    } else if let Some(writer) = elsewhere(buffer, request, exchange, extras, &wishes) {
+    } else if let Some(writer) = elsewhere(buffer, request, exchange, extras, &requested) {
         (Outcome::Redirected, writer.finish(request, BINDING_ERROR))
     } else {
         let success = Success { request, exchange, discovery, software: extras.software.as_ref() };
@@ -100,10 +101,10 @@ fn admitted(
             Dialect::Cookie => Outcome::Answered,
             Dialect::Classic => Outcome::AnsweredClassic,
         };
-        let length = success.write(buffer, &wishes);
-        let port = wishes.port.and_then(NonZeroU16::new);
+        let length = success.write(buffer, &requested);
+        let port = requested.port.and_then(NonZeroU16::new);
         return match length {
-            Some(length) => Answer { outcome, length, change: wishes.change, port },
+            Some(length) => Answer { outcome, length, change: requested.change, port },
             None => Answer::silence(Outcome::NoRoom),
         };
     };
@@ -155,7 +156,7 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
 /// A 300 (RFC 8489 §10) without reason phrase, if the operator wants it and the client can follow it.
 ///
 /// RFC 8489 §14.8 allows it only to a request that has proven its user, and wants it sealed, which
-/// [`guard`] does. None for a client in the midst of NAT behaviour discovery (RFC 5780 §5), and none that
+/// [`authentication`] does. None for a client in the midst of NAT behaviour discovery (RFC 5780 §5), and none that
 /// is longer than its request: what proves a user may be somebody's who was listened to, sent again in
 /// the name of another address. None over TLS either: a client asks the other server by the transport that
 /// it came by (§10), and the operator names a port for UDP and TCP. The server of the other version of IP is
@@ -165,11 +166,11 @@ fn elsewhere<'a>(
     request: &Request,
     exchange: &Exchange<'_, SocketAddr>,
     extras: &Extras,
-    wishes: &Wishes,
+    requested: &Requested,
 ) -> Option<Writer<'a>> {
     let (server, other) = extras.alternate_server.of(exchange.source)?;
     // With credentials only a proven request comes this far, and RFC 3489 clients never do.
-    if extras.credentials.is_none() || exchange.transport == Transport::Tls || wishes.discovery() {
+    if extras.credentials.is_none() || exchange.transport == Transport::Tls || requested.discovery() {
         return None;
     }
     // Seal and FINGERPRINT are not counted on either side.
@@ -196,7 +197,7 @@ struct Success<'a> {
 impl Success<'_> {
     /// Writes it and gives its length. The mapped address comes first: there are clients that look no
     /// further.
-    fn write(&self, buffer: &mut [u8], wishes: &Wishes) -> Option<usize> {
+    fn write(&self, buffer: &mut [u8], requested: &Requested) -> Option<usize> {
         let Success { request, exchange, .. } = *self;
         let mut writer = Writer::new(buffer);
         let (origin, other) = match request.dialect {
@@ -210,13 +211,13 @@ impl Success<'_> {
             writer.address(MAPPED_ADDRESS, *exchange.source);
         }
         if let Some(discovery) = self.discovery {
-            writer.address(origin, discovery.public(&exchange.destination, wishes.change)?);
+            writer.address(origin, discovery.public(&exchange.destination, requested.change)?);
             writer.address(other, discovery.public(&exchange.destination, Change::BOTH)?);
         }
         if let Some(software) = self.software.filter(|_| request.dialect == Dialect::Cookie) {
             writer.attribute(SOFTWARE, &[software.as_bytes()]);
         }
-        if wishes.padding {
+        if requested.padding {
             // RFC 5780 §6.1 wants the interface's MTU. As long as the request is as long as a request
             // can be answered without lending an attacker strength.
             writer.padding(PADDING, request.room, request.fingerprint_length());

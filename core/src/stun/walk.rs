@@ -1,28 +1,15 @@
 //! The attributes of a request: syntax, and which of them matter.
 
-use super::request::Dialect;
+use super::wire::{
+    Dialect,
+    attribute::{
+        CHANGE_REQUEST, CHANGED_ADDRESS, ERROR_CODE, FINGERPRINT, MAPPED_ADDRESS, MESSAGE_INTEGRITY,
+        MESSAGE_INTEGRITY_SHA256, NONCE, PASSWORD_ALGORITHM, REALM, SOURCE_ADDRESS, UNKNOWN_ATTRIBUTES,
+        USERHASH, USERNAME, XOR_MAPPED_ADDRESS,
+    },
+};
 use crate::outcome::Outcome;
 
-/// Attribute types that a reply carries or a rule names (RFC 8489 §18.3, RFC 5780 §9.1).
-pub(super) const MAPPED_ADDRESS: u16 = 0x0001;
-pub(super) const CHANGE_REQUEST: u16 = 0x0003;
-pub(super) const SOURCE_ADDRESS: u16 = 0x0004;
-pub(super) const CHANGED_ADDRESS: u16 = 0x0005;
-pub(super) const ERROR_CODE: u16 = 0x0009;
-pub(super) const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
-pub(super) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-pub(super) const PADDING: u16 = 0x0026;
-pub(super) const RESPONSE_PORT: u16 = 0x0027;
-pub(super) const SOFTWARE: u16 = 0x8022;
-pub(super) const ALTERNATE_SERVER: u16 = 0x8023;
-pub(super) const FINGERPRINT: u16 = 0x8028;
-pub(super) const RESPONSE_ORIGIN: u16 = 0x802b;
-pub(super) const OTHER_ADDRESS: u16 = 0x802c;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
-
-/// Length of a FINGERPRINT attribute with its header.
-pub(super) const FINGERPRINT_LENGTH: usize = 8;
 /// Types that one UNKNOWN-ATTRIBUTES names at the most.
 pub(super) const MAX_UNKNOWN: usize = 12;
 
@@ -43,7 +30,7 @@ const KNOWN: [u16; 33] = [
     CHANGE_REQUEST,
     SOURCE_ADDRESS,
     CHANGED_ADDRESS,
-    0x0006, // USERNAME
+    USERNAME,
     0x0007, // PASSWORD of RFC 3489
     MESSAGE_INTEGRITY,
     ERROR_CODE,
@@ -54,8 +41,8 @@ const KNOWN: [u16; 33] = [
     0x0010, // BANDWIDTH of TURN's drafts
     0x0012, // XOR-PEER-ADDRESS
     0x0013, // DATA
-    0x0014, // REALM
-    0x0015, // NONCE
+    REALM,
+    NONCE,
     0x0016, // XOR-RELAYED-ADDRESS
     0x0017, // REQUESTED-ADDRESS-FAMILY
     0x0018, // EVEN-PORT
@@ -63,8 +50,8 @@ const KNOWN: [u16; 33] = [
     0x001a, // DONT-FRAGMENT
     0x001b, // ACCESS-TOKEN
     MESSAGE_INTEGRITY_SHA256,
-    0x001d, // PASSWORD-ALGORITHM
-    0x001e, // USERHASH
+    PASSWORD_ALGORITHM,
+    USERHASH,
     XOR_MAPPED_ADDRESS,
     0x0021, // TIMER-VAL of TURN's drafts
     0x0022, // RESERVATION-TOKEN
