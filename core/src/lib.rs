@@ -26,5 +26,5 @@ pub mod outcome;
 pub mod rings;
 #[cfg(feature = "alloc")]
 pub mod served;
-#[cfg(feature = "alloc")]
+pub mod source;
 pub mod stun;

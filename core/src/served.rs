@@ -1,6 +1,7 @@
 //! What a worker serves: the host's side of the XDP program's maps.
 
 use crate::classify::{Endpoint, PORT_WORDS, Serves, Verdict};
+use crate::source::{self, Seen, SourceRules};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,7 +38,7 @@ impl Served {
             }
         }
         let (mut refused_v4, mut refused_v6) = (Vec::new(), Vec::new());
-        for ip in refused_sources.into_iter().filter(|ip| !is_nobodys(ip)) {
+        for ip in refused_sources.into_iter().filter(|ip| !source::is_invalid(ip, Seen::OnTheWire)) {
             match ip {
                 IpAddr::V4(ip) => refused_v4.push(ip.to_bits()),
                 IpAddr::V6(ip) => refused_v6.push(ip.to_bits()),
@@ -76,11 +77,11 @@ impl Served {
         }
         words
     }
+}
 
-    /// Whether a datagram from outside with this source must not be answered, though it may be somebody's
-    /// (see [`is_nobodys`]).
+impl SourceRules for Served {
     #[inline(always)]
-    pub fn refuses_source(&self, source: &IpAddr) -> bool {
+    fn refuses(&self, source: &IpAddr) -> bool {
         match source {
             IpAddr::V4(ip) => contains(&self.refused_v4, &ip.to_bits()),
             IpAddr::V6(ip) => contains(&self.refused_v6, &ip.to_bits()),
@@ -109,32 +110,6 @@ impl Served {
     #[cold]
     fn why_not(&self, port: u16) -> Verdict {
         if contains(&self.ports, &port) { Verdict::OtherAddress } else { Verdict::OtherPort }
-    }
-}
-
-/// Whether no host can be reached at this address, or many, wherever it is: an answer there only harms.
-/// Of a frame, which comes from outside: to [`is_nobodys_here`] it adds what means something on the host
-/// alone.
-#[inline(always)]
-pub fn is_nobodys(ip: &IpAddr) -> bool {
-    is_nobodys_here(ip)
-        || match ip {
-            IpAddr::V4(ip) => ip.octets()[0] == 127,
-            // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
-            IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some(),
-        }
-}
-
-/// The same of a datagram that a socket received: its source may be a program on this host.
-#[inline(always)]
-pub fn is_nobodys_here(ip: &IpAddr) -> bool {
-    match ip {
-        // "This network" (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
-        IpAddr::V4(ip) => {
-            let [first, ..] = ip.octets();
-            first == 0 || first >= 224
-        }
-        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
     }
 }
 
@@ -171,33 +146,4 @@ fn address(endpoint: Endpoint) -> (IpAddr, u16) {
         _ => [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].into(),
     };
     (ip, u16::from_be_bytes([high, low]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_nobodys, is_nobodys_here};
-
-    /// Frames and sockets decide alike, but for what means something on the host alone.
-    #[test]
-    fn a_source_that_is_nobodys_is_so_on_either_path() {
-        let rows = [
-            ("0.0.0.0", true, true),
-            ("0.1.2.3", true, true),
-            ("1.0.0.0", false, false),
-            ("127.0.0.1", true, false),
-            ("223.255.255.255", false, false),
-            ("224.0.0.251", true, true),
-            ("240.0.0.1", true, true),
-            ("255.255.255.255", true, true),
-            ("::", true, true),
-            ("::1", true, false),
-            ("ff02::fb", true, true),
-            ("::ffff:192.0.2.1", true, false),
-            ("2001:db8::1", false, false),
-        ];
-        for (ip, in_frame, in_socket) in rows {
-            let told = ip.parse().unwrap();
-            assert_eq!((is_nobodys(&told), is_nobodys_here(&told)), (in_frame, in_socket), "{ip}");
-        }
-    }
 }

@@ -20,4 +20,4 @@ pub mod stats;
 pub mod status;
 pub mod stop;
 
-pub use xstun_core::{answer, frame, outcome, served, stun};
+pub use xstun_core::{answer, frame, outcome, served, source, stun};

@@ -4,7 +4,8 @@ use super::{checksum::Sum, field};
 use crate::classify::{Datagram, ReadFrame, Verdict, Version, classify};
 use crate::{
     outcome::Outcome,
-    served::{Served, is_nobodys},
+    served::Served,
+    source::{self, Seen},
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -92,12 +93,7 @@ pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<Reques
             (SocketAddr::new(IpAddr::V6(ip), port), addresses, unfinished)
         }
     };
-    if is_nobodys(&source.ip()) || served.refuses_source(&source.ip()) {
-        return Err(Outcome::BadSource);
-    }
-    if port == 0 {
-        return Err(Outcome::SourcePortZero);
-    }
+    source::judge(&source, Seen::OnTheWire, served)?;
     Ok(Request { source, unfinished_checksum, addresses })
 }
 

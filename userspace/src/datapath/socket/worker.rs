@@ -4,7 +4,7 @@ use super::BoundSocket;
 use super::batch::{self, Batch, Datagram, Sent};
 use super::roster::Roster;
 use crate::outcome::Outcome;
-use crate::served::is_nobodys_here;
+use crate::source::{self, NoSourceRules, Seen};
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
 use crate::stun::{Answer, Exchange, Policy, respond};
@@ -236,14 +236,10 @@ fn ending(outcome: Outcome, sent: Sent) -> Outcome {
 #[inline]
 fn askable(datagram: &Datagram<'_>, only: Option<IpAddr>) -> Result<IpAddr, Outcome> {
     if datagram.truncated {
-        Err(Outcome::BadLength)
-    } else if datagram.source.port() == 0 {
-        Err(Outcome::SourcePortZero)
-    } else if is_nobodys_here(&datagram.source.ip()) {
-        Err(Outcome::BadSource)
-    } else {
-        only.or(datagram.destination).ok_or(Outcome::NotServed)
+        return Err(Outcome::BadLength);
     }
+    source::judge(&datagram.source, Seen::BySocket, &NoSourceRules)?;
+    only.or(datagram.destination).ok_or(Outcome::NotServed)
 }
 
 /// Waits a moment, or until the order to stop. A wait cut short is no harm.
