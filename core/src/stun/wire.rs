@@ -1,5 +1,6 @@
 //! The wire format: constants of RFC 8489, RFC 5780 and RFC 3489, and numbers in network order.
 
+#[cfg(feature = "alloc")]
 use core::net::SocketAddr;
 
 /// Length of the header of every message (RFC 8489 §5).

@@ -35,6 +35,7 @@ mod tests {
     use super::served;
     use crate::config::Listen;
     use crate::interface::{Address, Interface};
+    use crate::source::SourceRules as _;
     use std::net::IpAddr;
     use xstun_core::classify::Endpoint;
 
