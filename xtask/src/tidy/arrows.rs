@@ -2,7 +2,7 @@
 
 use super::Finding;
 use super::paths::{Module, named};
-use super::source::{SourceFile, words};
+use super::source::SourceFile;
 
 /// What a module and everything below it may use of its own crate. It may always use what is below
 /// itself. The rule of the longest matching name holds.
@@ -18,10 +18,21 @@ const fn rule(module: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// Crates whose modules have arrows, by the directory of their sources.
-pub(super) const CRATES: [(&str, &[Rule]); 1] = [("userspace/src", USERSPACE)];
+pub(super) const CRATES: [(&str, &[Rule]); 2] = [("core/src", CORE), ("userspace/src", USERSPACE)];
+
+const CORE: &[Rule] = &[
+    rule("enumeration", &[]),
+    rule("rings", &[]),
+    rule("outcome", &["enumeration"]),
+    rule("classify", &["enumeration"]),
+    rule("source", &["outcome"]),
+    rule("served", &["classify", "source"]),
+    rule("stun", &["outcome"]),
+    rule("frame", &["classify", "outcome", "served", "source"]),
+    rule("answer", &["classify", "frame", "outcome", "served", "stun"]),
+];
 
 const USERSPACE: &[Rule] = &[
-    rule("outcome", &[]),
     rule("error", &[]),
     rule("kernel", &[]),
     rule("output", &["error"]),
@@ -30,12 +41,8 @@ const USERSPACE: &[Rule] = &[
     rule("insecure", &[]),
     rule("status", &[]),
     rule("cli", &[]),
-    rule("served", &[]),
     rule("stats", &["outcome"]),
-    rule("stun", &["outcome"]),
     rule("credentials_file", &["error"]),
-    rule("frame", &["outcome", "served"]),
-    rule("answer", &["frame", "outcome", "served", "stun"]),
     rule("interface", &["error"]),
     rule("config", &["cli", "error", "status", "stun"]),
     rule("settings", &["cli", "config", "error"]),
@@ -67,7 +74,7 @@ const USERSPACE: &[Rule] = &[
             "interface",
             "outcome",
             "privileges",
-            "served",
+            "source",
             "stats",
             "stop",
             "stun",
@@ -95,24 +102,6 @@ const USERSPACE: &[Rule] = &[
     rule("client::load", &["cli", "client", "datapath::socket", "error", "output", "stats", "stop"]),
     rule("client::load::af_xdp", &["cli", "client", "config", "datapath", "error", "interface", "served"]),
     rule("doctor", &["cli", "datapath", "error", "interface", "kernel", "output"]),
-];
-
-/// Modules over memory alone, that know no sockets, clocks, threads or logs.
-const PURE: [&str; 5] = ["answer", "frame", "outcome", "served", "stun"];
-/// What they would know them by.
-const IMPURE: [&str; 12] = [
-    "UdpSocket",
-    "aya",
-    "eprintln",
-    "libc",
-    "println",
-    "rustix",
-    "std::fs",
-    "std::io",
-    "std::thread",
-    "std::time",
-    "tokio",
-    "tracing",
 ];
 
 /// This file, in which the rules stand.
@@ -148,9 +137,6 @@ fn check_crate(sources: &[SourceFile], directory: &str, rules: &[Rule]) -> Vec<F
             }
             used[index].push(path);
         }
-        if PURE.iter().any(|pure| is_below(&name, pure)) {
-            findings.extend(impurities(source, &name));
-        }
     }
     findings.extend(rules.iter().zip(&used).flat_map(|(rule, used)| unused(rule, used)));
     findings
@@ -184,20 +170,6 @@ impl Rule {
 /// Whether this path is `module`, or below it.
 fn is_below(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-}
-
-fn impurities(source: &SourceFile, name: &str) -> Vec<Finding> {
-    let places = IMPURE.iter().flat_map(|word| words(&source.code, word).map(move |offset| (offset, word)));
-    places
-        .map(|(offset, word)| (source.line_of(offset), word))
-        .filter(|(line, _)| !source.is_test(*line))
-        .map(|(line, word)| {
-            let text = format!(
-                "`{name}` uses `{word}`, but is a function over memory; take what it needs as an argument"
-            );
-            source.finding(line, text)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -260,12 +232,5 @@ mod tests {
         assert_eq!(found("use crate::{frame::Frame, stun};\n"), []);
         let unused = found("use crate::frame::Frame;\n#[cfg(test)]\nuse crate::stun;\n");
         assert!(unused.len() == 1 && unused[0].text.starts_with("`answer` may use `stun`"), "{unused:?}");
-    }
-
-    #[test]
-    fn the_core_knows_no_clock() {
-        let text = "fn now() -> std::time::Instant {}\n// std::time in words\n";
-        assert_eq!(lines("userspace/src/stun/clock.rs", text), [1]);
-        assert_eq!(lines("userspace/src/datapath/clock.rs", text), [0usize; 0]);
     }
 }

@@ -19,16 +19,18 @@ const END: &str = "<!-- End of the map. -->";
 /// Directories whose files are on the map, in its order. Of one that is not here, the file that it
 /// belongs to speaks for all.
 const SHOWN: &[&str] = &[
+    "core/src",
+    "core/src/frame",
+    "core/src/stun",
     "xdp-ebpf/src",
     "userspace/src",
-    "userspace/src/frame",
-    "userspace/src/stun",
     "userspace/src/datapath",
     "userspace/src/datapath/af_xdp",
     "userspace/src/datapath/socket",
     "userspace/src/control",
     "userspace/src/client",
     "xtask/src",
+    "bench/ebpf/src",
     "bench/src",
     "bench/src/bin",
 ];

@@ -19,10 +19,16 @@ pub(super) struct PackageRule {
 }
 
 pub(super) const RULES: &[PackageRule] = &[
-    PackageRule { package: "xstun-ebpf", may: &[], tests: &[] },
-    PackageRule { package: "xstun", may: &["xstun-ebpf"], tests: &[] },
-    PackageRule { package: "xstun-bench", may: &["xstun", "xstun-ebpf"], tests: &[] },
-    PackageRule { package: "xstun-fuzz", may: &["xstun", "xstun-ebpf"], tests: &[] },
+    PackageRule { package: "xstun-core", may: &[], tests: &[] },
+    PackageRule { package: "xstun-ebpf", may: &["xstun-core"], tests: &[] },
+    PackageRule { package: "xstun", may: &["xstun-core", "xstun-ebpf"], tests: &[] },
+    PackageRule { package: "xstun-bench-ebpf", may: &["xstun-ebpf"], tests: &[] },
+    PackageRule {
+        package: "xstun-bench",
+        may: &["xstun", "xstun-bench-ebpf", "xstun-core", "xstun-ebpf"],
+        tests: &[],
+    },
+    PackageRule { package: "xstun-fuzz", may: &["xstun-core"], tests: &[] },
     PackageRule { package: "xstun-baselines", may: &[], tests: &[] },
     PackageRule { package: "xtask", may: &[], tests: &[] },
 ];
