@@ -1,15 +1,15 @@
-//! Which module may use which: the arrows of `docs/architecture.md`, checked.
+//! Checks which module uses which. `docs/architecture.md` prints these rules.
 
 use super::Finding;
 use super::paths::{Module, named};
 use super::source::SourceFile;
 
-/// What a module and everything below it may use of its own crate. It may always use what is below
-/// itself. The rule of the longest matching name holds.
+/// What a module and the modules below it may use of their crate, beside each other. Of several rules,
+/// that with the longest name applies.
 pub(super) struct Rule {
     pub(super) module: &'static str,
     pub(super) may: &'static [&'static str],
-    /// What is out of bounds although `may` names something above it.
+    /// Exceptions from `may`.
     pub(super) never: &'static [&'static str],
 }
 
@@ -121,7 +121,7 @@ fn check_crate(sources: &[SourceFile], directory: &str, rules: &[Rule]) -> Vec<F
         let name = module.name();
         let matching = rules.iter().enumerate().filter(|(_, rule)| is_below(&name, rule.module));
         let Some((index, rule)) = matching.max_by_key(|(_, rule)| rule.module.len()) else {
-            let text = format!("module `{name}` has no arrows; add a rule for it to {HERE}");
+            let text = format!("module `{name}` has no rule; add one to {HERE}");
             findings.push(source.finding(1, text));
             continue;
         };
@@ -130,7 +130,7 @@ fn check_crate(sources: &[SourceFile], directory: &str, rules: &[Rule]) -> Vec<F
                 findings.push(source.finding(
                     line,
                     format!(
-                        "`{name}` uses `crate::{path}`, and no arrow goes that way; move the shared code to what \
+                        "`{name}` uses `crate::{path}`, which no rule allows; move the shared code to a module that \
                          both may use, or change the rules in {HERE}"
                     ),
                 ));
@@ -154,8 +154,7 @@ fn production_paths(source: &SourceFile, module: &Module<'_>) -> Vec<(usize, Str
 /// Permissions of a rule that none of its modules needs.
 fn unused(rule: &Rule, used: &[String]) -> Vec<Finding> {
     let is_used = |may: &str| used.iter().any(|path| is_below(path, may) && !is_below(path, rule.module));
-    let text =
-        |may| format!("`{}` may use `{may}` and does not; take the permission out of the rules", rule.module);
+    let text = |may| format!("`{}` may use `{may}` and does not; remove that from its rule", rule.module);
     let finding = |text| Finding { file: HERE.to_owned(), line: 1, text };
     rule.may.iter().filter(|may| !is_used(may)).map(|may| finding(text(may))).collect()
 }
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrow_that_goes_up_is_found() {
+    fn a_use_that_no_rule_allows_is_found() {
         let text = "use crate::stun::Policy;\nuse crate::frame::Frame;\n";
         assert_eq!(lines("userspace/src/stun/message.rs", text), [2]);
         assert_eq!(lines("userspace/src/answer.rs", text), [0usize; 0]);
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_rule_holds() {
+    fn the_longest_rule_applies() {
         let text = "use crate::datapath::socket::batch::Batch;\n";
         assert_eq!(lines("userspace/src/client/load.rs", text), [0usize; 0]);
         assert_eq!(lines("userspace/src/client/probe.rs", text), [1]);
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_modules_of_the_crate_have_arrows() {
+    fn only_modules_of_the_crate_need_a_rule() {
         assert_eq!(lines("userspace/src/gadget.rs", ""), [1]);
         for name in ["userspace/src/main.rs", "userspace/src/lib.rs", "xtask/src/run.rs"] {
             assert_eq!(lines(name, "use crate::frame::Frame;\n"), [0usize; 0], "{name}");

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 struct Arrow<'a> {
     source: &'a SourceFile,
     line: usize,
-    /// What is named, from the crate's root.
+    /// The path that is named, from the crate's root.
     path: String,
 }
 

@@ -1,4 +1,4 @@
-//! No long functions: what does not fit a screen does more than one thing.
+//! Checks the length of functions: one that does not fit on a screen does more than one thing.
 
 use super::Finding;
 use super::source::{SourceFile, item_end, name_at, words};
@@ -9,14 +9,13 @@ const MOST_LINES: usize = 60;
 pub(super) fn check(source: &SourceFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     for offset in words(&source.code, "fn") {
-        // Without a name it is the type of a function.
+        // Without a name it is a type, such as `fn(u32)`.
         let Some(name) = name_at(&source.code, offset + "fn".len()) else { continue };
         let first = source.line_of(offset);
         let lines = source.line_of(item_end(&source.code, offset)) - first + 1;
         if lines > MOST_LINES {
-            let text = format!(
-                "`{name}` has {lines} lines, more than {MOST_LINES}; give its steps names and make them functions"
-            );
+            let text =
+                format!("`{name}` has {lines} lines, more than {MOST_LINES}; make functions of its steps");
             findings.push(source.finding(first, text));
         }
     }

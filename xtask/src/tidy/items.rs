@@ -1,12 +1,12 @@
-//! Reads the items that a file offers to others.
+//! Reads the items that a file makes visible to others.
 
 use super::source::{SourceFile, bracketed, item_end, name_at, skip_space, words};
 use std::ops::Range;
 
-/// How far an item can be seen.
+/// How far an item is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// `pub`: to every crate, if the modules around it are too.
+    /// `pub`: in every crate, if the modules around it are `pub` too.
     Everywhere,
     /// `pub(crate)`, `pub(super)` and `pub(in ...)`.
     Crate,
@@ -30,11 +30,11 @@ pub(super) struct Item<'a> {
     pub(super) kind: ItemKind,
     pub(super) reach: Reach,
     pub(super) line: usize,
-    /// The code whose names everybody needs who can see the item.
+    /// Range of the code that whoever uses the item depends on.
     pub(super) signature: Range<usize>,
 }
 
-/// Returns the items of a file outside its tests. `use` items are none: they offer what is another's.
+/// Returns the items of a file outside its tests, without `use` items.
 pub(super) fn items(source: &SourceFile) -> Vec<Item<'_>> {
     words(&source.code, "pub").filter_map(|offset| item(source, offset)).collect()
 }
@@ -55,7 +55,7 @@ fn item(source: &SourceFile, offset: usize) -> Option<Item<'_>> {
     Some(Item { name, kind, reach, line, signature: signature(code, kind, start) })
 }
 
-/// What the words behind `pub` declare. A field's type behind a colon makes it a field.
+/// Reads what the words after `pub` declare. A colon after the name makes it a field.
 fn kind_and_name(code: &str, mut at: usize) -> Option<(ItemKind, &str)> {
     let mut constant = false;
     loop {
@@ -81,7 +81,7 @@ fn kind_and_name(code: &str, mut at: usize) -> Option<(ItemKind, &str)> {
     }
 }
 
-/// From the name to where what outsiders see of the item ends.
+/// Returns the range from the name to the end of the signature, or of the definition of a type.
 fn signature(code: &str, kind: ItemKind, start: usize) -> Range<usize> {
     let end = match kind {
         ItemKind::Function => start + find_outside(&code[start..], &['{', ';']),
@@ -93,7 +93,7 @@ fn signature(code: &str, kind: ItemKind, start: usize) -> Range<usize> {
     start..end
 }
 
-/// Offset of the first of these characters that stands in no bracket.
+/// Returns the offset of the first of these characters outside of brackets.
 fn find_outside(code: &str, ends: &[char]) -> usize {
     let mut depth = 0usize;
     for (at, c) in code.char_indices() {

@@ -1,13 +1,13 @@
-//! Rules about single lines, and the length of files.
+//! Checks single lines and the length of files.
 
 use super::Finding;
 use super::source::{SourceFile, starts_word};
 
-/// Lines of code, tests and comments apart, that a file may have.
+/// Most lines of code in a file, without tests, comments and empty lines.
 const MOST_LINES: usize = 400;
-/// What a file should stay under: one idea rarely needs more.
+/// Lines of code beyond which a note says that the file grows long.
 const MANY_LINES: usize = 300;
-/// Marks of work left undone. Put together here so that this file does not carry them itself.
+/// Marks of unfinished work. `concat!` keeps them out of this file's own text.
 const UNDONE: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 
 pub(super) fn check(source: &SourceFile) -> Vec<Finding> {
@@ -20,7 +20,7 @@ pub(super) fn check(source: &SourceFile) -> Vec<Finding> {
             let undone = line.find(mark).filter(|&at| starts_word(line, at));
             if undone.is_some_and(|at| !names_issue(&line[at..])) {
                 let text = format!(
-                    "has a {mark} that names no issue; do it, or write {mark}(#123) with the issue's number"
+                    "has a {mark} without an issue; do the work, or write {mark}(#123) with the issue's number"
                 );
                 findings.push(source.finding(index + 1, text));
             }
@@ -28,15 +28,15 @@ pub(super) fn check(source: &SourceFile) -> Vec<Finding> {
     }
     let lines = source.code_lines().filter(|(_, line, test)| !test && !line.trim().is_empty()).count();
     if lines > MOST_LINES {
-        let text = format!("has {lines} lines of code, more than {MOST_LINES}; two jobs make two files");
+        let text = format!("has {lines} lines of code, more than {MOST_LINES}; split it by meaning");
         findings.push(source.finding(1, text));
     } else if lines > MANY_LINES {
-        println!("{}: note: {lines} lines of code; over {MOST_LINES} it must be split", source.name);
+        println!("{}: note: {lines} lines of code; split it before it has {MOST_LINES}", source.name);
     }
     findings
 }
 
-/// Whether `#` and a number follow.
+/// Whether the text names an issue by `#` and a number.
 fn names_issue(text: &str) -> bool {
     text.split_once('#').is_some_and(|(_, number)| number.starts_with(|c: char| c.is_ascii_digit()))
 }
@@ -50,14 +50,14 @@ mod tests {
     }
 
     #[test]
-    fn tabs_and_undone_work_are_found() {
+    fn tabs_and_unfinished_work_are_found() {
         assert_eq!(found("fn a() {\n\tb();\n}\n"), [2]);
         let [todo, fixme] = UNDONE;
         assert_eq!(found(&format!("// {todo}: later\n// {fixme}(#12): known\n// MASTO{todo}\n")), [1]);
     }
 
     #[test]
-    fn a_file_is_too_long_by_its_code_alone() {
+    fn only_code_counts_for_the_length_of_a_file() {
         let code = "a();\n".repeat(MOST_LINES);
         assert_eq!(found(&code), [0usize; 0]);
         assert_eq!(found(&format!("// comment\n\n{code}")), [0usize; 0]);

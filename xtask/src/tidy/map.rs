@@ -1,5 +1,5 @@
-//! The map in `docs/architecture.md`: written from the first sentence of each file and from the arrows,
-//! and compared with them.
+//! Writes the map in `docs/architecture.md` from the first sentence of each file and from the rules, and
+//! compares the two.
 
 use super::Finding;
 use super::arrows::{self, Rule};
@@ -12,12 +12,12 @@ use std::fs;
 use std::path::Path;
 
 const DOCUMENT: &str = "docs/architecture.md";
-/// The map stands between these two lines.
+/// The map is between these two lines.
 const BEGIN: &str = "<!-- Written by `cargo xtask map`; do not edit. -->";
 const END: &str = "<!-- End of the map. -->";
 
-/// Directories whose files are on the map, in its order. Of one that is not here, the file that it
-/// belongs to speaks for all.
+/// Directories whose files are on the map, in its order. Of another directory, only the file that it
+/// belongs to is on the map.
 const SHOWN: &[&str] = &[
     "core/src",
     "core/src/frame",
@@ -42,7 +42,7 @@ const WIDTH: usize = 110;
 /// Writes the map into the document.
 ///
 /// # Errors
-/// The document cannot be read or written, or has not the two lines.
+/// The document cannot be read or written, or lacks one of the two lines.
 pub(super) fn write(root: &Path, sources: &[SourceFile]) -> Result<()> {
     let (file, text) = document(root)?;
     let (before, _, after) =
@@ -51,7 +51,7 @@ pub(super) fn write(root: &Path, sources: &[SourceFile]) -> Result<()> {
         .with_context(|| format!("cannot write {DOCUMENT}"))
 }
 
-/// Compares the document with the sources, and wants a first sentence of every file on the map.
+/// Compares the document with the sources, and checks that every file on the map has a first sentence.
 ///
 /// # Errors
 /// The document cannot be read.
@@ -69,7 +69,7 @@ fn document(root: &Path) -> Result<(std::path::PathBuf, String)> {
     Ok((file, text))
 }
 
-/// The document up to the map, the map, and what follows it.
+/// Splits the document into what precedes the map, the map, and what follows it.
 fn parts(text: &str) -> Option<(&str, &str, &str)> {
     let begin = text.find(BEGIN)? + BEGIN.len();
     let end = begin + text[begin..].find(END)?;
@@ -79,26 +79,27 @@ fn parts(text: &str) -> Option<(&str, &str, &str)> {
 fn compare(text: &str, map: &str) -> Option<Finding> {
     let finding = |line, text| Some(Finding { file: DOCUMENT.to_owned(), line, text });
     let Some((before, written, _)) = parts(text) else {
-        return finding(1, format!("has no map; add the lines {BEGIN} and {END}, and run `cargo xtask map`"));
+        return finding(
+            1,
+            format!("has no map; add the lines {BEGIN} and {END}, then run `cargo xtask map`"),
+        );
     };
     let same = written.lines().zip(map.lines()).take_while(|(written, now)| written == now).count();
     let line = before.matches('\n').count() + same + 1;
-    let text = "the map is not what the sources say; run `cargo xtask map`";
+    let text = "the map differs from the sources; run `cargo xtask map`";
     (written != map).then(|| finding(line, text.to_owned())).flatten()
 }
 
 fn undescribed(source: &SourceFile) -> Option<Finding> {
-    let text = "does not say what it is; begin it with a `//!` comment, whose first sentence goes on the map";
+    let text = "has no `//!` comment at its top; add one, whose first sentence goes on the map";
     summary(&source.text).is_empty().then(|| source.finding(1, text.to_owned()))
 }
 
 fn map(sources: &[SourceFile]) -> String {
     let mut map = format!("\n\n```\n{}```\n\n", files(sources));
-    map.push_str("Packages depend on each other so, and on no other package of the project:\n\n```\n");
+    map.push_str("Dependencies between the packages of the project:\n\n```\n");
     packages::RULES.iter().for_each(|rule| map.push_str(&package(rule)));
-    map.push_str(
-        "```\n\nModules use each other so, below their crate's root, and what is below themselves:\n",
-    );
+    map.push_str("```\n\nA module uses the modules below itself, and of its crate only these:\n");
     for (directory, rules) in arrows::CRATES {
         let _ = write!(map, "\n`{directory}`\n\n```\n{}```\n", modules(rules));
     }
@@ -106,8 +107,8 @@ fn map(sources: &[SourceFile]) -> String {
     map
 }
 
-/// The files by directory, each in the alphabet's order with the crate's root before it. The files of a
-/// directory that belongs to a file stand below that.
+/// Lists the files by directory in alphabetical order, the crate's root first. The parts of a file follow
+/// it, indented.
 fn files(sources: &[SourceFile]) -> String {
     let mut by_directory: BTreeMap<&str, Vec<&SourceFile>> = BTreeMap::new();
     for source in sources.iter().filter(|source| is_shown(source)) {
@@ -155,7 +156,7 @@ fn is_shown(source: &SourceFile) -> bool {
     SHOWN.contains(&directory) && !source.is_test(1)
 }
 
-/// The first sentence of the comment that a file begins with, without the marks of Markdown.
+/// Returns the first sentence of the comment at the top of a file, without Markdown's marks.
 fn summary(text: &str) -> String {
     let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
     let paragraph: Vec<_> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
@@ -180,7 +181,7 @@ fn modules(rules: &[Rule]) -> String {
     rules.iter().map(line).collect()
 }
 
-/// `name -> used, used`, with as many lines as it takes.
+/// Writes `name -> used, used`, folded at the width.
 fn arrow(name: &str, used: &[&str]) -> String {
     if used.is_empty() {
         return format!("{name}\n");

@@ -1,13 +1,12 @@
-//! A type that other files can see has a name of its own in the whole workspace, so that a reader who
-//! meets it anywhere knows which one it is.
+//! Checks that a type that other files can see has a unique name in the workspace, so that a reader
+//! knows everywhere which one it is.
 
 use super::Finding;
 use super::items::{Item, ItemKind, items};
 use super::source::SourceFile;
 use std::collections::BTreeMap;
 
-/// Sources whose types nobody meets beside those of the program: what only tests see, and workspaces of
-/// their own.
+/// Sources whose types do not count: those of tests, and of workspaces of their own.
 const APART: [&str; 3] = ["testkit/", "fuzz/", "bench/baselines/"];
 
 /// Returns a finding for each type whose name an earlier one has.
@@ -19,8 +18,8 @@ pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
             let &mut (other, place) = first.entry(name).or_insert((source, line));
             if other.name != source.name {
                 let text = format!(
-                    "`{name}` is also a type of {}:{place}; say by the name which one it is, as in \
-                     `LoadReport` beside `DoctorReport`",
+                    "`{name}` is also the name of a type in {}:{place}; choose a name that says which one it is, such \
+                     as `LoadReport` and `DoctorReport`",
                     other.name
                 );
                 findings.push(source.finding(line, text));
@@ -30,8 +29,8 @@ pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
     findings
 }
 
-/// Whether the file is none of the program's. A stand-in, which takes the place of a module where the
-/// feature is off, has that one's names.
+/// Whether the file's types do not count. A stand-in, which replaces a module where its feature is off,
+/// has the names of that module.
 fn is_apart(source: &SourceFile) -> bool {
     APART.iter().any(|apart| source.name.starts_with(apart)) || source.name.ends_with("/absent.rs")
 }

@@ -1,4 +1,4 @@
-//! Which package of the project may depend on which: from the programs down to the core.
+//! Checks the dependencies between the project's packages: from the programs down to the core.
 
 use super::Finding;
 use crate::run::output;
@@ -10,11 +10,11 @@ use std::path::Path;
 /// Manifests of the workspaces that the repository holds.
 const MANIFESTS: [&str; 3] = ["Cargo.toml", "fuzz/Cargo.toml", "bench/baselines/Cargo.toml"];
 
-/// What a package may use of this project.
+/// Packages of the project that a package may depend on.
 pub(super) struct PackageRule {
     pub(super) package: &'static str,
     pub(super) may: &'static [&'static str],
-    /// Of its tests, benches and examples.
+    /// For its tests, benches and examples.
     pub(super) tests: &'static [&'static str],
 }
 
@@ -57,7 +57,7 @@ fn judge(root: &Path, packages: &[Value], rules: &[PackageRule]) -> Vec<Finding>
         let file = manifest.strip_prefix(root).unwrap_or(manifest).to_string_lossy().into_owned();
         let mut found = |text| findings.push(Finding { file: file.clone(), line: 1, text });
         let Some(rule) = rules.iter().find(|rule| rule.package == name) else {
-            found(format!("package `{name}` has no arrows; add it to xtask/src/tidy/packages.rs"));
+            found(format!("package `{name}` has no rule; add one to xtask/src/tidy/packages.rs"));
             continue;
         };
         let used: Vec<_> = package["dependencies"]
@@ -71,8 +71,8 @@ fn judge(root: &Path, packages: &[Value], rules: &[PackageRule]) -> Vec<Finding>
             let is_allowed = rule.may.contains(&used) || (for_tests && rule.tests.contains(&used));
             if !is_allowed {
                 found(format!(
-                    "`{name}` depends on `{used}`, and no arrow goes that way; move what both need into a \
-                     package below, or change xtask/src/tidy/packages.rs"
+                    "`{name}` depends on `{used}`, which no rule allows; move what both need into a package \
+                     below, or change the rules in xtask/src/tidy/packages.rs"
                 ));
             }
         }
@@ -81,7 +81,7 @@ fn judge(root: &Path, packages: &[Value], rules: &[PackageRule]) -> Vec<Finding>
         let unused = rule.may.iter().filter(|may| !uses(may, false));
         for unused in unused.chain(rule.tests.iter().filter(|may| !uses(may, true))) {
             found(format!(
-                "`{name}` may depend on `{unused}` and does not; take the permission out of \
+                "`{name}` may depend on `{unused}` and does not; remove that from its rule in \
                  xtask/src/tidy/packages.rs"
             ));
         }
@@ -130,6 +130,6 @@ mod tests {
     #[test]
     fn a_permission_without_use_and_a_package_without_rule_are_found() {
         assert!(found(&[package("program", &[])])[0].contains("may depend on `core` and does not"));
-        assert!(found(&[package("gadget", &[])])[0].contains("has no arrows"));
+        assert!(found(&[package("gadget", &[])])[0].contains("has no rule"));
     }
 }

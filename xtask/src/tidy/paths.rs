@@ -32,10 +32,10 @@ impl<'a> Module<'a> {
 /// A path that code names, written from the crate's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NamedPath {
-    /// Where in the code its last name, or the end of it, stands.
+    /// Offset of its last name.
     pub(super) offset: usize,
     pub(super) path: Vec<String>,
-    /// What `as` calls it.
+    /// Its name after `as`.
     alias: Option<String>,
 }
 
@@ -77,7 +77,6 @@ pub(super) fn imports(code: &str, module: &[String]) -> HashMap<String, Vec<Stri
         };
         let keyword = matches!(first, "crate" | "self" | "super");
         let at = if keyword { at + first.len() + "::".len() } else { at };
-        // `super::super::` and `{` right behind the first name are read by the tree alike.
         tree(code, at, &mut base, &mut found);
     }
     let name = |found: &NamedPath| found.alias.clone().or_else(|| found.path.last().cloned());
@@ -98,7 +97,7 @@ fn starts_path(code: &str, offset: usize) -> bool {
     starts_word(code, offset) && !code[..offset].ends_with("::")
 }
 
-/// Reads the path, or the tree of paths in braces, at `at`, below `base`. Returns the offset behind it.
+/// Reads the path, or the tree of paths in braces, at `at`, below `base`. Returns the offset after it.
 fn tree(code: &str, mut at: usize, base: &mut Vec<String>, found: &mut Vec<NamedPath>) -> usize {
     let depth = base.len();
     loop {
@@ -151,8 +150,7 @@ impl<'a> Modules<'a> {
         Modules { modules: all.iter().filter_map(module).collect() }
     }
 
-    /// Returns the module in which the thing that `path` names really stands, following `use` items of
-    /// modules on the way.
+    /// Returns the module that defines what `path` names. Follows the `use` items of modules on the way.
     pub(super) fn home(&self, path: &[String]) -> Vec<String> {
         let mut path = path.to_vec();
         // A bound, since names can lead in a circle.
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_followed_to_the_module_where_it_stands() {
+    fn a_name_is_followed_to_the_module_that_defines_it() {
         let sources = [
             SourceFile::new("a/src/lib.rs", "mod stun;\n"),
             SourceFile::new("a/src/stun.rs", "mod reply;\npub use reply::Reply;\n"),

@@ -1,20 +1,20 @@
-//! No dead public items: what only its own crate uses is `pub(crate)`, so that the compiler sees when
-//! nobody uses it any more.
+//! Checks that other crates use what is `pub`: what only its own crate uses is `pub(crate)`, so that the
+//! compiler warns when it is dead.
 //!
-//! The check is by names: an item is alive if its name occurs in another crate, or in the signature of
-//! an item that is alive.
+//! The check compares names: an item is alive if its name occurs in another crate, or in the signature of
+//! a live item.
 
 use super::Finding;
 use super::items::{Item, ItemKind, Reach, items};
 use super::source::{SourceFile, identifiers};
 use std::collections::HashSet;
 
-/// Crates that others use, by the directories of their sources. What stands beside the library and is
-/// not part of it (the binary's file, tests, benches, examples) is another crate.
+/// Crates that others use, by the directories of their sources. Tests, benches and examples beside them
+/// are other crates.
 const LIBRARIES: [&str; 3] = ["core/src/", "userspace/src/", "testkit/src/"];
-/// Files of a library's directory that are crates of their own.
+/// Files in a library's directory that are other crates too.
 const BINARIES: [&str; 1] = ["userspace/src/main.rs"];
-/// What uses no library, and so gives life to no item.
+/// Sources that use no library; what they name does not count.
 const STRANGERS: [&str; 2] = ["xtask/", "bench/baselines/"];
 
 pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
@@ -51,8 +51,8 @@ fn dead(sources: &[SourceFile], library: &str) -> Vec<Finding> {
     waiting.iter().filter(is_checked).map(|(source, item)| finding(source, item)).collect()
 }
 
-/// Names that whoever sees the item has to see too. The private fields of a type are not among them:
-/// its public ones are items themselves.
+/// Returns the names that must be as visible as the item. The fields of a struct are not among them: its
+/// public fields are items themselves.
 fn seen<'a>(source: &'a SourceFile, item: &Item<'_>) -> Vec<&'a str> {
     let code = &source.code[item.signature.clone()];
     let is_struct = source.code[..item.signature.start].trim_end().ends_with("struct");
@@ -60,8 +60,8 @@ fn seen<'a>(source: &'a SourceFile, item: &Item<'_>) -> Vec<&'a str> {
     identifiers(&code[..header]).collect()
 }
 
-/// Associated types and bounds of `impl` blocks: the compiler wants them to be as public as what they
-/// are implemented for.
+/// Returns the lines with associated types and bounds of `impl` blocks, which the compiler requires to be
+/// as public as the type of the block.
 fn always_seen(code: &str) -> Vec<&str> {
     let associated = |line: &&str| {
         let line = line.trim_start();
@@ -72,8 +72,8 @@ fn always_seen(code: &str) -> Vec<&str> {
 
 fn finding(source: &SourceFile, item: &Item<'_>) -> Finding {
     let text = format!(
-        "no other crate names `{}`; make it `pub(crate)` or less, and remove it if the compiler then says \
-         that nobody uses it",
+        "no other crate names `{}`; make it `pub(crate)` or less, and remove it if the compiler then warns \
+         that it is never used",
         item.name
     );
     source.finding(item.line, text)

@@ -1,14 +1,14 @@
-//! A source file, with what is code in it apart from what is comment, text or test.
+//! Splits a source file into code, comments and literals, and marks what belongs to tests.
 
 use super::Finding;
 
-/// One Rust source.
+/// A Rust source file.
 pub(super) struct SourceFile {
     /// Path from the workspace's root.
     pub(super) name: String,
-    /// As it stands in the file.
+    /// The file's text.
     pub(super) text: String,
-    /// The same length in characters and lines, with comments and literals blanked out.
+    /// The text with a space for each character of comments and literals.
     pub(super) code: String,
     /// For each line, whether it belongs to tests.
     test: Vec<bool>,
@@ -21,7 +21,7 @@ impl SourceFile {
         SourceFile { name: name.to_owned(), text: text.to_owned(), code, test }
     }
 
-    /// Path of the file, or directory with files, of each module that this file declares for tests alone.
+    /// Returns the paths, without `.rs`, of the modules that this file declares for tests only.
     pub(super) fn test_modules(&self) -> Vec<String> {
         let stem = self.name.strip_suffix(".rs").unwrap_or(&self.name);
         let (directory, file) = stem.rsplit_once('/').unwrap_or(("", stem));
@@ -33,12 +33,12 @@ impl SourceFile {
             .collect()
     }
 
-    /// Makes every line one that belongs to tests.
+    /// Marks every line as belonging to tests.
     pub(super) fn mark_as_test(&mut self) {
         self.test.fill(true);
     }
 
-    /// Lines of code with their number, counted from 1, and whether they belong to tests.
+    /// Returns the lines of code, each with its number from 1 and whether it belongs to tests.
     pub(super) fn code_lines(&self) -> impl Iterator<Item = (usize, &str, bool)> {
         self.code.lines().enumerate().map(|(index, line)| (index + 1, line, self.is_test(index + 1)))
     }
@@ -48,7 +48,7 @@ impl SourceFile {
         self.test.get(line - 1).copied().unwrap_or_default()
     }
 
-    /// Number of the line, counted from 1, in which this byte of the code stands.
+    /// Returns the number, from 1, of the line with this byte of the code.
     pub(super) fn line_of(&self, offset: usize) -> usize {
         self.code[..offset].matches('\n').count() + 1
     }
@@ -63,7 +63,7 @@ pub(super) fn starts_word(code: &str, offset: usize) -> bool {
     !code[..offset].ends_with(is_of_word)
 }
 
-/// Offsets at which `word` stands as a whole word.
+/// Returns the offsets of `word` as a whole word.
 pub(super) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     code.match_indices(word).map(|(offset, _)| offset).filter(move |&offset| {
         let after = &code[offset + word.len()..];
@@ -71,24 +71,24 @@ pub(super) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = us
     })
 }
 
-/// The name at the start of `code[at..]`, spaces before it apart.
+/// Returns the name at the start of `code[at..]`, behind any spaces.
 pub(super) fn name_at(code: &str, at: usize) -> Option<&str> {
     let rest = &code[skip_space(code, at)..];
     let length = rest.find(|c: char| !is_of_word(c)).unwrap_or(rest.len());
     Some(&rest[..length]).filter(|name| name.starts_with(|c: char| c.is_alphabetic() || c == '_'))
 }
 
-/// Every name and keyword in the code.
+/// Returns every name and keyword in the code.
 pub(super) fn identifiers(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !is_of_word(c)).filter(|word| !word.is_empty())
 }
 
-/// Offset of the first character at or behind `at` that is no space.
+/// Returns the offset of the first character at or after `at` that is not a space.
 pub(super) fn skip_space(code: &str, at: usize) -> usize {
     code.len() - code[at..].trim_start().len()
 }
 
-/// Offset behind the bracket that closes the one at `start`.
+/// Returns the offset after the bracket that closes the one at `start`.
 pub(super) fn bracketed(code: &str, start: usize) -> usize {
     let mut depth = 0usize;
     for (at, c) in code[start..].char_indices() {
@@ -102,14 +102,14 @@ pub(super) fn bracketed(code: &str, start: usize) -> usize {
     code.len()
 }
 
-/// Offset behind the item that starts at `start`: its braces closed, or its semicolon.
+/// Returns the offset after the item that starts at `start`: after its braces or its semicolon.
 pub(super) fn item_end(code: &str, start: usize) -> usize {
     let mut at = start;
     while let Some(found) = code[at..].find(['(', '[', '{', '}', ';']) {
         at += found;
         match code.as_bytes()[at] {
             b';' => return at + 1,
-            // The end of what is around a field or a variant.
+            // The end of the item around a field or a variant.
             b'}' => return at,
             b'{' => return bracketed(code, at),
             _ => at = bracketed(code, at),
@@ -122,7 +122,7 @@ fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Puts spaces for everything in comments and literals. Line breaks stay.
+/// Replaces comments and literals with spaces. Line breaks stay.
 fn blank(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -138,7 +138,8 @@ fn blank(text: &str) -> String {
     code
 }
 
-/// Length of the comment or literal at the start of `rest`, which follows the character `before`.
+/// Returns the length of the comment or literal at the start of `rest`, which follows the character
+/// `before`.
 fn literal(rest: &str, before: Option<char>) -> Option<usize> {
     if rest.starts_with("//") {
         return Some(rest.find('\n').unwrap_or(rest.len()));
@@ -180,7 +181,7 @@ fn block_comment(rest: &str) -> usize {
     at
 }
 
-/// Length of `"..."` with any number of `#` around it; nothing if this is none.
+/// Returns the length of `"..."` with any number of `#` around it; `None` if this is something else.
 fn raw_string(rest: &str) -> Option<usize> {
     let hashes = rest.len() - rest.trim_start_matches('#').len();
     let body = rest[hashes..].strip_prefix('"')?;
@@ -202,7 +203,7 @@ fn quoted(rest: &str, quote: char) -> usize {
     rest.len()
 }
 
-/// A character literal, and no lifetime: it is escaped, or closes after one character.
+/// Whether this is a character literal and not a lifetime: it is escaped, or closes after one character.
 fn is_character(rest: &str) -> bool {
     let mut characters = rest.chars().skip(1);
     characters.next() == Some('\\') || characters.next() == Some('\'')

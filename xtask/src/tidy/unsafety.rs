@@ -1,10 +1,10 @@
-//! `unsafe` stands only where a reason is written down. (That each block has its SAFETY comment is
-//! clippy's to check.)
+//! Allows unsafe code only in the files of a list, each with a reason. (Clippy checks that each block
+//! has a SAFETY comment.)
 
 use super::Finding;
 use super::source::{SourceFile, words};
 
-/// Files that may hold unsafe code, and why they cannot do without.
+/// Files that may have unsafe code, and why they need it.
 const ALLOWED: [(&str, &str); 10] = [
     ("xdp-ebpf/src/packet.rs", "reads packets through raw pointers that the verifier checks"),
     ("xdp-ebpf/src/program.rs", "calls the kernel's helpers, and counts in per-CPU maps"),
@@ -12,34 +12,37 @@ const ALLOWED: [(&str, &str); 10] = [
         "xdp-ebpf/src/generator/program.rs",
         "writes requests into packets through raw pointers and calls the kernel's helpers",
     ),
-    ("userspace/src/datapath/af_xdp/umem.rs", "hands out the memory that the kernel writes frames into"),
+    (
+        "userspace/src/datapath/af_xdp/umem.rs",
+        "gives access to the memory that the kernel writes frames into",
+    ),
     (
         "userspace/src/datapath/af_xdp/link.rs",
-        "makes and updates bpf_links: aya's cannot be handed to another process",
+        "creates and updates bpf_links, because aya's cannot be handed to another process",
     ),
-    (
-        "userspace/src/datapath/af_xdp/socket.rs",
-        "promises libxdp that its frames are ours, and sets socket options",
-    ),
+    ("userspace/src/datapath/af_xdp/socket.rs", "hands frames to libxdp, and sets socket options"),
     ("userspace/src/datapath/socket/batch.rs", "calls recvmmsg and sendmmsg, which no safe crate wraps"),
-    ("userspace/src/datapath/socket/batch/address.rs", "reads and writes the addresses in their messages"),
-    ("bench/baselines/src/batch.rs", "calls recvmmsg and sendmmsg, as the servers do that it stands for"),
+    (
+        "userspace/src/datapath/socket/batch/address.rs",
+        "reads and writes the addresses in the messages of both",
+    ),
+    ("bench/baselines/src/batch.rs", "calls recvmmsg and sendmmsg, as the servers do that it represents"),
     (
         "userspace/tests/common/wire.rs",
-        "opens packet sockets on the test's own veth pair, which no safe crate wraps",
+        "opens packet sockets, which no safe crate wraps, on the test's own veth pair",
     ),
 ];
 
 pub(super) fn check(source: &SourceFile) -> Option<Finding> {
-    // The first place tells enough: the file is in the list or it is not.
+    // One finding is enough: the file is on the list or not.
     let first = ["unsafe", "unsafe_code"].into_iter().flat_map(|word| words(&source.code, word)).min();
     let allowed = ALLOWED.iter().any(|(file, _)| *file == source.name);
     let text = match first {
         Some(_) if !allowed => {
-            "unsafe code outside the files for it; use a safe call, or add the file and the reason to \
+            "has unsafe code and is not on the list; use a safe call, or add the file with a reason to \
              xtask/src/tidy/unsafety.rs"
         }
-        None if allowed => "has no unsafe code any more; take it off the list in xtask/src/tidy/unsafety.rs",
+        None if allowed => "has no unsafe code; remove it from the list in xtask/src/tidy/unsafety.rs",
         _ => return None,
     };
     Some(source.finding(first.map_or(1, |offset| source.line_of(offset)), text.to_owned()))
