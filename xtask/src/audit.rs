@@ -19,7 +19,13 @@ const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     CARGO_DENY.install(workspace)?;
     for manifest in MANIFESTS {
-        exec(deny(workspace, manifest)?.args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))?;
+        exec(deny(workspace, manifest)?.args([
+            "check",
+            "--hide-inclusion-graph",
+            "licenses",
+            "bans",
+            "sources",
+        ]))?;
     }
     let mut fetch = deny(workspace, MANIFESTS[0])?;
     fetch.args(["fetch", "db"]);
