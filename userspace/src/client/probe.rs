@@ -1,10 +1,11 @@
 //! `xstun probe`: one request, sent as RFC 8489 §6.2 says, and its reply shown.
 
-mod ask;
 mod nat;
 mod report;
+mod result;
 mod retransmission;
 mod stream;
+mod udp;
 
 use super::host_port::{AddressFamily, HostPort};
 use super::login::Login;
@@ -13,7 +14,7 @@ use super::{ClientExit, print_message, unspecified};
 use crate::cli::ProbeArgs;
 use crate::error::{Failure, FailureKind, Result};
 use crate::output::{counted, print_to};
-use ask::{ProbeEnd, ProbeResult};
+use result::{ProbeEnd, ProbeResult};
 use std::io::{self, IsTerminal as _, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
@@ -63,7 +64,7 @@ fn probe(args: &ProbeArgs, out: &mut dyn Write, err: &mut dyn Write, terminal: b
     let result = match ProbeTransport::of(args) {
         ProbeTransport::Udp if args.nat => nat::run(args, out, err),
         ProbeTransport::Udp => probe_udp(args, out, err, terminal),
-        transport => stream::ask(args, transport).and_then(|result| conclude(args, &result, out, err)),
+        transport => stream::probe(args, transport).and_then(|result| conclude(args, &result, out, err)),
     };
     if let Err(failure) = &result
         && args.json
@@ -83,7 +84,7 @@ fn probe_udp(
 ) -> Result<ClientExit> {
     let login = Login::from_args(&args.credentials)?;
     let (socket, server) = connect(args)?;
-    let result = ask::ask(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))?;
+    let result = udp::probe(args, login.as_ref(), &socket, server, terminal.then_some(&mut *err))?;
     conclude(args, &result, out, err)
 }
 

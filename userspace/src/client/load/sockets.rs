@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Most batches received from one port before the next port is served.
 const MAX_BATCHES: usize = 4;
-/// Longest sleep between two looks at the clock.
+/// Longest sleep before the worker reads the clock again.
 const MAX_SLEEP: Duration = Duration::from_millis(10);
 /// How long to sleep when the kernel accepts no more requests for now.
 const FULL_SLEEP: Duration = Duration::from_micros(100);

@@ -1,4 +1,4 @@
-//! MessageAttributes of a STUN message (RFC 8489 §14): type, length, value, padding to a multiple of 4 bytes.
+//! The attributes of a STUN message (RFC 8489 §14): type, length, value, padding to a multiple of 4 bytes.
 
 use super::HEADER;
 use std::net::SocketAddr;

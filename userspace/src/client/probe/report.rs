@@ -1,7 +1,7 @@
 //! The result of a probe, as text and as JSON.
 
 use super::ProbeTransport;
-use super::ask::{ProbeEnd, ProbeResult};
+use super::result::{ProbeEnd, ProbeResult};
 use crate::client::is_same_endpoint;
 use crate::client::message::{BindingResponse, MappedAttribute};
 use serde_json::{Value, json};

@@ -3,7 +3,8 @@
 
 mod trust;
 
-use super::ask::{ProbeEnd, ProbeResult, is_icmp};
+use super::result::{ProbeEnd, ProbeResult};
+use super::udp::is_icmp;
 use super::{ProbeTransport, cannot, family};
 use crate::cli::ProbeArgs;
 use crate::client::host_port::HostPort;
@@ -28,7 +29,7 @@ impl<T: Read + Write> ByteStream for T {}
 /// # Errors
 /// Usage: invalid flags. System: no connection for another reason than an ICMP error or the timeout, or
 /// the TLS handshake fails.
-pub(super) fn ask(args: &ProbeArgs, transport: ProbeTransport) -> Result<ProbeResult> {
+pub(super) fn probe(args: &ProbeArgs, transport: ProbeTransport) -> Result<ProbeResult> {
     let server = match transport {
         ProbeTransport::Tls => HostPort::parse_with(&args.server, STUNS_PORT)?,
         _ => HostPort::parse(&args.server)?,

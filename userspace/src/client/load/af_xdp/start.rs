@@ -183,9 +183,16 @@ impl Layout {
     }
 }
 
+/// A queue number and the socket bound to that queue.
+type NumberedSocket = (u32, RawFd);
+
 /// Pins the calling worker's thread and binds its queues. Returns the sockets by queue number, and the
 /// queues.
-fn bind_queues(place: &Place, numbers: &[u32], sending: u32) -> Result<(Vec<(u32, RawFd)>, Vec<LoadQueue>)> {
+fn bind_queues(
+    place: &Place,
+    numbers: &[u32],
+    sending: u32,
+) -> Result<(Vec<NumberedSocket>, Vec<LoadQueue>)> {
     pin(place.core)?;
     let (mut sockets, mut queues) = (Vec::new(), Vec::new());
     for &number in numbers {

@@ -25,7 +25,7 @@ const WAKE_CALLS: usize = BATCH + 3;
 /// Shorter waits spin, because a sleep may take this much longer than requested (the kernel's timer slack
 /// is 50 µs).
 const MIN_SLEEP: Duration = Duration::from_micros(150);
-/// Longest sleep between two looks at the clock.
+/// Longest sleep before the worker reads the clock again.
 const MAX_SLEEP: Duration = Duration::from_millis(2);
 
 /// What the workers of an interface share; nothing in it changes.
@@ -210,7 +210,7 @@ impl XdpLoadWorker {
         for queue in &mut self.queues {
             let socket = queue.rings.queues();
             if socket.fill_needs_wakeup() {
-                judge_wake(socket.wake_receive()).map_err(gone)?;
+                ignore_transient(socket.wake_receive()).map_err(gone)?;
             }
         }
         if pause < MIN_SLEEP {
@@ -255,14 +255,14 @@ fn wake(rings: &mut Rings<XdpSocket>) -> io::Result<()> {
         match rings.queues().wake_transmit() {
             // Frames are left: the budget is used up, or the kernel dropped one.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)) => {}
-            other => return judge_wake(other),
+            other => return ignore_transient(other),
         }
     }
     Ok(())
 }
 
 /// Ignores the error of a wake-up that may succeed later.
-fn judge_wake(woken: io::Result<()>) -> io::Result<()> {
+fn ignore_transient(woken: io::Result<()>) -> io::Result<()> {
     match woken {
         Err(error) if !is_passing(&error) => Err(error),
         _ => Ok(()),

@@ -12,7 +12,7 @@ use std::time::Duration;
 const TIMEOUT: &str = "2";
 
 /// What to answer to a request: the mapped address, and the endpoint to answer from.
-type Script = fn(asked: usize, flags: u8, from: SocketAddr) -> Option<(SocketAddr, usize)>;
+type Script = fn(endpoint: usize, flags: u8, from: SocketAddr) -> Option<(SocketAddr, usize)>;
 
 /// A server with four endpoints on loopback: 0 is the primary one, 1 has the same address and the other
 /// port, 2 the other address and the same port, 3 the other address and port.
@@ -28,15 +28,15 @@ impl DiscoveryServer {
         let endpoints: Arc<Vec<SocketAddr>> =
             Arc::new(sockets.iter().map(|s| s.local_addr().unwrap()).collect());
         let (sockets, stop) = (Arc::new(sockets), Arc::new(AtomicBool::new(false)));
-        let serve = |asked: usize| {
+        let serve = |endpoint: usize| {
             let (sockets, endpoints, stop) = (sockets.clone(), endpoints.clone(), stop.clone());
             thread::spawn(move || {
                 let mut buffer = [0; 2048];
                 while !stop.load(Ordering::Relaxed) {
-                    let Ok((length, from)) = sockets[asked].recv_from(&mut buffer) else { continue };
+                    let Ok((length, from)) = sockets[endpoint].recv_from(&mut buffer) else { continue };
                     let flags = if length == 28 { buffer[27] } else { 0 };
-                    if let Some((mapped, origin)) = script(asked, flags, from) {
-                        let other = has_other_address.then(|| endpoints[asked ^ 3]);
+                    if let Some((mapped, origin)) = script(endpoint, flags, from) {
+                        let other = has_other_address.then(|| endpoints[endpoint ^ 3]);
                         sockets[origin].send_to(&success(&buffer[..length], mapped, other), from).unwrap();
                     }
                 }
@@ -91,8 +91,8 @@ fn nat_address(port: u16) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 7], port))
 }
 
-fn moved(asked: usize, flags: u8) -> usize {
-    asked ^ usize::from(flags >> 1)
+fn moved(endpoint: usize, flags: u8) -> usize {
+    endpoint ^ usize::from(flags >> 1)
 }
 
 fn probe(server: SocketAddr, flags: &[&str]) -> (ClientExit, String, String) {
@@ -109,42 +109,44 @@ fn probe(server: SocketAddr, flags: &[&str]) -> (ClientExit, String, String) {
 const BEHAVIOURS: [(&str, Script, &str, &str, bool); 6] = [
     (
         "no NAT",
-        |asked, flags, from| Some((from, moved(asked, flags))),
+        |endpoint, flags, from| Some((from, moved(endpoint, flags))),
         "endpoint-independent",
         "endpoint-independent",
         false,
     ),
     (
         "one mapping, no filter",
-        |asked, flags, _| Some((nat_address(9), moved(asked, flags))),
+        |endpoint, flags, _| Some((nat_address(9), moved(endpoint, flags))),
         "endpoint-independent",
         "endpoint-independent",
         true,
     ),
     (
         "a mapping and a filter by address",
-        |asked, flags, _| (flags & 4 == 0).then(|| (nat_address(10 + asked as u16 / 2), moved(asked, flags))),
+        |endpoint, flags, _| {
+            (flags & 4 == 0).then(|| (nat_address(10 + endpoint as u16 / 2), moved(endpoint, flags)))
+        },
         "address-dependent",
         "address-dependent",
         true,
     ),
     (
         "a mapping and a filter by address and port",
-        |asked, flags, _| (flags == 0).then(|| (nat_address(10 + asked as u16), asked)),
+        |endpoint, flags, _| (flags == 0).then(|| (nat_address(10 + endpoint as u16), endpoint)),
         "address- and port-dependent",
         "address- and port-dependent",
         true,
     ),
     (
         "one mapping, a filter by address and port",
-        |asked, flags, _| (flags == 0).then(|| (nat_address(9), asked)),
+        |endpoint, flags, _| (flags == 0).then(|| (nat_address(9), endpoint)),
         "endpoint-independent",
         "address- and port-dependent",
         true,
     ),
     (
         "no NAT, a firewall",
-        |asked, flags, from| (flags == 0).then_some((from, asked)),
+        |endpoint, flags, from| (flags == 0).then_some((from, endpoint)),
         "endpoint-independent",
         "address- and port-dependent",
         false,
@@ -172,7 +174,7 @@ fn each_behaviour_has_its_name() {
 
 #[test]
 fn the_text_explains_each_behaviour() {
-    let server = DiscoveryServer::start(true, |asked, flags, from| Some((from, moved(asked, flags))));
+    let server = DiscoveryServer::start(true, |endpoint, flags, from| Some((from, moved(endpoint, flags))));
     let (_, out, _) = probe(server.primary, &[]);
     for line in [
         "NAT             no: ",
@@ -186,7 +188,7 @@ fn the_text_explains_each_behaviour() {
 
 #[test]
 fn a_server_without_other_address_is_reported() {
-    let server = DiscoveryServer::start(false, |asked, _, from| Some((from, asked)));
+    let server = DiscoveryServer::start(false, |endpoint, _, from| Some((from, endpoint)));
     let (exit, out, err) = probe(server.primary, &[]);
     assert_eq!((exit, out.as_str()), (ClientExit::Refused, ""));
     assert!(err.contains("no OTHER-ADDRESS"), "{err}");
@@ -201,7 +203,7 @@ fn a_silent_server_and_a_partly_silent_one_are_distinguished() {
     let (exit, out, err) = probe(server.primary, &[]);
     assert_eq!((exit, out.as_str()), (ClientExit::NoAnswer, ""));
     assert!(err.contains("did not answer"), "{err}");
-    let server = DiscoveryServer::start(true, |asked, _, _| (asked == 0).then(|| (nat_address(9), 0)));
+    let server = DiscoveryServer::start(true, |endpoint, _, _| (endpoint == 0).then(|| (nat_address(9), 0)));
     let (exit, out, _) = probe(server.primary, &[]);
     assert_eq!(exit, ClientExit::NoAnswer);
     assert!(out.contains("mapping         unknown: 127.0.0.2:"), "{out}");

@@ -1,5 +1,6 @@
 //! One transaction over UDP, repeated if the server challenges the client.
 
+use super::result::{ProbeEnd, ProbeResult};
 use super::retransmission::{NextAction, Retransmissions};
 use super::{LONGEST_DATAGRAM, ProbeTransport, cannot};
 use crate::cli::ProbeArgs;
@@ -10,9 +11,9 @@ use crate::error::Result;
 use crate::output::counted;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Unanswered requests before the client says at the terminal that it still waits.
+/// Unanswered requests after which the client prints that it still waits.
 const REQUESTS_BEFORE_NOTICE: u32 = 3;
 
 /// The errnos by which Linux reports an ICMP error on a connected socket.
@@ -26,36 +27,12 @@ const ICMP_ERRORS: [i32; 7] = [
     libc::EACCES,
 ];
 
-/// A transaction and its end.
-#[derive(Debug)]
-pub(super) struct ProbeResult {
-    pub(super) transport: ProbeTransport,
-    pub(super) server: SocketAddr,
-    /// Unspecified if no connection was established.
-    pub(super) local: SocketAddr,
-    pub(super) requests_sent: u32,
-    /// How many messages were ignored, and why the first of them was.
-    pub(super) ignored: Option<(u64, &'static str)>,
-    pub(super) end: ProbeEnd,
-}
-
-/// How a transaction ended.
-#[derive(Debug)]
-pub(super) enum ProbeEnd {
-    /// With a reply, this long after the latest request.
-    Reply { reply: BindingResponse, after: Duration },
-    /// Without a reply.
-    Silence { waited: Duration },
-    /// With an ICMP error, or a connection that was refused or closed.
-    Unreachable(io::Error),
-}
-
 /// Sends a request over `socket`, which is connected to `server`; and another for each challenge that
 /// `login` can answer. Prints to `notice` when the server takes long.
 ///
 /// # Errors
 /// System: the kernel refuses to send or to receive, for another reason than an ICMP error.
-pub(super) fn ask(
+pub(super) fn probe(
     args: &ProbeArgs,
     login: Option<&Login>,
     socket: &UdpSocket,
@@ -150,7 +127,7 @@ fn parse(request: &ProbeRequest, bytes: &[u8]) -> Result<BindingResponse, &'stat
     let reply = parse_response(bytes, &request.id)?;
     match reply {
         BindingResponse::Success { .. } if !request.authenticates(bytes) => {
-            Err("not authenticated with the password, so anybody may have sent it")
+            Err("not authenticated with the password, so any host may have sent it")
         }
         reply => Ok(reply),
     }
