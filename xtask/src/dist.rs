@@ -14,7 +14,7 @@ use crate::tool::{Tool, with_tools};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The version of all members of the workspace.
@@ -60,7 +60,7 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
 }
 
 /// Writes manual pages and completions.
-fn pages(workspace: &Workspace, directory: &std::path::Path) -> Result<()> {
+fn pages(workspace: &Workspace, directory: &Path) -> Result<()> {
     let pages = directory.join("pages");
     // Pages of a verb that no longer exists must not be packed.
     let _ = fs::remove_dir_all(&pages);
@@ -70,7 +70,7 @@ fn pages(workspace: &Workspace, directory: &std::path::Path) -> Result<()> {
 }
 
 /// Writes the list of components in CycloneDX's format.
-fn components(workspace: &Workspace, directory: &std::path::Path) -> Result<()> {
+fn components(workspace: &Workspace, directory: &Path) -> Result<()> {
     const NAME: &str = "xstun-components";
     let mut cargo = with_tools(workspace, workspace.cargo())?;
     cargo.args(["cyclonedx", "--format", "json", "--spec-version", "1.5", "--override-filename", NAME]);
@@ -78,9 +78,11 @@ fn components(workspace: &Workspace, directory: &std::path::Path) -> Result<()> 
     set_time(workspace, &mut cargo);
     let result = exec(&mut cargo);
     // cargo-cyclonedx writes a list beside the manifest of every member.
-    for member in ["userspace", "xdp-ebpf", "xtask", "bench"] {
-        let written = workspace.root.join(member).join(format!("{NAME}.json"));
-        if member == "userspace" && result.is_ok() {
+    let metadata = workspace.metadata("Cargo.toml")?;
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let manifest = package["manifest_path"].as_str().map(Path::new).unwrap_or(&workspace.root);
+        let written = manifest.with_file_name(format!("{NAME}.json"));
+        if package["name"] == "xstun" && result.is_ok() {
             let copy = directory.join("xstun.cdx.json");
             fs::copy(&written, &copy)
                 .with_context(|| format!("cannot copy {} to {}", written.display(), copy.display()))?;
@@ -91,7 +93,7 @@ fn components(workspace: &Workspace, directory: &std::path::Path) -> Result<()> 
 }
 
 /// Builds the Debian package and returns its path.
-fn deb(workspace: &Workspace, directory: &std::path::Path) -> Result<PathBuf> {
+fn deb(workspace: &Workspace, directory: &Path) -> Result<PathBuf> {
     let mut cargo = with_tools(workspace, workspace.cargo())?;
     cargo
         .args(["deb", "--package", "xstun", "--no-build", "--strip", "--no-dbgsym", "--output"])

@@ -5,7 +5,6 @@ use crate::setup::{self, Needs};
 use crate::tidy;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
-use serde_json::Value;
 use std::process::Command;
 
 /// The workspace of the servers that xstun is measured against. Only the benchmark fetches its
@@ -65,9 +64,7 @@ impl Warnings {
     /// # Errors
     /// There is no compiler, or `Cargo.toml` does not name the one for lint.
     fn of_this_compiler(workspace: &Workspace) -> Result<Self> {
-        let mut cargo = workspace.cargo();
-        let metadata = output(cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]))?;
-        let metadata: Value = serde_json::from_str(&metadata).context("`cargo metadata` printed no JSON")?;
+        let metadata = workspace.metadata("Cargo.toml")?;
         let named = metadata["metadata"]["lint"]["compiler"]
             .as_str()
             .context("Cargo.toml names no `compiler` below [workspace.metadata.lint]")?;

@@ -31,6 +31,16 @@ impl Workspace {
         Ok(Workspace { root: directory("workspace_root")?, target: directory("target_directory")? })
     }
 
+    /// Returns what `cargo metadata` says of the packages of a workspace, by the path of its manifest.
+    ///
+    /// # Errors
+    /// The manifest is wrong.
+    pub(crate) fn metadata(&self, manifest: &str) -> Result<Value> {
+        let mut cargo = self.cargo();
+        cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path", manifest]);
+        serde_json::from_str(&run::output(&mut cargo)?).context("`cargo metadata` printed no JSON")
+    }
+
     /// Directory of the programs that set-up builds for this project. Nothing is installed into the
     /// user's home.
     pub(crate) fn tools(&self) -> PathBuf {

@@ -215,9 +215,9 @@ mod tests {
                 "xtask/src/run.rs",
                 "//! Runs [`Command`]s, so that\n//! failures have names. More.\n",
             ),
-            SourceFile::new("userspace/src/stun/reply.rs", "//! Writes replies.\n"),
-            SourceFile::new("userspace/src/stun.rs", "//! The core\n//!\n//! Knows no sockets.\n"),
-            SourceFile::new("userspace/src/stun/tests.rs", "//! Not here.\n"),
+            SourceFile::new("core/src/stun/reply.rs", "//! Writes replies.\n"),
+            SourceFile::new("core/src/stun.rs", "//! The core\n//!\n//! Knows no sockets.\n"),
+            SourceFile::new("core/src/stun/tests.rs", "//! Not here.\n"),
             SourceFile::new("userspace/src/main.rs", "//! The program.\n"),
             SourceFile::new("bench/src/bin/limit.rs", "//! Measures.\n"),
             SourceFile::new("userspace/src/settings.rs", "//! Options.\n"),
@@ -228,11 +228,12 @@ mod tests {
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
             .collect();
         let expected = [
+            "core/src/",
+            "stun.rs The core",
+            "reply.rs Writes replies",
             "userspace/src/",
             "main.rs The program",
             "settings.rs settings/ Options",
-            "stun.rs The core",
-            "reply.rs Writes replies",
             "xtask/src/",
             "run.rs Runs Commands, so that failures have names",
             "bench/src/bin/",

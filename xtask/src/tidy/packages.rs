@@ -1,9 +1,8 @@
 //! Checks the dependencies between the project's packages: from the programs down to the core.
 
 use super::Finding;
-use crate::run::output;
 use crate::workspace::Workspace;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
 use std::path::Path;
 
@@ -40,10 +39,7 @@ pub(super) const RULES: &[PackageRule] = &[
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
     let mut packages = Vec::new();
     for manifest in MANIFESTS {
-        let mut cargo = workspace.cargo();
-        cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path", manifest]);
-        let metadata: Value =
-            serde_json::from_str(&output(&mut cargo)?).context("`cargo metadata` printed no JSON")?;
+        let metadata = workspace.metadata(manifest)?;
         packages.extend(metadata["packages"].as_array().into_iter().flatten().cloned());
     }
     Ok(judge(&workspace.root, &packages, RULES))

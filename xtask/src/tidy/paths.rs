@@ -93,8 +93,10 @@ fn inline_modules(code: &str) -> Vec<(Range<usize>, String)> {
     words(code, "mod").filter_map(module).collect()
 }
 
+/// Whether a path starts here that the code uses; in `pub(in path)` it names the module's own ancestor.
 fn starts_path(code: &str, offset: usize) -> bool {
-    starts_word(code, offset) && !code[..offset].ends_with("::")
+    let before = &code[..offset];
+    starts_word(code, offset) && !before.ends_with("::") && !before.trim_end().ends_with("pub(in")
 }
 
 /// Reads the path, or the tree of paths in braces, at `at`, below `base`. Returns the offset after it.
@@ -196,6 +198,7 @@ mod tests {
         );
         assert_eq!(paths("let x = crate::stun::respond(a);", "answer"), ["stun::respond"]);
         assert_eq!(paths("use xstun_ebpf::classify; $crate::x; my_crate::y", "answer"), ["x"]);
+        assert_eq!(paths("pub(in crate::control) fn a() {}", "control::log"), [""; 0]);
         assert_eq!(paths("mod inner { use super::reply::A; }", "stun::guard"), ["stun::guard::reply::A"]);
     }
 
