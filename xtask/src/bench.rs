@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: xstun side by side with its limit and with what people use instead; or, with
-//! `--instructions`, what each piece of the fast path costs.
+//! `cargo xtask bench`: measures xstun beside its limit and beside other servers; with `--instructions`,
+//! counts the instructions of each piece of the fast path.
 
 mod bars;
 mod contenders;
@@ -7,6 +7,7 @@ mod generator;
 mod instructions;
 mod measure;
 mod metrics;
+mod network;
 mod page;
 mod plot;
 mod report;
@@ -14,48 +15,47 @@ mod report;
 mod sample;
 mod search;
 mod server;
-mod stage;
 
 use crate::interrupt::Interrupt;
 use crate::run::{ask, exec};
-use crate::setup::{self, Needs};
+use crate::setup::Needs;
 use crate::workspace::Workspace;
 use crate::{build, netns};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use contenders::{Programs, baselines_target};
 use measure::{Bench, Effort};
-use metrics::Row;
+use metrics::BenchRow;
 use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// What to measure, and how long.
+/// What to measure, and for how long.
 #[derive(Args)]
-pub(crate) struct Options {
-    /// Count instructions of the fast path with callgrind, and fail if a count grew
+pub(crate) struct BenchOptions {
+    /// Count instructions of the fast path with callgrind; fail if a count grew
     #[arg(long)]
     instructions: bool,
-    /// With --instructions: keep the new counts in the repository
+    /// With --instructions: record the new counts in the repository
     #[arg(long, requires = "instructions")]
     bless: bool,
-    /// One short round, each server under the first of its settings: shows that all of it works, and
-    /// leaves docs/ alone
+    /// One short round, each server with the first of its settings: shows that everything works; docs/
+    /// stays unchanged
     #[arg(long, conflicts_with = "instructions")]
     quick: bool,
-    /// Measure only these rows; docs/ is left alone
+    /// Measure only these rows; docs/ stays unchanged
     #[arg(long, value_name = "ROW,...", value_delimiter = ',', conflicts_with = "instructions")]
     only: Vec<String>,
-    /// Measure this xstun in place of the one of these sources, to compare two builds; docs/ is left
-    /// alone. Nothing is built: the other programs are those of the last run
+    /// Measure this xstun instead of the one of these sources, to compare two builds. Builds nothing: the
+    /// other programs are those of the last run. docs/ stays unchanged
     #[arg(long, value_name = "FILE", conflicts_with = "instructions")]
     xstun: Option<PathBuf>,
-    /// Rounds over all rows; the table has their medians
+    /// Rounds over all rows; the table shows their medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = odd)]
     rounds: usize,
-    /// Seconds of one load
+    /// Seconds per load
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     step: f64,
 }
@@ -63,8 +63,11 @@ pub(crate) struct Options {
 const PAGE: &str = "docs/measurements.md";
 const PLOT: &str = "docs/benchmark.svg";
 
-/// Measures what was asked for.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+/// Measures what the options say.
+///
+/// # Errors
+/// A build failed, the verb was interrupted, a result cannot be written, or a count grew.
+pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     if options.instructions {
         return instructions::run(workspace, options.bless);
     }
@@ -83,10 +86,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         None => build_all(workspace)?,
     }
     let interrupt = Interrupt::catch()?;
-    netns::reap(stage::KIND)?;
+    netns::reap(network::KIND)?;
     fs::create_dir_all(programs.scratch())
         .with_context(|| format!("cannot make {}", programs.scratch().display()))?;
-    let available = stage::available_cores()?;
+    let available = network::available_cores()?;
     let effort = if options.quick {
         Effort { rounds: 1, step: Duration::from_millis(500), tune: false }
     } else {
@@ -94,24 +97,24 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     };
     let bench = Bench { programs: &programs, available: &available, effort, interrupt: &interrupt };
     let rows = bench.run(contenders)?;
-    tell(workspace, options, &programs, effort, &rows)
+    publish(workspace, options, &programs, effort, &rows)
 }
 
-/// Prints the results, and writes them: JSON always, the page and the plot where they are of all rows
-/// and of whole rounds.
-fn tell(
+/// Prints the results and writes them: always as JSON, and as the page and the plot if all rows were
+/// measured in full.
+fn publish(
     workspace: &Workspace,
-    options: &Options,
+    options: &BenchOptions,
     programs: &Programs,
     effort: Effort,
-    rows: &[Row],
+    rows: &[BenchRow],
 ) -> Result<()> {
     println!("\n{}\n{}", report::table(rows), report::bars(rows));
-    let (day, commit) = stage::day_and_commit(&workspace.root);
-    let setting = report::Setting {
+    let (day, commit) = network::day_and_commit(&workspace.root);
+    let setting = report::BenchContext {
         day,
         commit,
-        machine: stage::machine(),
+        machine: network::machine(),
         command: "cargo xtask bench".to_owned(),
         rounds: effort.rounds,
         step: effort.step.as_secs_f64(),
@@ -122,7 +125,7 @@ fn tell(
         "machine": setting.machine,
         "rounds": setting.rounds,
         "step_s": setting.step,
-        "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "rows": rows.iter().map(BenchRow::json).collect::<Vec<_>>(),
     });
     let write = |path: &std::path::Path, text: &str| {
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -143,11 +146,9 @@ fn tell(
     write(&workspace.root.join(PLOT), &plot)
 }
 
-/// Builds xstun, the limit and the baselines.
+/// Sets up, and builds xstun, the limit, the generator and the baselines.
 fn build_all(workspace: &Workspace) -> Result<()> {
-    let ready = setup::run(workspace, Needs::BENCH)?;
-    build::ebpf(workspace, &ready)?;
-    build::program(workspace, false)?;
+    let ready = build::everything(workspace, Needs::BENCH)?;
     let mut limit = workspace.cargo();
     limit.args(["build", "--release", "--package", "xstun-bench", "--features", "flood"]);
     exec(limit.args(["--bin", "limit", "--bin", "flood"]))?;
@@ -156,7 +157,7 @@ fn build_all(workspace: &Workspace) -> Result<()> {
     baselines.args(["build", "--release", "--locked", "--manifest-path", "bench/baselines/Cargo.toml"]);
     exec(baselines.arg("--target-dir").arg(baselines_target(workspace)))?;
     if ask(Command::new("turnserver").arg("--version")).is_none() {
-        println!("turnserver does not run here: coturn's rows will be left out");
+        println!("turnserver does not run here: the table will lack coturn");
     }
     Ok(())
 }
@@ -165,7 +166,7 @@ fn chosen(only: &[String]) -> Result<Vec<contenders::Contender>> {
     let all = contenders::all();
     if let Some(unknown) = only.iter().find(|id| all.iter().all(|row| row.id != **id)) {
         let ids: Vec<_> = all.iter().map(|row| row.id).collect();
-        bail!("--only {unknown}: no such row; there are {}", ids.join(", "));
+        bail!("--only {unknown}: no such row; choose from {}", ids.join(", "));
     }
     Ok(all.into_iter().filter(|row| only.is_empty() || only.iter().any(|id| id == row.id)).collect())
 }
@@ -173,6 +174,6 @@ fn chosen(only: &[String]) -> Result<Vec<contenders::Contender>> {
 fn odd(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(rounds) if rounds % 2 == 1 => Ok(rounds),
-        _ => Err("an odd number of rounds has a median".to_owned()),
+        _ => Err("must be odd, so that there is a median".to_owned()),
     }
 }

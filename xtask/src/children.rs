@@ -1,4 +1,4 @@
-//! Child processes that are waited for with an eye on the clock and on interruption.
+//! Child processes, awaited with a time limit and until interruption.
 
 use crate::interrupt::Interrupt;
 use crate::run::shown;
@@ -8,17 +8,17 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often a waiting loop looks.
+/// Interval at which a waiting loop polls.
 const TICK: Duration = Duration::from_millis(20);
 
-/// A child that is killed, and waited for, when it is dropped.
-pub(crate) struct Guarded(pub(crate) Child);
+/// A child process. Drop kills it and waits for it.
+pub(crate) struct ChildGuard(pub(crate) Child);
 
-impl Guarded {
-    /// Waits for the child's end.
+impl ChildGuard {
+    /// Waits until the child exits.
     ///
     /// # Errors
-    /// It did not end in time, or somebody interrupted; the child still runs then.
+    /// It did not exit within `limit`, or the verb was interrupted; the child still runs then.
     pub(crate) fn wait(&mut self, limit: Duration, interrupt: &Interrupt) -> Result<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
@@ -27,44 +27,48 @@ impl Guarded {
             }
             interrupt.check()?;
             if Instant::now() > deadline {
-                bail!("did not end within {} s", limit.as_secs());
+                bail!("did not exit within {} s", limit.as_secs());
             }
             std::thread::sleep(TICK);
         }
     }
 }
 
-impl Drop for Guarded {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
-        // Both fail only for a child that has ended and was waited for.
+        // Both fail only for a child that has been waited for already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What a child printed, and how it ended.
-pub(crate) struct Captured {
+/// What a child printed, and its exit status.
+pub(crate) struct CapturedOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Runs the command to its end and keeps what it prints.
+/// Runs the command until it exits, and returns what it printed.
 ///
 /// # Errors
-/// It could not be started, did not end in time (its output so far is part of the error), or
-/// somebody interrupted.
-pub(crate) fn capture(command: &mut Command, limit: Duration, interrupt: &Interrupt) -> Result<Captured> {
+/// It cannot be started, does not exit within `limit` (the error shows its output so far), or the verb
+/// was interrupted.
+pub(crate) fn capture(
+    command: &mut Command,
+    limit: Duration,
+    interrupt: &Interrupt,
+) -> Result<CapturedOutput> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot run `{}`", shown(command)))?;
     let stdout = follow(child.stdout.take());
     let stderr = follow(child.stderr.take());
-    let mut child = Guarded(child);
+    let mut child = ChildGuard(child);
     let ended = child.wait(limit, interrupt);
     drop(child);
     let (stdout, stderr) = (text(stdout), text(stderr));
     match ended {
-        Ok(status) => Ok(Captured { status, stdout, stderr }),
+        Ok(status) => Ok(CapturedOutput { status, stdout, stderr }),
         Err(error) => {
             Err(error.context(format!("`{}` (it printed: {})", shown(command), one_line(&stdout, &stderr))))
         }
@@ -77,9 +81,9 @@ fn one_line(stdout: &str, stderr: &str) -> String {
     if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
 }
 
-impl Captured {
-    /// Everything that was printed, on one line, for an error.
-    pub(crate) fn told(&self) -> String {
+impl CapturedOutput {
+    /// Everything that it printed, on one line, for an error.
+    pub(crate) fn printed(&self) -> String {
         one_line(&self.stdout, &self.stderr)
     }
 }
@@ -88,7 +92,7 @@ fn follow(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // A pipe that breaks has told all that it will.
+            // On a broken pipe, what was read so far is all there is.
             let _ = pipe.read_to_end(&mut bytes);
         }
         bytes

@@ -1,25 +1,27 @@
-//! `cargo xtask demo`: the responder between two network namespaces, asked by independent clients.
+//! `cargo xtask demo`: serves over AF_XDP between two network namespaces, and queries the server with
+//! independent clients.
 
 mod clients;
+pub(crate) mod network;
 mod server;
-pub(crate) mod stage;
 
 use crate::interrupt::Interrupt;
-use crate::setup::{self, Needs};
+use crate::setup::Needs;
 use crate::workspace::Workspace;
 use crate::{build, netns};
 use anyhow::{Result, bail};
-use clients::Asked;
-use server::Server;
-use stage::Stage;
+use clients::ClientResult;
+use network::DemoNetwork;
+use server::DemoServer;
+use std::path::Path;
 
 /// Seconds of load.
 const LOAD_SECONDS: u32 = 3;
 
-/// Sets up, builds, serves, asks, loads, and judges what came of it.
+/// Sets up, builds, serves, queries, loads, and judges the results.
 ///
 /// # Errors
-/// Anything was not as it should be; each fault is named.
+/// A result is wrong; each fault is named.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(
@@ -27,33 +29,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
              run `sudo env \"PATH=$PATH\" cargo xtask demo`"
         );
     }
-    let ready = setup::run(workspace, Needs::DEMO)?;
-    build::ebpf(workspace, &ready)?;
-    build::program(workspace, false)?;
+    build::everything(workspace, Needs::DEMO)?;
 
     let interrupt = Interrupt::catch()?;
-    netns::reap(stage::KIND)?;
-    let stage = Stage::build()?;
+    netns::reap(network::KIND)?;
+    let network = DemoNetwork::build()?;
     let program = workspace.xstun("release");
-    let server = Server::start(&stage, &program, &interrupt)?;
+    let server = DemoServer::start(&network, &program, &interrupt)?;
     println!("\n{}", server.table());
 
-    let mut faults = Vec::new();
-    println!("{:<32} {:<24} {:<24}", "client", "mapped address", "true address");
-    for Asked { client, expected, mapped } in clients::ask_all(&stage, &program, &interrupt)? {
-        let (mapped, fault) = match mapped {
-            Ok(mapped) => {
-                (mapped.to_string(), (!expected.is(mapped)).then(|| "is not the true one".to_owned()))
-            }
-            Err(error) => ("-".to_owned(), Some(format!("got no address: {error:#}"))),
-        };
-        let verdict = if fault.is_none() { "ok" } else { "WRONG" };
-        println!("{client:<32} {mapped:<24} {:<24} {verdict}", expected.to_string());
-        faults.extend(fault.map(|fault| format!("{client}: {fault}")));
-    }
-
-    match clients::load(&stage, &program, LOAD_SECONDS, &interrupt) {
-        Ok(told) => println!("\nload, {LOAD_SECONDS} s: {told}"),
+    let mut faults = query(&network, &program, &interrupt)?;
+    match clients::load(&network, &program, LOAD_SECONDS, &interrupt) {
+        Ok(result) => println!("\nload, {LOAD_SECONDS} s: {result}"),
         Err(error) => faults.push(format!("load: {error:#}")),
     }
     interrupt.check()?;
@@ -62,8 +49,27 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     println!("counted: {counters}");
     faults.extend(counters.faults());
     if faults.is_empty() {
-        println!("\nall as it should be");
+        println!("\nall results are as expected");
         return Ok(());
     }
-    bail!("not as it should be:\n  {}", faults.join("\n  "))
+    bail!("results differ from what is expected:\n  {}", faults.join("\n  "))
+}
+
+/// Queries the server with each client, prints a table of the results, and returns the faults.
+fn query(network: &DemoNetwork, program: &Path, interrupt: &Interrupt) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    println!("{:<32} {:<24} {:<24}", "client", "mapped address", "true address");
+    for ClientResult { client, expected, mapped } in clients::query_all(network, program, interrupt)? {
+        let (mapped, fault) = match mapped {
+            Ok(mapped) => {
+                let wrong = !expected.matches(mapped);
+                (mapped.to_string(), wrong.then(|| "is not the true address".to_owned()))
+            }
+            Err(error) => ("-".to_owned(), Some(format!("got no address: {error:#}"))),
+        };
+        let verdict = if fault.is_none() { "ok" } else { "WRONG" };
+        println!("{client:<32} {mapped:<24} {:<24} {verdict}", expected.to_string());
+        faults.extend(fault.map(|fault| format!("{client}: {fault}")));
+    }
+    Ok(faults)
 }

@@ -97,9 +97,9 @@ enum Verb {
         check: bool,
     },
     /// Measure speed beside other servers, or count instructions
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Test the ladder with several kernels and emulated NICs in virtual machines (minutes)
-    Vm(vm::Options),
+    Vm(vm::VmOptions),
 }
 
 #[derive(Clone, Copy, ValueEnum)]

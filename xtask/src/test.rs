@@ -1,11 +1,12 @@
 //! `cargo xtask test`: runs all checks and tests, in phases whose durations it prints.
 
+use crate::build::{self, EarlyBuild};
 use crate::leftovers::LeftoverCheck;
 use crate::netns::RUN_VARIABLE;
 use crate::run::{exec, output};
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
-use crate::{build, fuzz, lint};
+use crate::{fuzz, lint};
 use anyhow::{Context as _, Result};
 use std::process::Command;
 use std::time::Instant;
@@ -18,10 +19,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
     let root = rustix::process::geteuid().is_root();
     let needs = if root { Needs::TEST } else { Needs::TEST_WITHOUT_ROOT };
-    let ready = phase("set-up", || setup::run(workspace, needs))?;
+    let early = EarlyBuild::start(workspace)?;
+    let ready = phase("setup", || setup::run(workspace, needs))?;
     // First: what is compiled later embeds it.
     phase("eBPF object", || build::ebpf(workspace, &ready))?;
     phase("lint", || lint::check(workspace))?;
+    early.finish()?;
     phase("xstun, release", || build::program(workspace, false))?;
     let leftovers = root.then(LeftoverCheck::watch).transpose()?;
     phase("unit, property and documentation tests", || exec(cargo_test(workspace).arg("--workspace")))?;

@@ -1,64 +1,65 @@
-//! `cargo xtask vm`: the ladder on real kernels and drivers, in virtual machines.
+//! `cargo xtask vm`: tests the ladder with several kernels and drivers, in virtual machines.
 
 mod apt;
 mod cases;
 mod expected;
 mod image;
 mod kernels;
+mod links;
 mod machine;
 mod report;
-mod room;
+mod resources;
 mod rung;
-mod wires;
 
+use crate::build::{self, EarlyBuild};
 use crate::interrupt::Interrupt;
 use crate::leftovers::LeftoverCheck;
+use crate::netns;
 use crate::run::join;
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
-use crate::{build, netns};
 use anyhow::{Context as _, Result, bail};
-use cases::{Case, Depth};
+use cases::{Depth, VmCase};
 use image::{Image, TestPrograms};
-use kernels::{Choice, Kernel};
+use kernels::{Kernel, KernelChoice};
+use links::GuestLinks;
 use machine::{Accelerator, Guest};
-use report::Report;
+use report::GuestReport;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-use wires::Wires;
 
-/// Guests at a time.
+/// Guests that run at the same time.
 const AT_ONCE: usize = 2;
 
-/// What to boot, and what to do with what comes of it.
+/// Which kernels to boot, and what to test.
 #[derive(clap::Args)]
-pub(crate) struct Options {
-    /// Series of Debian's kernels, like 6.12, or `newest`
+pub(crate) struct VmOptions {
+    /// Series of Debian's kernels, such as 6.12, or `newest`
     #[arg(value_name = "KERNEL", default_values_t = kernels::DEFAULT.map(str::to_owned))]
     kernels: Vec<String>,
-    /// Only the NICs whose name has this in it, like virtio, and no test of `userspace/tests`
+    /// Only NICs whose name contains this, such as virtio; skip the tests of userspace/tests
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Every check on every kernel. Otherwise each has what differs most by kernel, every rung and a
-    /// server's whole life on virtio with two queues, and the last one named the tests of
-    /// `userspace/tests` too
+    /// Run every check on every kernel. By default each kernel runs what differs most between kernels
+    /// (every rung, and the full life cycle of a server on virtio with two queues), and the last kernel
+    /// also runs the tests of userspace/tests
     #[arg(long)]
     thorough: bool,
-    /// Record the rungs that are reached in docs/measurements.md, as those to be reached from then on
+    /// Record the rungs that are reached in docs/measurements.md; later runs must reach them
     #[arg(long)]
     bless: bool,
 }
 
-/// Boots a guest for each kernel, tests the server on each of its NICs, and judges what came of it.
+/// Boots a guest for each kernel, tests the server on each of its NICs, and judges the results.
 ///
 /// # Errors
-/// A guest could not be run to its end, a test failed, or a rung that is recorded was not reached.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+/// A guest did not run to its end, a test failed, or a recorded rung was not reached.
+pub(crate) fn run(workspace: &Workspace, options: &VmOptions) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(
-            "the guests' wires are taps in a network namespace, which needs root: \
+            "the guests' NICs are taps in a network namespace, which needs root: \
              run `sudo env \"PATH=$PATH\" cargo xtask vm`"
         );
     }
@@ -66,19 +67,21 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let cases = cases::select(options.only.as_deref());
     if cases.is_empty() {
         let names: Vec<_> = cases::CASES.iter().map(|case| case.name).collect();
-        bail!("no NIC is called so: --only takes a part of one of these names: {}", names.join("; "));
+        bail!("no NIC has this in its name: --only takes a part of one of these names: {}", names.join("; "));
     }
     let document = workspace.root.join("docs/measurements.md");
     let recorded = expected::read(&document)?;
     std::fs::create_dir_all(workspace.target.join("vm")).context("cannot make target/vm")?;
-    room::check(&workspace.target, AT_ONCE.min(options.kernels.len()), options.kernels.len())?;
+    resources::check(&workspace.target, AT_ONCE.min(options.kernels.len()), options.kernels.len())?;
+    let early = EarlyBuild::start(workspace)?;
     let ready = setup::run(workspace, Needs::VM)?;
     let choice = kernels::choose(workspace, &options.kernels)?;
     build::ebpf(workspace, &ready)?;
+    early.finish()?;
     let (kernels, tests) = fetch_and_build(workspace, &choice, options)?;
 
     let interrupt = Interrupt::catch()?;
-    netns::reap(wires::KIND)?;
+    netns::reap(links::KIND)?;
     let leftovers = LeftoverCheck::watch()?;
     let home = workspace.target.join("vm/guests");
     let image = Image::lay_out(workspace, &tests)?;
@@ -110,16 +113,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    bail!("not as it should be:\n  {}", faults.join("\n  "))
+    bail!("results differ from what is expected:\n  {}", faults.join("\n  "))
 }
 
-/// Has the kernels fetched, the release binary and the test programs built, all at once: linking the
-/// binary leaves other cores idle for minutes, and fetching waits for the network. What fails is told when
-/// all three have ended.
+/// Fetches the kernels, and builds the release binary and the test programs, all at the same time:
+/// fetching waits for the network, and linking uses one core.
+///
+/// # Errors
+/// The first failure, once all three have ended.
 fn fetch_and_build(
     workspace: &Workspace,
-    choice: &Choice,
-    options: &Options,
+    choice: &KernelChoice,
+    options: &VmOptions,
 ) -> Result<(Vec<Kernel>, TestPrograms)> {
     std::thread::scope(|scope| {
         let fetching = scope.spawn(|| choice.fetch());
@@ -135,9 +140,9 @@ fn fetch_and_build(
 fn pack(
     image: &Image,
     kernels: &[Kernel],
-    cases: &[(usize, Case)],
+    cases: &[(usize, VmCase)],
     home: &Path,
-    options: &Options,
+    options: &VmOptions,
 ) -> Result<Vec<(Kernel, PathBuf)>> {
     std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
     let packed = kernels.iter().enumerate().map(|(number, kernel)| {
@@ -153,16 +158,16 @@ fn pack(
     packed.collect()
 }
 
-/// Runs all guests, some at a time and the last first, which has most to do; gives their reports in
-/// their order.
+/// Runs all guests, [`AT_ONCE`] at a time and the last first, which has most to do. Returns their reports
+/// in the order of `guests`.
 fn boot(
     guests: &[(Kernel, PathBuf)],
-    cases: &[(usize, Case)],
+    cases: &[(usize, VmCase)],
     accelerator: Accelerator,
     interrupt: &Interrupt,
-) -> Result<Vec<Report>> {
+) -> Result<Vec<GuestReport>> {
     let next = AtomicUsize::new(0);
-    let reports: Vec<Mutex<Option<Result<Report>>>> = guests.iter().map(|_| Mutex::new(None)).collect();
+    let reports: Vec<Mutex<Option<Result<GuestReport>>>> = guests.iter().map(|_| Mutex::new(None)).collect();
     let work = || {
         loop {
             let taken = next.fetch_add(1, Ordering::Relaxed);
@@ -180,7 +185,7 @@ fn boot(
     });
     let taken = reports.into_iter().map(|report| {
         let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        report.context("a guest was never booted")?
+        report.context("a guest was not booted")?
     });
     taken.collect()
 }
@@ -189,22 +194,22 @@ fn boot_one(
     number: usize,
     kernel: &Kernel,
     image: &Path,
-    cases: &[(usize, Case)],
+    cases: &[(usize, VmCase)],
     accelerator: Accelerator,
     interrupt: &Interrupt,
-) -> Result<Report> {
-    let wires = Wires::lay(number, cases)?;
+) -> Result<GuestReport> {
+    let links = GuestLinks::create(number, cases)?;
     let home = image.with_extension("");
     let guest = Guest { kernel, image, home, cases, accelerator };
-    let mut report = Report::new(&kernel.release);
-    let booted = guest.boot(&wires, interrupt, |line| {
-        if let Some(told) = report.hear(line)? {
-            println!("{}: {told}", kernel.release);
+    let mut report = GuestReport::new(&kernel.release);
+    let booted = guest.boot(&links, interrupt, |line| {
+        if let Some(text) = report.take(line)? {
+            println!("{}: {text}", kernel.release);
         }
         Ok(())
     });
     interrupt.check()?;
-    // What the guest had found before its end is worth its place in the table.
+    // The results before a failure still belong in the table.
     if let Err(error) = booted {
         report.faults.push(format!("{}: {error:#}", kernel.release));
     }

@@ -1,32 +1,32 @@
-//! The bars that the measured ratios must reach, judged.
+//! The bars that the measured ratios must reach, and whether they do.
 
-use super::contenders::Kind;
-use super::metrics::{Metric, Row};
+use super::contenders::ContenderKind;
+use super::metrics::{BenchRow, Metric};
 use std::fmt;
 
 /// One bar, and what was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bar {
     pub(super) what: &'static str,
-    pub(super) bound: Bound,
-    /// Nothing where a row that it needs was not measured.
+    pub(super) bound: BarBound,
+    /// `None` if a row that it needs was not measured.
     pub(super) measured: Option<f64>,
-    /// What the generator could not send leaves open on which side of `measured` the truth is.
-    pub(super) doubt: Doubt,
+    /// How `measured` may be off because the generator could not send more.
+    pub(super) uncertainty: Uncertainty,
 }
 
-/// How a measured value may be off because the generator was at its end before the server.
+/// The direction in which a measured value may be off because the generator reached its limit first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Doubt {
-    /// It may be more.
+pub(super) struct Uncertainty {
+    /// The true value may be higher.
     more: bool,
-    /// It may be less.
+    /// The true value may be lower.
     less: bool,
 }
 
-/// Which side is good.
+/// On which side of its value the bar is met.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Bound {
+pub(super) enum BarBound {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -34,14 +34,14 @@ pub(super) enum Bound {
 impl Bar {
     pub(super) fn verdict(&self) -> &'static str {
         let Some(value) = self.measured else { return "not measured" };
-        let (met, may_turn) = match self.bound {
-            Bound::AtLeast(bound) if value >= bound => (true, self.doubt.less),
-            Bound::AtLeast(_) => (false, self.doubt.more),
-            Bound::AtMost(bound) if value <= bound => (true, self.doubt.more),
-            Bound::AtMost(_) => (false, self.doubt.less),
+        let (met, may_change) = match self.bound {
+            BarBound::AtLeast(bound) if value >= bound => (true, self.uncertainty.less),
+            BarBound::AtLeast(_) => (false, self.uncertainty.more),
+            BarBound::AtMost(bound) if value <= bound => (true, self.uncertainty.more),
+            BarBound::AtMost(_) => (false, self.uncertainty.less),
         };
-        match (met, may_turn) {
-            (_, true) => "open: the generator was at its end",
+        match (met, may_change) {
+            (_, true) => "open: the generator reached its limit",
             (true, false) => "met",
             (false, false) => "missed",
         }
@@ -52,21 +52,21 @@ impl Bar {
     }
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for BarBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Bound::AtLeast(bound) => write!(f, "at least {bound}"),
-            Bound::AtMost(bound) => write!(f, "at most {bound}"),
+            BarBound::AtLeast(bound) => write!(f, "at least {bound}"),
+            BarBound::AtMost(bound) => write!(f, "at most {bound}"),
         }
     }
 }
 
-/// Every bar, for these rows.
-pub(super) fn judge(rows: &[Row]) -> Vec<Bar> {
+/// Evaluates every bar for these rows.
+pub(super) fn judge(rows: &[BenchRow]) -> Vec<Bar> {
     const MIB: f64 = 1024.0 * 1024.0;
     let find = |id: &str| rows.iter().find(|row| row.id == id);
     let get = |id: &str, metric| find(id).and_then(|row| row.get(metric));
-    let ours = || rows.iter().filter(|row| row.kind == Kind::Ours);
+    let ours = || rows.iter().filter(|row| row.kind == ContenderKind::Ours);
     let most = |values: Vec<f64>| values.into_iter().max_by(f64::total_cmp);
     let queue = || Some((get("af-xdp-2", Metric::Memory)? - get("af-xdp", Metric::Memory)?) / MIB);
     let growth = ours().filter_map(|row| row.get(Metric::MemoryGrowth)).map(|bytes| bytes / MIB).collect();
@@ -82,13 +82,13 @@ pub(super) fn judge(rows: &[Row]) -> Vec<Bar> {
     let of = |metric, these: &[&str], those: &[&str]| {
         ratio(best(rows, these, metric)?, best(rows, those, metric)?)
     };
-    let sure = |measured: Option<f64>| measured.map(|value| (value, Doubt::default()));
+    let sure = |measured: Option<f64>| measured.map(|value| (value, Uncertainty::default()));
     let p99 = ratio_of(get("af-xdp", Metric::P99), get("socket", Metric::P99));
     let bar = |what, bound, measured: Option<Value>| {
-        let (measured, doubt) = measured.unzip();
-        Bar { what, bound, measured, doubt: doubt.unwrap_or_default() }
+        let (measured, uncertainty) = measured.unzip();
+        Bar { what, bound, measured, uncertainty: uncertainty.unwrap_or_default() }
     };
-    use Bound::{AtLeast, AtMost};
+    use BarBound::{AtLeast, AtMost};
     use Metric::{Capacity, Flood};
     vec![
         bar(
@@ -107,48 +107,52 @@ pub(super) fn judge(rows: &[Row]) -> Vec<Bar> {
         bar("AF_XDP path under the flood / at capacity, the lesser of both modes", AtLeast(0.95), steady),
         bar("p99 at half capacity: AF_XDP with interrupts / socket path", AtMost(0.5), sure(p99)),
         bar("memory of one more queue, in MiB", AtMost(12.0), sure(queue())),
-        bar("growth of memory under load, in MiB, the most of all our rows", AtMost(1.0), sure(most(growth))),
+        bar(
+            "growth of memory under load, in MiB, the most of all xstun rows",
+            AtMost(1.0),
+            sure(most(growth)),
+        ),
         bar("idle cost without busy polling, in hundredths of a core", AtMost(1.0), sure(most(idle))),
     ]
 }
 
-/// A value and its doubt.
-type Value = (f64, Doubt);
+/// A value and its uncertainty.
+type Value = (f64, Uncertainty);
 
 /// The rows of the AF_XDP path on one core in native mode.
 const AF_XDP: [&str; 2] = ["af-xdp", "af-xdp-busy-poll"];
-/// The part of five capacities that a flood must send to be one.
+/// The share of [`FLOOD`](super::measure::FLOOD) capacities that a flood must send to count as one.
 const FLOODED: f64 = 0.8;
 
-/// A row's number, and whether a stronger generator would have got another.
-fn value(row: &Row, metric: Metric) -> Option<Value> {
+/// A row's number, and whether a stronger generator might have measured another.
+fn value(row: &BenchRow, metric: Metric) -> Option<Value> {
     let value = row.get(metric)?;
-    let doubt = match metric {
-        Metric::Capacity => Doubt { more: row.bound_by_generator, less: false },
-        // Under a greater flood there may be fewer replies, and more where the server was not full.
+    let uncertainty = match metric {
+        Metric::Capacity => Uncertainty { more: row.bound_by_generator, less: false },
+        // A stronger flood may bring fewer replies, or more if the server was not saturated.
         Metric::Flood => {
             let full = super::measure::FLOOD * row.get(Metric::Capacity)? * FLOODED;
             let short = row.get(Metric::FloodSent).is_none_or(|sent| sent < full);
-            Doubt { more: short, less: short }
+            Uncertainty { more: short, less: short }
         }
-        _ => Doubt::default(),
+        _ => Uncertainty::default(),
     };
-    Some((value, doubt))
+    Some((value, uncertainty))
 }
 
 /// The best of several rows.
-fn best(rows: &[Row], ids: &[&str], metric: Metric) -> Option<Value> {
+fn best(rows: &[BenchRow], ids: &[&str], metric: Metric) -> Option<Value> {
     let values: Vec<Value> =
         rows.iter().filter(|row| ids.contains(&row.id)).filter_map(|row| value(row, metric)).collect();
     let best = values.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0))?;
-    // Another one that may be more than was seen may be the best.
-    let more = values.iter().any(|(_, doubt)| doubt.more);
-    Some((best.0, Doubt { more, ..best.1 }))
+    // A row whose true value is higher may be the best.
+    let more = values.iter().any(|(_, uncertainty)| uncertainty.more);
+    Some((best.0, Uncertainty { more, ..best.1 }))
 }
 
 fn ratio(a: Value, b: Value) -> Option<Value> {
-    let doubt = Doubt { more: a.1.more || b.1.less, less: a.1.less || b.1.more };
-    ratio_of(Some(a.0), Some(b.0)).map(|value| (value, doubt))
+    let uncertainty = Uncertainty { more: a.1.more || b.1.less, less: a.1.less || b.1.more };
+    ratio_of(Some(a.0), Some(b.0)).map(|value| (value, uncertainty))
 }
 
 fn ratio_of(a: Option<f64>, b: Option<f64>) -> Option<f64> {
@@ -157,11 +161,11 @@ fn ratio_of(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bar, Bound, Doubt, judge};
-    use crate::bench::metrics::{Metric, Row};
+    use super::{Bar, BarBound, Uncertainty, judge};
+    use crate::bench::metrics::{BenchRow, Metric};
     use crate::bench::sample::{numbers, row};
 
-    fn verdicts(rows: &[Row]) -> Vec<(String, &'static str)> {
+    fn verdicts(rows: &[BenchRow]) -> Vec<(String, &'static str)> {
         judge(rows).iter().map(|bar| (bar.value(), bar.verdict())).collect()
     }
 
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_come_from_each_ones_best() {
+    fn ratios_compare_the_best_of_each() {
         let rows = [
             row("limit", &numbers(&[(Metric::Capacity, 900.0)])),
             row("limit-busy-poll", &numbers(&[(Metric::Capacity, 1000.0)])),
@@ -201,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stronger_generator_could_turn_is_left_open() {
+    fn a_verdict_that_a_stronger_generator_could_change_is_open() {
         let bounded = |id, bounded: bool, capacity| {
             let mut row = row(id, &numbers(&[(Metric::Capacity, capacity)]));
             row.bound_by_generator = bounded;
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_that_was_none_judges_nothing() {
+    fn a_flood_that_was_too_weak_decides_nothing() {
         let mut row = row(
             "af-xdp",
             &numbers(&[(Metric::Capacity, 100.0), (Metric::Flood, 99.0), (Metric::FloodSent, 399.0)]),
@@ -244,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_holds_at_its_very_edge() {
+    fn a_bar_is_met_at_its_exact_value() {
         let bar = |bound, measured| {
-            Bar { what: "", bound, measured: Some(measured), doubt: Doubt::default() }.verdict()
+            Bar { what: "", bound, measured: Some(measured), uncertainty: Uncertainty::default() }.verdict()
         };
-        assert_eq!(bar(Bound::AtLeast(1.0), 1.0), "met");
-        assert_eq!(bar(Bound::AtMost(12.0), 12.01), "missed");
-        assert_eq!(Bound::AtMost(0.5).to_string(), "at most 0.5");
+        assert_eq!(bar(BarBound::AtLeast(1.0), 1.0), "met");
+        assert_eq!(bar(BarBound::AtMost(12.0), 12.01), "missed");
+        assert_eq!(BarBound::AtMost(0.5).to_string(), "at most 0.5");
     }
 }

@@ -1,6 +1,6 @@
-//! Who is measured, and how each is started.
+//! The servers that are measured, and how each is started.
 
-use super::stage::{Cores, Napi, Order, Replies, SERVER, Stage, list};
+use super::network::{BenchNetwork, CoreOrder, Cores, Napi, ReplyReceiver, SERVER, list};
 use crate::build;
 use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use std::process::Command;
 /// One row of the table.
 #[derive(Clone, Debug)]
 pub(super) struct Contender {
-    /// Key in the JSON and for `--only`.
+    /// Key in the JSON and in `--only`.
     pub(super) id: &'static str,
-    /// What it is, for a person.
+    /// Name in the table.
     pub(super) label: &'static str,
-    pub(super) kind: Kind,
-    /// Cores and queues that it gets.
+    pub(super) kind: ContenderKind,
+    /// Number of cores and of queues that it gets.
     pub(super) width: usize,
-    /// Settings of the pair that may suit it, the likeliest first.
+    /// Settings of the pair to try, the most promising first.
     pub(super) settings: &'static [Napi],
     launch: Launch,
 }
 
-/// What a row is there for.
+/// The role of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// More than this cannot be had over AF_XDP.
+pub(super) enum ContenderKind {
+    /// The most that AF_XDP allows.
     Limit,
     Ours,
-    /// What people use instead.
+    /// Another server.
     Other,
 }
 
@@ -40,20 +40,20 @@ enum Launch {
     Baseline(&'static str),
 }
 
-/// The server's core does its own receive work.
+/// Settings in which the server's core does its own receive work.
 const OWN: &[Napi] = &[
-    Napi::Thread(Order::ServerFirst, Replies::Thread),
-    Napi::Thread(Order::InTurn, Replies::Thread),
-    Napi::Thread(Order::ServerFirst, Replies::Sender),
-    Napi::Thread(Order::InTurn, Replies::Sender),
+    Napi::Thread(CoreOrder::ServerFirst, ReplyReceiver::Thread),
+    Napi::Thread(CoreOrder::InTurn, ReplyReceiver::Thread),
+    Napi::Thread(CoreOrder::ServerFirst, ReplyReceiver::Sender),
+    Napi::Thread(CoreOrder::InTurn, ReplyReceiver::Sender),
 ];
-/// As the kernel makes the pair: for a worker that polls, and where no core is left to choose.
-const AS_MADE: &[Napi] = &[Napi::Plain];
+/// The kernel's defaults: for a worker that polls, and if there is no other core to choose.
+const DEFAULT: &[Napi] = &[Napi::Plain];
 
 const fn contender(
     id: &'static str,
     label: &'static str,
-    kind: Kind,
+    kind: ContenderKind,
     width: usize,
     settings: &'static [Napi],
     launch: Launch,
@@ -63,76 +63,64 @@ const fn contender(
 
 /// All rows, in the order of the table.
 pub(super) fn all() -> Vec<Contender> {
-    use Kind::{Limit, Other, Ours};
+    let mut rows = on_one_core();
+    rows.extend(on_two_cores());
+    rows
+}
+
+fn on_one_core() -> Vec<Contender> {
+    use ContenderKind::{Limit, Other, Ours};
+    const NATIVE: &[&str] = &["--xdp-mode", "native"];
+    const NATIVE_BUSY_POLL: &[&str] = &["--xdp-mode", "native", "--busy-poll"];
+    let limit = |id, label, settings, flags| contender(id, label, Limit, 1, settings, Launch::Limit(flags));
+    let ours = |id, label, settings, launch| contender(id, label, Ours, 1, settings, launch);
+    let other = |id, label, launch| contender(id, label, Other, 1, OWN, launch);
     vec![
-        contender(
-            "limit-busy-poll",
-            "limit: bare AF_XDP swap loop, busy polling",
-            Limit,
-            1,
-            AS_MADE,
-            Launch::Limit(&["--busy-poll"]),
-        ),
-        contender("limit", "limit: bare AF_XDP swap loop, interrupts", Limit, 1, OWN, Launch::Limit(&[])),
-        contender(
+        limit("limit-busy-poll", "limit: bare AF_XDP swap loop, busy polling", DEFAULT, &["--busy-poll"]),
+        limit("limit", "limit: bare AF_XDP swap loop, interrupts", OWN, &[]),
+        ours(
             "af-xdp-busy-poll",
             "xstun, AF_XDP native, busy polling",
-            Ours,
-            1,
-            AS_MADE,
-            Launch::Xstun(&["--xdp-mode", "native", "--busy-poll"]),
+            DEFAULT,
+            Launch::Xstun(NATIVE_BUSY_POLL),
         ),
-        contender(
-            "af-xdp",
-            "xstun, AF_XDP native, interrupts",
-            Ours,
-            1,
-            OWN,
-            Launch::Xstun(&["--xdp-mode", "native"]),
-        ),
-        contender(
-            "af-xdp-generic",
-            "xstun, AF_XDP generic",
-            Ours,
-            1,
-            OWN,
-            Launch::Xstun(&["--xdp-mode", "generic"]),
-        ),
-        contender("socket", "xstun, sockets", Ours, 1, OWN, Launch::XstunSockets),
-        contender("batch", "recvmmsg and sendmmsg, fixed reply", Other, 1, OWN, Launch::Baseline("batch")),
-        contender("one", "recv_from and send_to, `stun` crate", Other, 1, OWN, Launch::Baseline("one")),
-        contender("tokio", "tokio, `stun` crate", Other, 1, OWN, Launch::Baseline("tokio")),
-        contender("coturn", "coturn", Other, 1, OWN, Launch::Coturn),
-        contender(
-            "af-xdp-2",
-            "xstun, AF_XDP native, interrupts, 2 queues",
-            Ours,
-            2,
-            AS_MADE,
-            Launch::Xstun(&["--xdp-mode", "native"]),
-        ),
-        contender("socket-2", "xstun, sockets, 2 cores", Ours, 2, AS_MADE, Launch::XstunSockets),
-        contender(
-            "one-2",
-            "recv_from and send_to, SO_REUSEPORT, 2 cores",
-            Other,
-            2,
-            AS_MADE,
-            Launch::Baseline("one"),
-        ),
-        contender("coturn-2", "coturn, 2 cores", Other, 2, AS_MADE, Launch::Coturn),
+        ours("af-xdp", "xstun, AF_XDP native, interrupts", OWN, Launch::Xstun(NATIVE)),
+        ours("af-xdp-generic", "xstun, AF_XDP generic", OWN, Launch::Xstun(&["--xdp-mode", "generic"])),
+        ours("socket", "xstun, sockets", OWN, Launch::XstunSockets),
+        other("batch", "recvmmsg and sendmmsg, fixed reply", Launch::Baseline("batch")),
+        other("one", "recv_from and send_to, `stun` crate", Launch::Baseline("one")),
+        other("tokio", "tokio, `stun` crate", Launch::Baseline("tokio")),
+        other("coturn", "coturn", Launch::Coturn),
     ]
 }
 
-/// Where the programs stand.
+fn on_two_cores() -> Vec<Contender> {
+    use ContenderKind::{Other, Ours};
+    let row = |id, label, kind, launch| contender(id, label, kind, 2, DEFAULT, launch);
+    let one = "recv_from and send_to, SO_REUSEPORT, 2 cores";
+    vec![
+        row(
+            "af-xdp-2",
+            "xstun, AF_XDP native, interrupts, 2 queues",
+            Ours,
+            Launch::Xstun(&["--xdp-mode", "native"]),
+        ),
+        row("socket-2", "xstun, sockets, 2 cores", Ours, Launch::XstunSockets),
+        row("one-2", one, Other, Launch::Baseline("one")),
+        row("coturn-2", "coturn, 2 cores", Other, Launch::Coturn),
+    ]
+}
+
+/// Paths of the programs.
 pub(super) struct Programs {
-    /// The xstun of these sources, which asks.
+    /// The xstun of these sources, the client.
     pub(super) xstun: PathBuf,
-    /// The xstun that serves.
+    /// The xstun that is measured.
     pub(super) served: PathBuf,
     limit: PathBuf,
-    /// The generator within the kernel, and its object.
+    /// The program that runs the generator in the kernel.
     pub(super) flood: PathBuf,
+    /// The generator's eBPF object.
     pub(super) generator: PathBuf,
     baselines: PathBuf,
     scratch: PathBuf,
@@ -151,12 +139,12 @@ impl Programs {
         }
     }
 
-    /// Where results and the servers' logs are written.
+    /// Directory of the results and of the servers' logs.
     pub(super) fn scratch(&self) -> &Path {
         &self.scratch
     }
 
-    /// The file that a row's server prints into.
+    /// The log file of a row's server.
     pub(super) fn log(&self, id: &str) -> PathBuf {
         self.scratch.join(format!("{id}.log"))
     }
@@ -168,27 +156,27 @@ pub(super) fn baselines_target(workspace: &Workspace) -> PathBuf {
 }
 
 impl Contender {
-    /// Whether it answers STUN; the limit sends back what it gets.
+    /// Whether it answers STUN; the limit sends back what it receives.
     pub(super) fn answers(&self) -> bool {
-        self.kind != Kind::Limit
+        self.kind != ContenderKind::Limit
     }
 
-    /// The command that serves on the stage, on its cores.
-    pub(super) fn command(&self, stage: &Stage, programs: &Programs, cores: &Cores) -> Command {
+    /// The command that starts it in the server's namespace, on its cores.
+    pub(super) fn command(&self, network: &BenchNetwork, programs: &Programs, cores: &Cores) -> Command {
         let address = format!("{SERVER}:3478");
         let server = list(&cores.server);
-        let mut command = stage.server.command("taskset");
+        let mut command = network.server.command("taskset");
         command.args(["-c", &server]);
-        if let Some(priority) = stage.napi().server_priority() {
+        if let Some(priority) = network.napi().server_priority() {
             command.args(["chrt", "-f", &priority.to_string()]);
         }
         match self.launch {
             Launch::Limit(flags) => {
-                command.arg(&programs.limit).args([&stage.interface, &address]).args(flags);
+                command.arg(&programs.limit).args([&network.interface, &address]).args(flags);
             }
             Launch::Xstun(flags) => {
                 command.arg(&programs.served).args(["serve", "--datapath", "af-xdp", "--listen", &address]);
-                command.args(["--interface", &stage.interface, "--cores", &server]).args(flags);
+                command.args(["--interface", &network.interface, "--cores", &server]).args(flags);
             }
             Launch::XstunSockets => {
                 command.arg(&programs.served).args(["serve", "--datapath", "socket", "--listen", &address]);
@@ -198,7 +186,7 @@ impl Contender {
                 command.arg(&programs.baselines).args([kind, &address, "--cores", &server]);
             }
             Launch::Coturn => {
-                // A thread a core, no credentials, no other transport, no reply longer than need be.
+                // One thread per core, no credentials, UDP only, replies as short as possible.
                 command.args(["turnserver", "-n", "--stun-only", "--no-auth", "--no-tcp", "--no-tls"]);
                 command.args(["--no-dtls", "--no-cli", "--no-software-attribute", "--no-rfc5780"]);
                 command.args(["--listening-ip", &SERVER.to_string(), "--listening-port", "3478"]);
@@ -213,7 +201,7 @@ impl Contender {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, all};
+    use super::{ContenderKind, all};
     use std::collections::BTreeSet;
 
     #[test]
@@ -221,7 +209,7 @@ mod tests {
         let rows = all();
         assert_eq!(rows.iter().map(|row| row.id).collect::<BTreeSet<_>>().len(), rows.len());
         assert!(rows.iter().all(|row| !row.settings.is_empty() && row.width > 0));
-        for kind in [Kind::Limit, Kind::Ours, Kind::Other] {
+        for kind in [ContenderKind::Limit, ContenderKind::Ours, ContenderKind::Other] {
             assert!(rows.iter().any(|row| row.kind == kind));
         }
     }

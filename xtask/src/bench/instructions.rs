@@ -1,6 +1,6 @@
-//! `cargo xtask bench --instructions`: how many instructions each piece of the fast path takes for
-//! each shape of request, counted by callgrind and compared with the table in the repository. The
-//! count is the same on a busy machine and on an idle one.
+//! `cargo xtask bench --instructions`: counts the instructions of each piece of the fast path for each
+//! shape of request with callgrind, and compares them with the table in the repository. The counts do not
+//! depend on the load of the machine.
 
 mod table;
 
@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::Command;
 use table::Table;
 
-/// The pieces, as `bench/src/bin/instructions.rs` names its functions (behind `counted_`) and as it
-/// names them in what it prints.
+/// The pieces, as `bench/src/bin/instructions.rs` names its functions (after `counted_`) and as it prints
+/// them.
 const PIECES: [(&str, &str); 6] = [
     ("answer", "answer"),
     ("classify", "classify"),
@@ -24,15 +24,15 @@ const PIECES: [(&str, &str); 6] = [
     ("checksum", "checksum of the message"),
 ];
 
-/// Where the table of this machine's architecture is kept, below the workspace's root.
+/// Path of the table for this machine's architecture, below the workspace's root.
 fn kept_in() -> String {
     format!("bench/instructions-{}.json", std::env::consts::ARCH)
 }
 
-/// Counts, prints the table, and compares it with the kept one; with `bless`, keeps it instead.
+/// Counts, prints the table, and compares it with the recorded one; with `bless`, records it instead.
 ///
 /// # Errors
-/// A count grew by more than the table's tolerance (each is named), or something could not be run.
+/// A count grew by more than the table's tolerance (each is named), or a command failed.
 pub(super) fn run(workspace: &Workspace, bless: bool) -> Result<()> {
     setup::run(workspace, Needs::INSTRUCTIONS)?;
     exec(workspace.cargo().args([
@@ -59,7 +59,7 @@ pub(super) fn run(workspace: &Workspace, bless: bool) -> Result<()> {
     if bless {
         fs::write(&kept_at, counted.to_json())
             .with_context(|| format!("cannot write {}", kept_at.display()))?;
-        println!("kept in {name}");
+        println!("recorded in {name}");
         return Ok(());
     }
     let faults = counted.faults(&kept);
@@ -67,16 +67,16 @@ pub(super) fn run(workspace: &Workspace, bless: bool) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "not as {name} has it (`cargo xtask bench --instructions --bless` keeps the new counts):\n  {}",
+        "counts differ from {name} (`cargo xtask bench --instructions --bless` records the new ones):\n  {}",
         faults.join("\n  ")
     )
 }
 
-/// Runs the program under callgrind, once a piece: callgrind starts and stops counting at one function.
+/// Runs the program under callgrind once per piece: callgrind starts and stops counting at one function.
 fn count(program: &Path, directory: &Path) -> Result<Table> {
     let mut table = Table::default();
     for (function, piece) in PIECES {
-        // Parts of an earlier run would be taken for parts of this one.
+        // Deletes the parts of an earlier run.
         if directory.exists() {
             fs::remove_dir_all(directory)
                 .with_context(|| format!("cannot delete {}", directory.display()))?;
@@ -102,15 +102,15 @@ fn count(program: &Path, directory: &Path) -> Result<Table> {
     Ok(table)
 }
 
-/// Whether the line tells of the second call of `piece`, and with which shape; nothing for a call of
-/// another piece.
+/// Whether the line is about the second call of `piece`, and the shape; `None` for a call of another
+/// piece.
 fn call<'a>(line: &'a str, piece: &str) -> Option<(bool, &'a str)> {
     let mut words = line.split('\t');
     let (order, called, shape) = (words.next()?, words.next()?, words.next()?);
     (called == piece).then_some((order == "second", shape))
 }
 
-/// Instructions of one part of callgrind's output.
+/// The total of one part of callgrind's output.
 fn total(part: &str) -> Option<u64> {
     part.lines()
         .find_map(|line| line.strip_prefix("totals: "))?
@@ -125,7 +125,7 @@ mod tests {
     use super::{call, total};
 
     #[test]
-    fn calls_of_the_piece_are_told_from_others() {
+    fn calls_of_other_pieces_are_ignored() {
         assert_eq!(call("first\tanswer\tIPv4 bare", "answer"), Some((false, "IPv4 bare")));
         assert_eq!(call("second\tanswer\tIPv6 bare", "answer"), Some((true, "IPv6 bare")));
         assert_eq!(call("second\tclassify\tIPv4 bare", "answer"), None);

@@ -1,39 +1,40 @@
-//! Rounds over the rows: each row alone on a stage of its own, all rows once before any twice, so
-//! that what drifts on the machine drifts under all of them.
+//! Measures in rounds over all rows, each row alone in a network of its own, so that a drift of the
+//! machine affects all rows alike.
 
 use super::contenders::{Contender, Programs};
 use super::generator::{Generator, Sample};
-use super::metrics::{Metric, Numbers, Row};
+use super::metrics::{BenchRow, Metric, Numbers};
+use super::network::{BenchNetwork, Cores, Napi};
 use super::search::{Capacity, Precision, capacity};
-use super::server::Server;
-use super::stage::{Cores, Napi, Stage};
+use super::server::MeasuredServer;
 use crate::interrupt::Interrupt;
 use anyhow::{Context as _, Result};
 use std::time::{Duration, Instant};
 
-/// The flood, in capacities.
+/// Rate of the flood, as a multiple of the capacity.
 pub(super) const FLOOD: f64 = 5.0;
-/// Time for a server that answers its first request to come to rest, and for the interfaces' addresses.
+/// Time for a server to settle after its first reply, and for the interfaces' addresses.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How long an idle server is watched.
+/// How long the idle server is measured.
 const IDLE: Duration = Duration::from_secs(2);
-/// The first rate that is tried, to guess the capacity by what comes back.
+/// The first rate to try; the replies to it are a first guess of the capacity.
 const FIRST: f64 = 200_000.0;
-/// How closely a setting's capacity is found when only the best is to be told.
+/// Precision for choosing the best setting.
 const ROUGH: Precision = Precision { ratio: 1.25 };
+/// Precision for the result.
 const FINE: Precision = Precision { ratio: 1.03 };
 
-/// How long and how often.
+/// How long and how often to measure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) rounds: usize,
-    /// Length of one load.
+    /// Duration of one load.
     pub(super) step: Duration,
-    /// Whether every setting of a row is tried.
+    /// Whether to try every setting of a row.
     pub(super) tune: bool,
 }
 
-/// What the rounds share.
+/// What all rounds share.
 pub(super) struct Bench<'a> {
     pub(super) programs: &'a Programs,
     pub(super) available: &'a [usize],
@@ -51,11 +52,11 @@ struct Running {
 }
 
 impl Bench<'_> {
-    /// Measures every contender; a row that cannot be had is told and left out.
+    /// Measures every contender. Prints and leaves out a row that cannot be measured.
     ///
     /// # Errors
-    /// Somebody interrupted.
-    pub(super) fn run(&self, contenders: Vec<Contender>) -> Result<Vec<Row>> {
+    /// The verb was interrupted.
+    pub(super) fn run(&self, contenders: Vec<Contender>) -> Result<Vec<BenchRow>> {
         let mut running = Vec::new();
         for contender in contenders {
             match self.tune(&contender) {
@@ -97,8 +98,8 @@ impl Bench<'_> {
         Ok(running.into_iter().filter(|row| !row.rounds.is_empty()).map(|row| self.row(row)).collect())
     }
 
-    fn row(&self, running: Running) -> Row {
-        Row {
+    fn row(&self, running: Running) -> BenchRow {
+        BenchRow {
             id: running.contender.id,
             label: running.contender.label,
             kind: running.contender.kind,
@@ -114,35 +115,34 @@ impl Bench<'_> {
         Cores::of(self.available, contender.width)
     }
 
-    /// The setting under which the contender bears most, and about how much. With one setting, or
-    /// without tuning, the first.
+    /// The setting with the highest capacity, and about what that is. Without tuning, the first setting.
     fn tune(&self, contender: &Contender) -> Result<(Napi, f64)> {
         let tries = if self.effort.tune { contender.settings.len() } else { 1 };
         let mut best: Option<(Napi, f64)> = None;
         for &napi in &contender.settings[..tries] {
             let cores = self.cores(contender);
-            let stage = Stage::build(contender.width, napi, &cores)?;
-            let server = Server::start(contender, &stage, self.programs, &cores, self.interrupt)?;
-            let found = self.search(contender, &stage, &cores, None, ROUGH)?;
+            let network = BenchNetwork::build(contender.width, napi, &cores)?;
+            let server = MeasuredServer::start(contender, &network, self.programs, &cores, self.interrupt)?;
+            let found = self.search(contender, &network, &cores, None, ROUGH)?;
             drop(server);
             println!("{}: {}: about {:.0} replies/s", contender.label, napi.name(), found.best.replies);
             if best.is_none_or(|(_, replies)| found.best.replies > replies) {
                 best = Some((napi, found.best.replies));
             }
         }
-        best.context("it has no setting")
+        best.context("the row has no setting")
     }
 
-    /// Searches from a guess or, without one, from what comes back of a first load.
+    /// Searches for the capacity from a guess or, without one, from the replies to a first load.
     fn search(
         &self,
         contender: &Contender,
-        stage: &Stage,
+        network: &BenchNetwork,
         cores: &Cores,
         guess: Option<f64>,
         precision: Precision,
     ) -> Result<Capacity> {
-        let generator = Generator::new(self.programs, stage, cores, contender);
+        let generator = Generator::new(self.programs, network, cores, contender);
         let load = |rate| generator.run(rate, self.effort.step, self.interrupt);
         let guess = match guess {
             Some(guess) => guess,
@@ -153,9 +153,10 @@ impl Bench<'_> {
 
     fn round(&self, row: &mut Running) -> Result<Numbers> {
         let cores = self.cores(&row.contender);
-        let stage = Stage::build(row.contender.width, row.napi, &cores)?;
-        let mut server = Server::start(&row.contender, &stage, self.programs, &cores, self.interrupt)?;
-        let generator = Generator::new(self.programs, &stage, &cores, &row.contender);
+        let network = BenchNetwork::build(row.contender.width, row.napi, &cores)?;
+        let mut server =
+            MeasuredServer::start(&row.contender, &network, self.programs, &cores, self.interrupt)?;
+        let generator = Generator::new(self.programs, &network, &cores, &row.contender);
         let mut numbers = Numbers::default();
 
         std::thread::sleep(SETTLE);
@@ -166,7 +167,7 @@ impl Bench<'_> {
         let memory = server.memory()?;
         numbers.set(Metric::Memory, memory as f64);
 
-        let found = self.search(&row.contender, &stage, &cores, Some(row.guess), FINE)?;
+        let found = self.search(&row.contender, &network, &cores, Some(row.guess), FINE)?;
         row.bound_by_generator |= found.bound_by_generator;
         row.guess = found.best.replies;
         numbers.set(Metric::Capacity, found.best.replies);
@@ -192,7 +193,7 @@ impl Bench<'_> {
         Ok(numbers)
     }
 
-    /// Replies of a whole load.
+    /// Number of replies in a whole load.
     fn replies(&self, sample: &Sample) -> f64 {
         sample.replies * self.effort.step.as_secs_f64()
     }

@@ -1,28 +1,31 @@
-//! The numbers of a row: what is measured, its median over rounds, its JSON.
+//! The numbers of a row, their medians over the rounds, and their JSON.
 
 use serde_json::{Map, Value, json};
 
 /// One number of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Metric {
-    /// Replies a second with no more loss than is allowed.
+    /// Replies per second with no more loss than [`LOSS`](super::search::LOSS).
     Capacity,
-    /// Replies a second under the flood.
+    /// Replies per second under the flood.
     Flood,
-    /// Requests a second of the flood.
+    /// Requests per second of the flood.
     FloodSent,
-    /// Latencies at half the capacity, in microseconds.
+    /// Median latency at half the capacity, in microseconds.
     P50,
+    /// Its 99th percentile.
     P99,
+    /// Its 99.9th percentile.
     P999,
-    /// Nanoseconds of the server's threads for a reply, at half the capacity.
+    /// Nanoseconds that the server's threads run per reply, at half the capacity.
     ProcessTime,
-    /// Nanoseconds in which the server's cores were busy for a reply, under the flood.
+    /// Nanoseconds that the server's cores are busy per reply, under the flood.
     CoreTime,
-    /// Bytes resident before the load, and what the load added.
+    /// Bytes resident before the load.
     Memory,
+    /// Bytes that the load added.
     MemoryGrowth,
-    /// Part of a core that it takes while nobody asks.
+    /// Share of a core that the server takes without load.
     Idle,
 }
 
@@ -58,7 +61,7 @@ impl Metric {
     }
 }
 
-/// The numbers of one round, or their medians. What was not measured is absent.
+/// The numbers of one round, or their medians; `None` for what was not measured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Numbers([Option<f64>; Metric::ALL.len()]);
 
@@ -88,30 +91,29 @@ impl Numbers {
     }
 }
 
-/// The middle value; of an even number, the lower of the two in the middle, so that it is one that
-/// was measured.
+/// The median; of an even number of values the lower of the two in the middle, which was measured.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
-/// A row that was measured.
+/// The results of a row.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct BenchRow {
     pub(super) id: &'static str,
     pub(super) label: &'static str,
-    pub(super) kind: super::contenders::Kind,
-    /// The settings of the pair that suited it best.
+    pub(super) kind: super::contenders::ContenderKind,
+    /// The setting of the pair with the highest capacity.
     pub(super) setting: &'static str,
-    /// Servers and generator shared a core.
+    /// Whether the server and the generator shared a core.
     pub(super) shared_core: bool,
-    /// The generator could send no more than what the server bore, in any round.
+    /// Whether in any round the generator could not send more than the server's capacity.
     pub(super) bound_by_generator: bool,
     pub(super) rounds: Vec<Numbers>,
     pub(super) medians: Numbers,
 }
 
-impl Row {
+impl BenchRow {
     pub(super) fn get(&self, metric: Metric) -> Option<f64> {
         self.medians.get(metric)
     }

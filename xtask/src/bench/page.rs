@@ -1,14 +1,14 @@
-//! A section of a page that a program writes, between two marks; the rest of the page is left alone.
+//! The section of a page that this verb writes, between two marks; the rest stays unchanged.
 
 use anyhow::{Result, bail};
 
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
 
-/// The page with `section` between the marks; with marks at its end where it had none.
+/// Returns the page with `section` between the marks; adds the marks at the end if there are none.
 ///
 /// # Errors
-/// One mark is there without the other, or they stand in the wrong order.
+/// The page has only one mark, or they are in the wrong order.
 pub(super) fn with_section(page: &str, section: &str) -> Result<String> {
     let section = section.trim_end();
     match (page.find(BEGIN), page.find(END)) {
@@ -19,7 +19,7 @@ pub(super) fn with_section(page: &str, section: &str) -> Result<String> {
             let page = if page.trim().is_empty() { "# Measurements" } else { page.trim_end() };
             Ok(format!("{page}\n\n{BEGIN}\n{section}\n{END}\n"))
         }
-        _ => bail!("the page has not one {BEGIN} and one {END} after it"),
+        _ => bail!("the page must have one {BEGIN}, and one {END} after it, or neither"),
     }
 }
 

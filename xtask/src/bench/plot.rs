@@ -1,20 +1,20 @@
 //! The plot: a bar of capacity and a bar of replies under the flood for each row, as SVG.
 
-use super::contenders::Kind;
-use super::metrics::{Metric, Row};
+use super::contenders::ContenderKind;
+use super::metrics::{BenchRow, Metric};
 use crate::number::grouped;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 900.0;
 const LABELS: f64 = 330.0;
-/// Room for the number behind the longest bar.
+/// Space for the number after the longest bar.
 const NUMBER: f64 = 90.0;
 const TOP: f64 = 56.0;
 const ROW: f64 = 40.0;
 const BAR: f64 = 13.0;
 
-/// The drawing.
-pub(super) fn svg(rows: &[Row], title: &str) -> String {
+/// Draws the rows as SVG.
+pub(super) fn svg(rows: &[BenchRow], title: &str) -> String {
     let height = TOP + ROW * rows.len() as f64 + 12.0;
     let most = rows
         .iter()
@@ -27,16 +27,16 @@ pub(super) fn svg(rows: &[Row], title: &str) -> String {
          font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
          <text x=\"12\" y=\"22\" font-size=\"15\">{}</text>\n\
-         <text x=\"{LABELS}\" y=\"44\" fill=\"#555\">replies a second: dark at no more than 0.1 % loss, \
+         <text x=\"{LABELS}\" y=\"44\" fill=\"#555\">replies per second: dark at no more than 0.1 % loss, \
          light under the flood</text>\n",
         escaped(title)
     );
     for (index, row) in rows.iter().enumerate() {
         let y = TOP + ROW * index as f64;
         let (dark, light) = match row.kind {
-            Kind::Limit => ("#777777", "#bbbbbb"),
-            Kind::Ours => ("#1a6fb5", "#8fc1ea"),
-            Kind::Other => ("#b5651a", "#eac08f"),
+            ContenderKind::Limit => ("#777777", "#bbbbbb"),
+            ContenderKind::Ours => ("#1a6fb5", "#8fc1ea"),
+            ContenderKind::Other => ("#b5651a", "#eac08f"),
         };
         let _ = writeln!(
             svg,

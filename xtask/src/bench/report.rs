@@ -1,13 +1,13 @@
 //! The results as text: a table for the terminal and the page, and the page's section.
 
 use super::bars::judge;
-use super::metrics::{Metric, Row};
+use super::metrics::{BenchRow, Metric};
 use crate::number::grouped;
 use std::fmt::Write as _;
 
-/// Where and how it was measured.
+/// Where and how the rows were measured.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+pub(super) struct BenchContext {
     pub(super) day: String,
     pub(super) commit: Option<String>,
     pub(super) machine: String,
@@ -23,13 +23,13 @@ const HEADS: [&str; 8] = [
     "of the limit",
     "replies/s under the flood (requests/s)",
     "p50, p99, p99.9 at half that, µs",
-    "its threads' time a reply, ns",
+    "its threads' time per reply, ns",
     "memory, MiB",
     "idle, % of a core",
 ];
 
-/// The table in Markdown, which a terminal shows as well.
-pub(super) fn table(rows: &[Row]) -> String {
+/// The table in Markdown, aligned for a terminal.
+pub(super) fn table(rows: &[BenchRow]) -> String {
     let lines: Vec<[String; HEADS.len()]> =
         std::iter::once(HEADS.map(str::to_owned)).chain(rows.iter().map(|row| cells(row, rows))).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -50,7 +50,7 @@ pub(super) fn table(rows: &[Row]) -> String {
     text
 }
 
-fn cells(row: &Row, rows: &[Row]) -> [String; HEADS.len()] {
+fn cells(row: &BenchRow, rows: &[BenchRow]) -> [String; HEADS.len()] {
     const MIB: f64 = 1024.0 * 1024.0;
     let limit = rows
         .iter()
@@ -75,7 +75,7 @@ fn cells(row: &Row, rows: &[Row]) -> [String; HEADS.len()] {
 }
 
 /// The bars, in Markdown.
-pub(super) fn bars(rows: &[Row]) -> String {
+pub(super) fn bars(rows: &[BenchRow]) -> String {
     let mut text = String::from("| what | bar | measured | |\n|---|---|---|---|\n");
     for bar in judge(rows) {
         let _ = writeln!(text, "| {} | {} | {} | {} |", bar.what, bar.bound, bar.value(), bar.verdict());
@@ -83,27 +83,27 @@ pub(super) fn bars(rows: &[Row]) -> String {
     text
 }
 
-/// The page's section: ratios first, then the numbers that they come from.
-pub(super) fn section(rows: &[Row], setting: &Setting, plot: &str) -> String {
+/// The page's section: the bars, then the numbers behind them.
+pub(super) fn section(rows: &[BenchRow], setting: &BenchContext, plot: &str) -> String {
     let mut text = String::from("## Speed, side by side\n\n");
     let commit = setting.commit.as_ref().map_or(String::new(), |commit| format!(" (commit {commit})"));
     let _ = writeln!(
         text,
-        "Measured on {} by `{}`{commit} on {}. Only ratios within one run mean anything: the machine \
-         decides the rest.\n",
+        "Measured on {} by `{}`{commit} on {}. Compare only ratios within one run: \
+         absolute numbers depend on the machine.\n",
         setting.day, setting.command, setting.machine
     );
     text.push_str(&bars(rows));
-    let _ = writeln!(text, "\n![replies a second, at capacity and under the flood]({plot})\n");
+    let _ = writeln!(text, "\n![replies per second, at capacity and under the flood]({plot})\n");
     text.push_str(&table(rows));
     let _ = writeln!(
         text,
-        "\nThe server has the first core and the generator the last; a veth pair joins them. Requests are made \
-         within the kernel and redirected into the pair (`bench/src/bin/flood.rs`), for several queues by \
-         `xstun load`, which sends over AF_XDP. Every number is the median of {} round{}; a load lasts {} s. \
-         The flood is 5 times the row's own capacity, or what the generator can send. Latency counts from \
-         the intended time of sending. A veth pair does its receive work where its settings say; each row \
-         has the setting under which it bore most:\n",
+        "\nThe server has the first core and the generator the last; a veth pair joins them. For one queue an XDP \
+         program makes the requests and redirects them into the pair (`bench/src/bin/flood.rs`); for several \
+         queues `xstun load` sends them over AF_XDP. Every number is the median of {} round{}; a load lasts \
+         {} s. The flood is 5 times the row's own capacity, or what the generator can send. Latency counts \
+         from the intended time of sending. The settings of a veth pair decide which core does its receive \
+         work; each row has the setting with its highest capacity:\n",
         setting.rounds,
         if setting.rounds == 1 { "" } else { "s" },
         setting.step,
@@ -117,11 +117,11 @@ pub(super) fn section(rows: &[Row], setting: &Setting, plot: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Setting, bars, section, table};
-    use crate::bench::metrics::{Metric, Row};
+    use super::{BenchContext, bars, section, table};
+    use crate::bench::metrics::{BenchRow, Metric};
     use crate::bench::sample::{numbers, row};
 
-    fn rows() -> Vec<Row> {
+    fn rows() -> Vec<BenchRow> {
         let mut batch = row("batch", &numbers(&[(Metric::Capacity, 250_000.4), (Metric::Flood, 70_000.0)]));
         batch.bound_by_generator = true;
         batch.shared_core = true;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_a_row_and_every_line_as_many_cells() {
+    fn every_row_is_a_line_with_as_many_cells() {
         let table = table(&rows());
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 5);
@@ -153,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn the_section_tells_where_and_how_and_judges() {
-        let setting = Setting {
+    fn the_section_has_context_verdicts_and_numbers() {
+        let setting = BenchContext {
             day: "2026-01-02".into(),
             commit: Some("abc1234".into()),
             machine: "Linux 6.18, a processor, 2 cores".into(),
@@ -176,7 +176,7 @@ mod tests {
     fn the_bars_are_a_table() {
         let bars = bars(&rows());
         assert!(bars.contains(
-            "| AF_XDP path / recvmmsg and sendmmsg, each at its best | at least 3.5 | 4.00 | open: the generator was at its end |"
+            "| AF_XDP path / recvmmsg and sendmmsg, each at its best | at least 3.5 | 4.00 | open: the generator reached its limit |"
         ));
         assert!(bars.contains("| AF_XDP path / coturn | at least 15 | - | not measured |"));
     }

@@ -1,7 +1,7 @@
-//! Rows for the tests of what is made of rows.
+//! Rows for tests.
 
-use super::contenders::Kind;
-use super::metrics::{Metric, Numbers, Row};
+use super::contenders::ContenderKind;
+use super::metrics::{BenchRow, Metric, Numbers};
 
 pub(super) fn numbers(values: &[(Metric, f64)]) -> Numbers {
     let mut numbers = Numbers::default();
@@ -11,13 +11,13 @@ pub(super) fn numbers(values: &[(Metric, f64)]) -> Numbers {
     numbers
 }
 
-pub(super) fn row(id: &'static str, numbers: &Numbers) -> Row {
+pub(super) fn row(id: &'static str, numbers: &Numbers) -> BenchRow {
     let kind = match id {
-        id if id.starts_with("limit") => Kind::Limit,
-        id if id.starts_with("af-xdp") || id.starts_with("socket") => Kind::Ours,
-        _ => Kind::Other,
+        id if id.starts_with("limit") => ContenderKind::Limit,
+        id if id.starts_with("af-xdp") || id.starts_with("socket") => ContenderKind::Ours,
+        _ => ContenderKind::Other,
     };
-    Row {
+    BenchRow {
         id,
         label: id,
         kind,

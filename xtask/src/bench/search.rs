@@ -1,39 +1,39 @@
-//! The highest rate that a server bears.
+//! Finds a server's capacity: the highest rate that it answers.
 
 use super::generator::Sample;
 use anyhow::Result;
 
-/// Most of the requests that may get no reply.
+/// Highest share of requests without a reply at capacity.
 pub(super) const LOSS: f64 = 0.001;
-/// A generator that sends less than this part of what it was asked for is at its own end. The kernel
-/// keeps a twentieth of each core from the real-time class where others wait for it, and what the
-/// generator misses while it is away it leaves out.
+/// A generator that sends less than this share of the rate has reached its limit. The kernel keeps 5 % of
+/// each core from the real-time class if other tasks wait, and the generator does not make up for it.
 const KEPT_UP: f64 = 0.9;
-/// Up to this part lost, a load is made again: a hiccup of the machine shall not end the search.
+/// Loss up to which a load is repeated, so that a hiccup of the machine does not end the search.
 const NEAR: f64 = 0.05;
-/// How often at most.
+/// Most repetitions.
 const AGAIN: usize = 2;
-/// Least rate that is tried.
+/// Lowest rate to try.
 const FLOOR: f64 = 1_000.0;
 
-/// How closely the rate is closed in on.
+/// How closely the search approaches the capacity.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Precision {
-    /// Ratio of the least rate that was too much and the highest that was not, at which it ends.
+    /// The search ends when the lowest rate above the capacity is at most this multiple of the highest
+    /// rate within it.
     pub(super) ratio: f64,
 }
 
-/// What the search found.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Capacity {
-    /// The best load that lost no more than [`LOSS`].
+    /// The best load with no more loss than [`LOSS`].
     pub(super) best: Sample,
-    /// The generator could not send more: the server may bear more than this.
+    /// Whether the generator could not send more: the capacity may be higher.
     pub(super) bound_by_generator: bool,
 }
 
-/// Searches with `load`, which sends at a rate. Begins at `guess`, doubles or halves until the rate
-/// stands between one that is borne and one that is not, and halves that interval.
+/// Searches with `load`, which sends at a rate. Starts at `guess`, doubles or halves the rate until it has
+/// one within the capacity and one above, and then halves that interval.
 ///
 /// # Errors
 /// Those of `load`.
@@ -58,7 +58,7 @@ pub(super) fn capacity(
             }
         }
         if sample.loss <= LOSS {
-            // More than was tried before, and not only by the chance of a second.
+            // The rate is higher than before, and so must the replies be.
             if best.is_none_or(|(_, before)| sample.replies >= before.replies) {
                 best = Some((rate, sample));
             }
@@ -89,20 +89,20 @@ mod tests {
     use crate::bench::generator::Sample;
     use std::cell::Cell;
 
-    /// A server that bears `bears` requests a second, asked by a generator that can send `sends`.
-    fn search(bears: f64, sends: f64, guess: f64) -> (Capacity, u32) {
+    /// Searches for a server with this capacity and a generator that can send `sends` per second.
+    fn search(server: f64, sends: f64, guess: f64) -> (Capacity, u32) {
         let calls = Cell::new(0);
         let found = capacity(guess, Precision { ratio: 1.05 }, |rate| {
             calls.set(calls.get() + 1);
             let sent = rate.min(sends);
-            let replies = sent.min(bears);
+            let replies = sent.min(server);
             Ok(Sample { sent, replies, loss: 1.0 - replies / sent, latency: None })
         });
         (found.unwrap(), calls.get())
     }
 
     #[test]
-    fn it_closes_in_from_below_and_from_above() {
+    fn it_approaches_from_below_and_from_above() {
         for guess in [10_000.0, 800_000.0, 5_000_000.0] {
             let (found, calls) = search(730_000.0, f64::INFINITY, guess);
             assert!(!found.bound_by_generator);
@@ -117,21 +117,21 @@ mod tests {
         let calls = Cell::new(0);
         let found = capacity(100_000.0, Precision { ratio: 1.05 }, |rate| {
             calls.set(calls.get() + 1);
-            let borne = if calls.get() == 1 { rate * 0.98 } else { rate.min(400_000.0) };
-            Ok(Sample { sent: rate, replies: borne, loss: 1.0 - borne / rate, latency: None })
+            let replies = if calls.get() == 1 { rate * 0.98 } else { rate.min(400_000.0) };
+            Ok(Sample { sent: rate, replies, loss: 1.0 - replies / rate, latency: None })
         });
         assert!(found.unwrap().best.replies > 380_000.0);
     }
 
     #[test]
-    fn a_generator_at_its_end_is_told() {
+    fn a_generator_at_its_limit_is_reported() {
         let (found, _) = search(900_000.0, 400_000.0, 100_000.0);
         assert!(found.bound_by_generator);
         assert_eq!(found.best.replies, 400_000.0);
     }
 
     #[test]
-    fn a_server_that_bears_nothing_ends_the_search() {
+    fn a_server_without_replies_ends_the_search() {
         let (found, calls) = search(0.0, f64::INFINITY, 1_000_000.0);
         assert_eq!(found.best, Sample::default());
         assert!(calls < 20);

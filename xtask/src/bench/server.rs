@@ -1,8 +1,8 @@
-//! The server that is measured: started, awaited, watched, ended.
+//! The server that is measured.
 
 use super::contenders::{Contender, Programs};
-use super::stage::{Cores, SERVER, Stage};
-use crate::children::Guarded;
+use super::network::{BenchNetwork, Cores, SERVER};
+use crate::children::ChildGuard;
 use crate::interrupt::Interrupt;
 use crate::run::{ask, shown};
 use anyhow::{Context as _, Result, bail};
@@ -10,109 +10,111 @@ use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Longest wait for it to serve.
+/// Longest wait for it to be ready.
 const LIMIT: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(100);
 
-/// A running server, killed on drop.
-pub(super) struct Server<'a> {
-    child: Guarded,
-    stage: &'a Stage,
+/// A running server. Drop kills it.
+pub(super) struct MeasuredServer<'a> {
+    child: ChildGuard,
+    network: &'a BenchNetwork,
     cores: Cores,
 }
 
-/// Processor time used up to one moment.
+/// Processor time used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Used {
     /// Nanoseconds of the server's threads, and of the NAPI threads of its interface.
     pub(super) process: u64,
-    /// Nanoseconds in which the server's cores were not idle, soft interrupts included.
+    /// Nanoseconds that the server's cores were not idle, soft interrupts included.
     pub(super) cores: u64,
 }
 
-impl<'a> Server<'a> {
+impl<'a> MeasuredServer<'a> {
     /// Starts it, and waits until it answers.
     ///
     /// # Errors
-    /// It could not be started, ended, or did not serve in time; what it printed is named.
+    /// It cannot be started, exits, or does not answer within 20 s; the error shows its log.
     pub(super) fn start(
         contender: &Contender,
-        stage: &'a Stage,
+        network: &'a BenchNetwork,
         programs: &Programs,
         cores: &Cores,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let mut command = contender.command(stage, programs, cores);
+        let mut command = contender.command(network, programs, cores);
         let log = programs.log(contender.id);
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("cannot run `{}`", shown(&command)))?;
-        let mut server = Server { child: Guarded(child), stage, cores: cores.clone() };
-        let said = || fs::read_to_string(&log).unwrap_or_default();
+        let mut server = MeasuredServer { child: ChildGuard(child), network, cores: cores.clone() };
+        let text = || fs::read_to_string(&log).unwrap_or_default();
         let ready = || {
             if contender.answers() {
-                let mut probe = stage.client.command(&programs.xstun);
+                let mut probe = network.client.command(&programs.xstun);
                 ask(probe.args(["probe", &SERVER.to_string(), "--timeout", "0.5"])).is_some()
             } else {
-                said().lines().any(|line| line == "ready")
+                text().lines().any(|line| line == "ready")
             }
         };
         let deadline = Instant::now() + LIMIT;
         while !ready() {
             interrupt.check()?;
             if let Some(status) = server.child.0.try_wait()? {
-                bail!("`{}` ended with {status}: {}", shown(&command), said().trim());
+                bail!("`{}` exited with {status}: {}", shown(&command), text().trim());
             }
             if Instant::now() > deadline {
-                bail!("`{}` did not serve within {} s: {}", shown(&command), LIMIT.as_secs(), said().trim());
+                bail!("`{}` was not ready within {} s: {}", shown(&command), LIMIT.as_secs(), text().trim());
             }
             std::thread::sleep(TICK);
         }
-        stage.pin_threads()?;
+        network.pin_threads()?;
         Ok(server)
     }
 
     /// Processor time so far.
     pub(super) fn used(&self) -> Result<Used> {
         let mut process = 0;
-        for pid in [self.child.0.id()].into_iter().chain(self.stage.napi_threads()) {
+        for pid in [self.child.0.id()].into_iter().chain(self.network.napi_threads()) {
             process += process_time(pid)?;
         }
         let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
         Ok(Used { process, cores: busy(&stat, &self.cores.server) })
     }
 
-    /// Bytes of its memory that are resident, the rings' and the packets' included.
+    /// Bytes of its memory that are resident, including rings and packets.
     pub(super) fn memory(&self) -> Result<u64> {
         let file = format!("/proc/{}/status", self.child.0.id());
         let status = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-        resident(&status).with_context(|| format!("{file} tells no VmRSS"))
+        resident(&status).with_context(|| format!("{file} has no VmRSS"))
     }
 
+    /// Fails if it has exited.
+    ///
     /// # Errors
-    /// It ended meanwhile.
+    /// It has exited.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.child.0.try_wait()? {
-            Some(status) => bail!("the server ended under load with {status}"),
+            Some(status) => bail!("the server exited under load with {status}"),
             None => Ok(()),
         }
     }
 }
 
-/// Nanoseconds that all threads of a process have run. The scheduler's own count, since that of
-/// /proc/PID/stat comes in hundredths of a second.
+/// Nanoseconds that all threads of a process have run, as the scheduler counts them: /proc/PID/stat counts
+/// in hundredths of a second.
 fn process_time(pid: u32) -> Result<u64> {
     let tasks = format!("/proc/{pid}/task");
     let mut sum = 0;
     for task in fs::read_dir(&tasks).with_context(|| format!("cannot read {tasks}"))?.flatten() {
-        // A thread may end between the two readings.
-        let Ok(told) = fs::read_to_string(task.path().join("schedstat")) else { continue };
-        sum += told.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        // A thread may exit between the two readings.
+        let Ok(schedstat) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        sum += schedstat.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
     }
     Ok(sum)
 }
 
-/// Nanoseconds, in steps of a hundredth of a second, in which these cores did anything.
+/// Nanoseconds that these cores were busy, in steps of a hundredth of a second.
 fn busy(stat: &str, cores: &[usize]) -> u64 {
     const IDLE: usize = 3;
     const WAITING: usize = 4;
@@ -122,7 +124,7 @@ fn busy(stat: &str, cores: &[usize]) -> u64 {
         let name = format!("cpu{core}");
         let line = stat.lines().find(|line| line.split_whitespace().next() == Some(&name))?;
         let numbers = line.split_whitespace().skip(1).filter_map(|word| word.parse::<u64>().ok());
-        // Time of guests is counted in that of users already.
+        // User time already includes guest time.
         Some(
             numbers
                 .enumerate()

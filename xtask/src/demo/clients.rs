@@ -1,6 +1,6 @@
-//! The clients that ask, and how each tells the address that it got.
+//! The clients that query the server, and how each prints its mapped address.
 
-use super::stage::{CLIENT_PORT, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, Stage};
+use super::network::{CLIENT_PORT, CLIENT_V4, CLIENT_V6, DemoNetwork, SERVER_V4, SERVER_V6};
 use crate::children::capture;
 use crate::interrupt::Interrupt;
 use crate::number::grouped;
@@ -12,31 +12,31 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Longest wait for one client: those of others wait for an answer for ever.
+/// Longest wait for one client. Some wait for a reply for ever.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// One client's question and its answer.
-pub(super) struct Asked {
+/// What came of one client's query.
+pub(super) struct ClientResult {
     pub(super) client: String,
-    pub(super) expected: Expected,
+    pub(super) expected: ExpectedAddress,
     pub(super) mapped: Result<SocketAddr>,
 }
 
-/// The client's true address, and its port where that can be known.
+/// The client's true address, and its port if that is known.
 #[derive(Clone, Copy)]
-pub(super) struct Expected {
+pub(super) struct ExpectedAddress {
     address: IpAddr,
     port: Option<u16>,
 }
 
-impl Expected {
+impl ExpectedAddress {
     /// Whether this is the true address.
-    pub(super) fn is(&self, mapped: SocketAddr) -> bool {
+    pub(super) fn matches(&self, mapped: SocketAddr) -> bool {
         mapped.ip() == self.address && self.port.is_none_or(|port| port == mapped.port())
     }
 }
 
-impl fmt::Display for Expected {
+impl fmt::Display for ExpectedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
             Some(port) => SocketAddr::new(self.address, port).fmt(f),
@@ -45,60 +45,72 @@ impl fmt::Display for Expected {
     }
 }
 
-/// Asks with every client over every version of IP that it speaks.
+/// Runs every client over every version of IP that it speaks.
 ///
 /// # Errors
-/// Somebody interrupted. What a client failed at stands in its [`Asked::mapped`].
-pub(super) fn ask_all(stage: &Stage, xstun: &Path, interrupt: &Interrupt) -> Result<Vec<Asked>> {
-    let pinned = stage.pin_ports();
+/// The verb was interrupted. The failure of a client is in its [`ClientResult::mapped`].
+pub(super) fn query_all(
+    network: &DemoNetwork,
+    xstun: &Path,
+    interrupt: &Interrupt,
+) -> Result<Vec<ClientResult>> {
+    let pinned = network.pin_ports();
     let mut versions = vec![("IPv4", SERVER_V4, CLIENT_V4)];
-    if stage.ipv6 {
+    if network.ipv6 {
         versions.push(("IPv6", SERVER_V6, CLIENT_V6));
     }
-    let mut asked = Vec::new();
+    let mut results = Vec::new();
     for (version, server, client) in versions {
         let server = server.to_string();
         let source = SocketAddr::new(client, CLIENT_PORT);
-        let chosen = Expected { address: client, port: pinned.is_some().then_some(CLIENT_PORT) };
-        let named = Expected { address: client, port: Some(CLIENT_PORT) };
+        let chosen = ExpectedAddress { address: client, port: pinned.is_some().then_some(CLIENT_PORT) };
+        let named = ExpectedAddress { address: client, port: Some(CLIENT_PORT) };
 
-        let mut command = stage.client.command("turnutils_stunclient");
-        let mapped = ask(command.arg(&server), "UDP reflexive addr: ", interrupt);
-        asked.push(Asked { client: format!("turnutils_stunclient, {version}"), expected: chosen, mapped });
+        let mut command = network.client.command("turnutils_stunclient");
+        let mapped = query(command.arg(&server), "UDP reflexive addr: ", interrupt);
+        results.push(ClientResult {
+            client: format!("turnutils_stunclient, {version}"),
+            expected: chosen,
+            mapped,
+        });
 
         if client.is_ipv4() {
-            let mut command = stage.client.command("stun");
+            let mut command = network.client.command("stun");
             command.args([&server, "1", "-v", "-p", &CLIENT_PORT.to_string()]);
-            let mapped = ask(&mut command, "MappedAddress = ", interrupt);
-            asked.push(Asked { client: format!("stun, classic, {version}"), expected: named, mapped });
+            let mapped = query(&mut command, "MappedAddress = ", interrupt);
+            results.push(ClientResult {
+                client: format!("stun, classic, {version}"),
+                expected: named,
+                mapped,
+            });
         }
 
-        let mut command = stage.client.command(xstun);
+        let mut command = network.client.command(xstun);
         command.args(["probe", &server, "--json", "--source", &source.to_string()]);
         let mapped = probe(&mut command, interrupt);
-        asked.push(Asked { client: format!("xstun probe, {version}"), expected: named, mapped });
+        results.push(ClientResult { client: format!("xstun probe, {version}"), expected: named, mapped });
         interrupt.check()?;
     }
-    Ok(asked)
+    Ok(results)
 }
 
-/// Runs a client that prints its mapped address behind a label.
-fn ask(command: &mut Command, label: &str, interrupt: &Interrupt) -> Result<SocketAddr> {
+/// Runs a client that prints its mapped address after a label.
+fn query(command: &mut Command, label: &str, interrupt: &Interrupt) -> Result<SocketAddr> {
     let captured = capture(command, LIMIT, interrupt)?;
     mapped(&captured.stdout, label)
         .or_else(|| mapped(&captured.stderr, label))
-        .with_context(|| format!("it ended with {} and printed: {}", captured.status, captured.told()))
+        .with_context(|| format!("exited with {} and printed: {}", captured.status, captured.printed()))
 }
 
-/// The first address behind the label.
+/// The first address after the label.
 fn mapped(printed: &str, label: &str) -> Option<SocketAddr> {
     printed.lines().find_map(|line| {
-        let (_, told) = line.split_once(label)?;
-        address(told.trim())
+        let (_, rest) = line.split_once(label)?;
+        address(rest.trim())
     })
 }
 
-/// Some clients print an IPv6 address and its port without brackets.
+/// Parses an address and port. Some clients print an IPv6 address without brackets.
 fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| {
         let (address, port) = text.rsplit_once(':')?;
@@ -109,25 +121,30 @@ fn address(text: &str) -> Option<SocketAddr> {
 fn probe(command: &mut Command, interrupt: &Interrupt) -> Result<SocketAddr> {
     let captured = capture(command, LIMIT, interrupt)?;
     if !captured.status.success() {
-        bail!("it ended with {} and printed: {}", captured.status, captured.told());
+        bail!("exited with {} and printed: {}", captured.status, captured.printed());
     }
-    let json: Value = serde_json::from_str(&captured.stdout).context("it printed no JSON")?;
+    let json: Value = serde_json::from_str(&captured.stdout).context("printed no JSON")?;
     let mapped = json["mapped"].as_str().with_context(|| format!("no address in {json}"))?;
     address(mapped).with_context(|| format!("'{mapped}' is no address"))
 }
 
-/// Asks as fast as the server bears for some seconds, and tells the rate.
+/// Sends requests as fast as the server answers for `seconds`; returns a sentence with the rate.
 ///
 /// # Errors
-/// The generator failed, got no reply, or got a wrong one.
-pub(super) fn load(stage: &Stage, xstun: &Path, seconds: u32, interrupt: &Interrupt) -> Result<String> {
-    let mut command = stage.client.command(xstun);
+/// `xstun load` failed, got no reply, or got a wrong one.
+pub(super) fn load(
+    network: &DemoNetwork,
+    xstun: &Path,
+    seconds: u32,
+    interrupt: &Interrupt,
+) -> Result<String> {
+    let mut command = network.client.command(xstun);
     command.args(["load", &SERVER_V4.to_string(), "--json", "--duration", &seconds.to_string()]);
     let captured = capture(&mut command, LIMIT + Duration::from_secs(seconds.into()), interrupt)?;
     if !captured.status.success() {
-        bail!("it ended with {} and printed: {}", captured.status, captured.told());
+        bail!("exited with {} and printed: {}", captured.status, captured.printed());
     }
-    let json: Value = serde_json::from_str(&captured.stdout).context("it printed no JSON")?;
+    let json: Value = serde_json::from_str(&captured.stdout).context("printed no JSON")?;
     let number = |key: &str| json[key].as_f64().with_context(|| format!("no number '{key}' in {json}"));
     let (sent, received, rate) = (number("sent")?, number("received")?, number("replies_per_second")?);
     if received < 1.0 || rate < 1.0 {
@@ -143,7 +160,7 @@ pub(super) fn load(stage: &Stage, xstun: &Path, seconds: u32, interrupt: &Interr
 
 #[cfg(test)]
 mod tests {
-    use super::{Expected, mapped};
+    use super::{ExpectedAddress, mapped};
 
     #[test]
     fn the_address_of_each_client_is_found() {
@@ -157,15 +174,15 @@ mod tests {
 
     #[test]
     fn the_port_counts_only_where_it_is_known() {
-        let known = Expected { address: "10.77.0.2".parse().unwrap(), port: Some(40_000) };
-        let unknown = Expected { port: None, ..known };
+        let known = ExpectedAddress { address: "10.77.0.2".parse().unwrap(), port: Some(40_000) };
+        let unknown = ExpectedAddress { port: None, ..known };
         for (address, with_port, without) in [
             ("10.77.0.2:40000", true, true),
             ("10.77.0.2:40001", false, true),
             ("10.77.0.3:40000", false, false),
         ] {
-            assert_eq!(known.is(address.parse().unwrap()), with_port, "{address}");
-            assert_eq!(unknown.is(address.parse().unwrap()), without, "{address}");
+            assert_eq!(known.matches(address.parse().unwrap()), with_port, "{address}");
+            assert_eq!(unknown.matches(address.parse().unwrap()), without, "{address}");
         }
     }
 }

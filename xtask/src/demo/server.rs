@@ -1,7 +1,7 @@
-//! `xstun serve` and what it tells of itself.
+//! `xstun serve` in the server's namespace, and what it logs.
 
-use super::stage::{INTERFACE, Stage};
-use crate::children::Guarded;
+use super::network::{DemoNetwork, INTERFACE};
+use crate::children::ChildGuard;
 use crate::interrupt::Interrupt;
 use crate::run::shown;
 use anyhow::{Context as _, Result, bail};
@@ -15,29 +15,33 @@ use std::process::Stdio;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Longest wait for the server to serve, and to end.
+/// Longest wait for the server to be ready, and to exit.
 const LIMIT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(50);
 
-/// A running server, killed on drop.
-pub(super) struct Server {
-    child: Guarded,
+/// A running server. Drop kills it.
+pub(super) struct DemoServer {
+    child: ChildGuard,
     lines: Receiver<Value>,
-    said: Vec<Value>,
+    /// The lines of its log so far.
+    log: Vec<Value>,
 }
 
-impl Server {
-    /// Starts it on the stage's interface, and waits until it serves.
-    pub(super) fn start(stage: &Stage, program: &Path, interrupt: &Interrupt) -> Result<Self> {
-        let mut command = stage.server.command(program);
+impl DemoServer {
+    /// Starts it on the network's interface, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It cannot be started, or is not ready within 30 s.
+    pub(super) fn start(network: &DemoNetwork, program: &Path, interrupt: &Interrupt) -> Result<Self> {
+        let mut command = network.server.command(program);
         command.args(["serve", "--interface", INTERFACE, "--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         println!("\n{}", shown(&command));
         let mut child = command.spawn().with_context(|| format!("cannot run `{}`", shown(&command)))?;
-        let log = child.stderr.take().context("the server's standard error is no pipe")?;
+        let stderr = child.stderr.take().context("the server's standard error is no pipe")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {
-            for line in BufReader::new(log).lines().map_while(Result::ok) {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let value = serde_json::from_str(&line).unwrap_or(Value::Null);
                 let level = value["level"].as_str().unwrap_or("ERROR");
                 if ["ERROR", "WARN"].contains(&level) {
@@ -48,7 +52,7 @@ impl Server {
                 }
             }
         });
-        let mut server = Server { child: Guarded(child), lines, said: Vec::new() };
+        let mut server = DemoServer { child: ChildGuard(child), lines, log: Vec::new() };
         server.wait_until_ready(interrupt)?;
         Ok(server)
     }
@@ -58,13 +62,13 @@ impl Server {
         while self.with_message("ready").next().is_none() {
             interrupt.check()?;
             match self.lines.recv_timeout(TICK) {
-                Ok(line) => self.said.push(line),
+                Ok(line) => self.log.push(line),
                 Err(RecvTimeoutError::Timeout) if Instant::now() > deadline => {
-                    bail!("the server did not say that it is ready within {} s", LIMIT.as_secs());
+                    bail!("the server was not ready within {} s", LIMIT.as_secs());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    bail!("the server ended before it was ready, with {}", self.child.0.wait()?);
+                    bail!("the server exited before it was ready, with {}", self.child.0.wait()?);
                 }
             }
         }
@@ -72,10 +76,10 @@ impl Server {
     }
 
     fn with_message(&self, message: &str) -> impl Iterator<Item = &Value> {
-        self.said.iter().filter(move |line| field(line, "message") == message)
+        self.log.iter().filter(move |line| field(line, "message") == message)
     }
 
-    /// What serves what, as the server told it at start.
+    /// A table of how each interface is served, as the server logged it at start.
     pub(super) fn table(&self) -> String {
         const COLUMNS: [(&str, &str, usize); 7] = [
             ("interface", "interface", 10),
@@ -102,20 +106,20 @@ impl Server {
         text
     }
 
-    /// Ends the server as an operator does, and gives what it counted.
+    /// Stops the server as an operator does, and returns what it counted.
     ///
     /// # Errors
-    /// It did not end in time, or not with success.
-    pub(super) fn stop(mut self, interrupt: &Interrupt) -> Result<Counters> {
+    /// It did not exit within 30 s, or with failure.
+    pub(super) fn stop(mut self, interrupt: &Interrupt) -> Result<DemoCounters> {
         let pid = Pid::from_child(&self.child.0);
         kill_process(pid, Signal::INT).context("cannot send SIGINT to the server")?;
         let status = self.child.wait(LIMIT, interrupt).context("the server, after SIGINT")?;
         if !status.success() {
-            bail!("the server ended with {status} after SIGINT");
+            bail!("the server exited with {status} after SIGINT");
         }
         let rest: Vec<_> = self.lines.iter().collect();
-        self.said.extend(rest);
-        let mut counters = Counters::default();
+        self.log.extend(rest);
+        let mut counters = DemoCounters::default();
         for line in self.with_message("counters") {
             counters.add(&field(line, "path"), &field(line, "counters"));
         }
@@ -125,7 +129,7 @@ impl Server {
     }
 }
 
-/// A field of a log line as text; empty where there is none.
+/// A field of a log line as text; empty if the line has none.
 fn field(line: &Value, key: &str) -> String {
     match &line[key] {
         Value::Null => String::new(),
@@ -136,13 +140,13 @@ fn field(line: &Value, key: &str) -> String {
 
 /// What the server counted, summed by path.
 #[derive(Default)]
-pub(super) struct Counters {
+pub(super) struct DemoCounters {
     paths: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The paths that served the stage's interface, as told at start.
+    /// The paths that served the network's interface, as logged at start.
     interface_paths: Vec<String>,
 }
 
-impl Counters {
+impl DemoCounters {
     /// Adds counters like `answered=12 received=12`.
     fn add(&mut self, path: &str, counters: &str) {
         let path = self.paths.entry(path.to_owned()).or_default();
@@ -157,7 +161,7 @@ impl Counters {
         counted("answered") + counted("answered_classic")
     }
 
-    /// Why these counters do not show that AF_XDP answered.
+    /// Reasons why these counters do not prove that AF_XDP answered.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.interface_paths != ["af-xdp"] {
@@ -173,7 +177,7 @@ impl Counters {
     }
 }
 
-impl fmt::Display for Counters {
+impl fmt::Display for DemoCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (path, counters)) in self.paths.iter().enumerate() {
             let counters: Vec<_> = counters.iter().map(|(name, count)| format!("{name}={count}")).collect();
@@ -190,10 +194,11 @@ impl fmt::Display for Counters {
 
 #[cfg(test)]
 mod tests {
-    use super::Counters;
+    use super::DemoCounters;
 
-    fn counters(lines: &[(&str, &str)], serving: &str) -> Counters {
-        let mut counters = Counters { interface_paths: vec![serving.to_owned()], ..Counters::default() };
+    fn counters(lines: &[(&str, &str)], serving: &str) -> DemoCounters {
+        let mut counters =
+            DemoCounters { interface_paths: vec![serving.to_owned()], ..DemoCounters::default() };
         for (path, text) in lines {
             counters.add(path, text);
         }

@@ -6,8 +6,8 @@ mod takeover;
 use super::Artifacts;
 use super::container::Recipe;
 use super::machine::{self, DebianMachine};
-use crate::children::{Captured, Guarded, capture};
-use crate::demo::stage::{INTERFACE, KIND, SERVER_V4, Stage};
+use crate::children::{CapturedOutput, ChildGuard, capture};
+use crate::demo::network::{DemoNetwork, INTERFACE, KIND, SERVER_V4};
 use crate::interrupt::Interrupt;
 use crate::netns;
 use crate::workspace::Workspace;
@@ -45,7 +45,7 @@ pub(super) fn run(workspace: &Workspace, artifacts: &Artifacts) -> Result<()> {
             LIMIT,
             &interrupt,
         )?;
-        ensure!(read.status.success(), "{} cannot read its completions: {}", shell[0], read.told());
+        ensure!(read.status.success(), "{} cannot read its completions: {}", shell[0], read.printed());
     }
     println!("ok: bash, zsh and fish read their completions");
     package(workspace, artifacts, &base, &interrupt)?;
@@ -54,7 +54,7 @@ pub(super) fn run(workspace: &Workspace, artifacts: &Artifacts) -> Result<()> {
 
 /// A Debian system with the server, and a client on the other end of the wire.
 struct PackageCheck<'a> {
-    stage: &'a Stage,
+    network: &'a DemoNetwork,
     machine: DebianMachine,
     client: &'a Path,
     interrupt: &'a Interrupt,
@@ -64,7 +64,13 @@ impl PackageCheck<'_> {
     /// Runs a command that must succeed, and returns its standard output.
     fn must(&self, words: &[&str]) -> Result<String> {
         let done = self.machine.run(words, self.interrupt)?;
-        ensure!(done.status.success(), "`{}` failed with {}: {}", words.join(" "), done.status, done.told());
+        ensure!(
+            done.status.success(),
+            "`{}` failed with {}: {}",
+            words.join(" "),
+            done.status,
+            done.printed()
+        );
         Ok(done.stdout)
     }
 
@@ -84,7 +90,7 @@ impl PackageCheck<'_> {
 
     /// Whether the server answers the client.
     fn answers(&self) -> Result<bool> {
-        ask(self.stage, self.client, "10", self.interrupt).map(|asked| asked.status.success())
+        ask(self.network, self.client, "10", self.interrupt).map(|asked| asked.status.success())
     }
 
     /// Whether an XDP program is attached to the server's interface.
@@ -123,10 +129,10 @@ fn is_of_system(path: &str) -> bool {
 
 /// Installs the package, checks what it serves, and purges it.
 fn package(workspace: &Workspace, artifacts: &Artifacts, base: &Path, interrupt: &Interrupt) -> Result<()> {
-    let stage = Stage::build()?;
-    let machine = DebianMachine::boot(base, &workspace.target.join("dist"), &stage.server, interrupt)?;
+    let network = DemoNetwork::build()?;
+    let machine = DebianMachine::boot(base, &workspace.target.join("dist"), &network.server, interrupt)?;
     let client = workspace.xstun("release");
-    let check = PackageCheck { stage: &stage, machine, client: &client, interrupt };
+    let check = PackageCheck { network: &network, machine, client: &client, interrupt };
     println!(
         "ok: systemd is up: {}",
         check.must(&["systemctl", "--version"])?.lines().next().unwrap_or_default()
@@ -154,7 +160,7 @@ fn package(workspace: &Workspace, artifacts: &Artifacts, base: &Path, interrupt:
     ensure!(check.property("Result")? == "success", "it stopped with result {}", check.property("Result")?);
     takeover::run(&check)?;
     ensure!(!check.has_xdp()?, "it left its XDP program behind");
-    ensure!(!ask(&stage, &client, "1", interrupt)?.status.success(), "the server answers after the stop");
+    ensure!(!ask(&network, &client, "1", interrupt)?.status.success(), "the server answers after the stop");
     println!("ok: stopped; no XDP program is left");
 
     check.must(&["dpkg", "--remove", "xstun"])?;
@@ -233,8 +239,8 @@ fn reload(check: &PackageCheck<'_>) -> Result<()> {
 }
 
 /// Sends a request from the other end of the wire and waits for its reply.
-fn ask(stage: &Stage, client: &Path, seconds: &str, interrupt: &Interrupt) -> Result<Captured> {
-    let mut command = stage.client.command(client);
+fn ask(network: &DemoNetwork, client: &Path, seconds: &str, interrupt: &Interrupt) -> Result<CapturedOutput> {
+    let mut command = network.client.command(client);
     command.args(["probe", &SERVER_V4.to_string(), "--timeout", seconds]);
     capture(&mut command, LIMIT, interrupt)
 }
@@ -248,9 +254,9 @@ fn image(workspace: &Workspace, artifacts: &Artifacts, interrupt: &Interrupt) ->
     let _ = fs::remove_dir_all(&root);
     recipe.assemble(&artifacts.unpacked, &root)?;
 
-    let stage = Stage::build()?;
+    let network = DemoNetwork::build()?;
     let client = workspace.xstun("release");
-    let mut command = stage.server.command("unshare");
+    let mut command = network.server.command("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-ec"]);
     // As an engine does it: /proc and /sys, none of the host's files, few capabilities.
     let script = "root=$1; granted=$2; shift 2\n\
@@ -264,7 +270,7 @@ fn image(workspace: &Workspace, artifacts: &Artifacts, interrupt: &Interrupt) ->
     let log = artifacts.directory.join("image.log");
     let written = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(written).spawn()?;
-    let mut server = Guarded(child);
+    let mut server = ChildGuard(child);
     let deadline = Instant::now() + LIMIT;
     loop {
         interrupt.check()?;
@@ -282,8 +288,8 @@ fn image(workspace: &Workspace, artifacts: &Artifacts, interrupt: &Interrupt) ->
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-    let asked = ask(&stage, &client, "10", interrupt)?;
-    ensure!(asked.status.success(), "the image's server does not answer: {}", asked.told());
+    let asked = ask(&network, &client, "10", interrupt)?;
+    ensure!(asked.status.success(), "the image's server does not answer: {}", asked.printed());
     println!(
         "ok: the image's file system serves over AF_XDP with the capabilities that the documents grant it"
     );

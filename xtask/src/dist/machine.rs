@@ -1,7 +1,7 @@
 //! Boots a Debian system, with systemd as its first process, in namespaces of its own. What is installed
 //! there is discarded with it.
 
-use crate::children::{Captured, Guarded, capture};
+use crate::children::{CapturedOutput, ChildGuard, capture};
 use crate::interrupt::Interrupt;
 use crate::netns::Namespace;
 use crate::run::exec;
@@ -78,7 +78,7 @@ pub(super) fn base(workspace: &Workspace) -> Result<PathBuf> {
 /// A booted system. Dropping it kills its processes and removes what they wrote.
 pub(super) struct DebianMachine {
     /// `unshare`, whose only child is the system's first process.
-    child: Guarded,
+    child: ChildGuard,
     init: Pid,
     directory: PathBuf,
     cgroup: PathBuf,
@@ -109,7 +109,7 @@ impl DebianMachine {
         command.arg(network.name());
         let child = command.stdin(Stdio::null()).spawn().context("cannot boot")?;
         let mut machine =
-            DebianMachine { init: Pid::from_child(&child), child: Guarded(child), directory, cgroup };
+            DebianMachine { init: Pid::from_child(&child), child: ChildGuard(child), directory, cgroup };
         machine.wait_until_up(interrupt)?;
         Ok(machine)
     }
@@ -139,7 +139,7 @@ impl DebianMachine {
     ///
     /// # Errors
     /// The command cannot be started, or does not end in time.
-    pub(super) fn run(&self, words: &[&str], interrupt: &Interrupt) -> Result<Captured> {
+    pub(super) fn run(&self, words: &[&str], interrupt: &Interrupt) -> Result<CapturedOutput> {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--all", "--root", "--wd"]);
         command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root"]);

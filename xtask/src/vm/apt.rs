@@ -1,5 +1,5 @@
-//! Debian's archive, asked with lists of this project's own: what the machine installs from is
-//! neither read nor changed, and kernels of several releases stand side by side.
+//! Debian's archive, read with package lists of this project's own: those of the machine are neither
+//! read nor changed, and kernels of several releases are available at the same time.
 
 use crate::run::{command_exists, exec, output};
 use anyhow::{Context as _, Result, bail};
@@ -8,29 +8,30 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// What Debian signs its lists with; package `debian-archive-keyring`.
+/// Debian's keys; package `debian-archive-keyring`.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Suites of the archive that carry kernels, and those of its security team.
+/// Suites of the archive that have kernels.
 const SUITES: &str = "bookworm bookworm-backports trixie trixie-backports";
+/// Suites of the security archive that have kernels.
 const SECURITY_SUITES: &str = "bookworm-security trixie-security";
-/// Lists that are older are fetched anew: the archive drops files that newer lists no longer name.
+/// Age at which lists are fetched again: the archive drops files that newer lists no longer name.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
 
-/// apt with a directory of its own.
+/// apt with lists and a cache of its own below one directory.
 pub(super) struct Apt {
     home: PathBuf,
 }
 
 impl Apt {
-    /// Opens the lists in `home`, and fetches them where they are missing or old.
+    /// Opens the lists in `home`, and fetches them if they are missing or old.
     ///
     /// # Errors
-    /// No apt, or no lists and no way to fetch them.
+    /// There is no apt, or there are no lists and they cannot be fetched.
     pub(super) fn open(home: &Path) -> Result<Self> {
         for program in ["apt-get", "apt-cache", "dpkg-deb"] {
             if !command_exists(program) {
                 bail!(
-                    "the kernels are packages of Debian, and there is no {program}: run this on Debian or Ubuntu"
+                    "there is no {program}, and the kernels are Debian packages: run this on Debian or Ubuntu"
                 );
             }
         }
@@ -47,9 +48,9 @@ impl Apt {
             match fetched {
                 Ok(()) => fs::write(home.join("fetched"), "")?,
                 Err(error) if home.join("fetched").exists() => {
-                    eprintln!("vm: {error:#}; going on with the lists of before");
+                    eprintln!("vm: {error:#}; continuing with the earlier lists");
                 }
-                Err(error) => return Err(error.context("no lists of Debian's kernels could be had")),
+                Err(error) => return Err(error.context("cannot fetch the lists of Debian's kernels")),
             }
         }
         Ok(apt)
@@ -60,22 +61,26 @@ impl Apt {
         fetched.is_ok_and(|time| time.elapsed().is_ok_and(|age| age < FRESH))
     }
 
-    /// Names of all packages that begin so.
+    /// Names of all packages that begin with `prefix`.
     pub(super) fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let names = output(self.command("apt-cache").args(["pkgnames", prefix]))?;
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    /// Names of the packages that this one needs.
+    /// Names of the packages that this one depends on.
     pub(super) fn depends(&self, package: &str) -> Result<Vec<String>> {
-        let told = output(self.command("apt-cache").args(["depends", "--important", package]))?;
-        Ok(told.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).map(str::to_owned).collect())
+        let printed = output(self.command("apt-cache").args(["depends", "--important", package]))?;
+        Ok(printed
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .map(str::to_owned)
+            .collect())
     }
 
-    /// Fetches the packages' files into a directory.
+    /// Downloads the packages' files into a directory.
     pub(super) fn download(&self, packages: &[String], into: &Path) -> Result<()> {
         let mut apt = self.command("apt-get");
-        // The user that apt fetches as may not write below the target directory.
+        // apt's sandbox user may not write below the target directory.
         apt.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(packages);
         exec(apt.current_dir(into))
     }

@@ -1,150 +1,162 @@
-//! The NICs of a guest, and what is asked of the server on each.
+//! The NICs of a guest, and the modes that the server is asked for on each.
 
 use serde_json::{Value, json};
 
-/// A way to ask for a rung.
+/// A mode that the server is asked for.
 #[derive(Clone, Copy, Debug)]
-struct Ask {
-    /// As the table has it.
+struct Mode {
+    /// As in the table.
     name: &'static str,
     /// Flags of `xstun serve`.
     flags: &'static [&'static str],
 }
 
-const AUTO: Ask = Ask { name: "auto", flags: &[] };
-const NATIVE: Ask = Ask { name: "native", flags: &["--xdp-mode", "native"] };
-const GENERIC: Ask = Ask { name: "generic", flags: &["--xdp-mode", "generic"] };
-const COPY: Ask = Ask { name: "copy", flags: &["--bind-mode", "copy"] };
-const ZERO_COPY: Ask = Ask { name: "zero-copy", flags: &["--bind-mode", "zero-copy"] };
+const AUTO: Mode = Mode { name: "auto", flags: &[] };
+const NATIVE: Mode = Mode { name: "native", flags: &["--xdp-mode", "native"] };
+const GENERIC: Mode = Mode { name: "generic", flags: &["--xdp-mode", "generic"] };
+const COPY: Mode = Mode { name: "copy", flags: &["--bind-mode", "copy"] };
+const ZERO_COPY: Mode = Mode { name: "zero-copy", flags: &["--bind-mode", "zero-copy"] };
 
-/// What the server's side of a pair is.
+/// The server's end of a link.
 #[derive(Clone, Copy, Debug)]
 enum Device {
-    /// A NIC that qemu emulates: its model and properties. Its peer is a plain virtio NIC.
+    /// A NIC that qemu emulates: its model and properties. Its peer is a virtio NIC.
     Nic { model: &'static str, properties: &'static str },
-    /// One end of a virtual cable.
+    /// One end of a veth pair.
     Veth,
     /// The loopback interface.
     Loopback,
 }
 
-/// One NIC with its wire.
+/// One NIC with its link.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Case {
-    /// As the table has it.
+pub(super) struct VmCase {
+    /// As in the table.
     pub(super) name: &'static str,
     device: Device,
     /// Receive queues.
     pub(super) queues: u32,
-    asks: &'static [Ask],
-    /// Where a server on it goes through all of its life, asked for `auto`.
-    life: Life,
+    modes: &'static [Mode],
+    /// When a server in mode `auto` goes through its full life cycle on this NIC.
+    life_cycle: LifeCycle,
 }
 
-/// On which kernels. Each life takes an emulated guest a minute or two.
+/// When the full life cycle is tested. It takes an emulated guest a minute or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    All,
-    /// Every one, with `--thorough`: another NIC's life is nearly the same.
+enum LifeCycle {
+    Always,
+    /// With `--thorough`: on another NIC it is nearly the same.
     Thorough,
-    None,
+    Never,
 }
 
-/// How much a kernel's guest does.
+/// How much a kernel's guest tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Depth {
-    /// Each rung, and the life of [`Life::All`].
+    /// Every rung, and the life cycle of [`LifeCycle::Always`].
     Rungs,
-    /// The tests of `userspace/tests` as well.
+    /// Also the tests of `userspace/tests`.
     Whole,
     /// Everything.
     Thorough,
 }
 
-/// What a virtio NIC must not do for native XDP to be had. Offloads that can be switched off by the
-/// guest are switched off by the driver itself, so these are taken away for good.
+/// Properties of a virtio NIC without the offloads that rule out native XDP. The driver switches off
+/// those that the guest may control; these the NIC does not offer at all.
 const NO_OFFLOADS: &str = "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,guest_csum=off,disable-legacy=on,iommu_platform=on";
 const NO_OFFLOADS_NO_IOMMU: &str =
     "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,guest_csum=off,disable-legacy=on";
 
 /// Every NIC of a guest.
-pub(super) const CASES: [Case; 9] = [
-    Case {
+pub(super) const CASES: [VmCase; 9] = [
+    VmCase {
         name: "virtio, iommu_platform",
         device: Device::Nic { model: "virtio-net-pci", properties: NO_OFFLOADS },
         queues: 1,
-        asks: &[AUTO, ZERO_COPY, COPY, GENERIC],
-        life: Life::Thorough,
+        modes: &[AUTO, ZERO_COPY, COPY, GENERIC],
+        life_cycle: LifeCycle::Thorough,
     },
-    Case {
+    VmCase {
         name: "virtio, iommu_platform, 2 queues",
         device: Device::Nic { model: "virtio-net-pci", properties: NO_OFFLOADS },
         queues: 2,
-        asks: &[AUTO],
-        life: Life::All,
+        modes: &[AUTO],
+        life_cycle: LifeCycle::Always,
     },
-    Case {
+    VmCase {
         name: "virtio",
         device: Device::Nic { model: "virtio-net-pci", properties: NO_OFFLOADS_NO_IOMMU },
         queues: 1,
-        asks: &[AUTO, ZERO_COPY],
-        life: Life::None,
+        modes: &[AUTO, ZERO_COPY],
+        life_cycle: LifeCycle::Never,
     },
-    Case {
+    VmCase {
         name: "virtio, fixed offloads",
         device: Device::Nic {
             model: "virtio-net-pci",
             properties: "ctrl_guest_offloads=off,disable-legacy=on",
         },
         queues: 1,
-        asks: &[AUTO, NATIVE],
-        life: Life::None,
+        modes: &[AUTO, NATIVE],
+        life_cycle: LifeCycle::Never,
     },
-    Case {
+    VmCase {
         name: "e1000",
         device: Device::Nic { model: "e1000", properties: "" },
         queues: 1,
-        asks: &[AUTO],
-        life: Life::Thorough,
+        modes: &[AUTO],
+        life_cycle: LifeCycle::Thorough,
     },
-    Case {
+    VmCase {
         name: "e1000e",
         device: Device::Nic { model: "e1000e", properties: "" },
         queues: 1,
-        asks: &[AUTO],
-        life: Life::None,
+        modes: &[AUTO],
+        life_cycle: LifeCycle::Never,
     },
-    Case {
+    VmCase {
         name: "vmxnet3",
         device: Device::Nic { model: "vmxnet3", properties: "" },
         queues: 1,
-        asks: &[AUTO],
-        life: Life::Thorough,
+        modes: &[AUTO],
+        life_cycle: LifeCycle::Thorough,
     },
-    Case { name: "veth", device: Device::Veth, queues: 2, asks: &[AUTO, ZERO_COPY], life: Life::None },
-    Case { name: "loopback", device: Device::Loopback, queues: 1, asks: &[AUTO], life: Life::None },
+    VmCase {
+        name: "veth",
+        device: Device::Veth,
+        queues: 2,
+        modes: &[AUTO, ZERO_COPY],
+        life_cycle: LifeCycle::Never,
+    },
+    VmCase {
+        name: "loopback",
+        device: Device::Loopback,
+        queues: 1,
+        modes: &[AUTO],
+        life_cycle: LifeCycle::Never,
+    },
 ];
 
-/// The cases whose name has this in it, each with the number that its addresses are made of.
-pub(super) fn select(only: Option<&str>) -> Vec<(usize, Case)> {
+/// The cases whose name contains `only`, each with the number that its addresses are made from.
+pub(super) fn select(only: Option<&str>) -> Vec<(usize, VmCase)> {
     let all = CASES.into_iter().enumerate();
     all.filter(|(_, case)| only.is_none_or(|only| case.name.contains(only))).collect()
 }
 
-impl Case {
-    /// Whether a wire of the host leads to it.
+impl VmCase {
+    /// Whether it has a link on the host.
     pub(super) fn is_nic(&self) -> bool {
         matches!(self.device, Device::Nic { .. })
     }
 
-    /// What qemu is told of both NICs. `number` is that of [`select`].
+    /// qemu's arguments for both NICs. `number` is that of [`select`].
     pub(super) fn arguments(&self, number: usize) -> Vec<String> {
         let Device::Nic { model, properties } = self.device else { return Vec::new() };
-        let Case { queues, .. } = self;
+        let VmCase { queues, .. } = self;
         let mut device = format!("{model},netdev=s{number},mac=02:00:00:00:{number:02x}:01");
         let mut backend = format!("tap,id=s{number},ifname=s{number},script=no,downscript=no");
         if *queues > 1 {
-            // Two interrupts a queue pair, one for the configuration and one for the control queue.
+            // Two interrupts per queue pair, one for the configuration and one for the control queue.
             device.push_str(&format!(",mq=on,vectors={}", 2 * queues + 2));
             backend.push_str(&format!(",queues={queues}"));
         }
@@ -157,25 +169,25 @@ impl Case {
         words.map(str::to_owned).to_vec()
     }
 
-    /// What the guest's test program is told.
-    pub(super) fn told(&self, number: usize, depth: Depth) -> Value {
-        let life = match self.life {
-            Life::All => true,
-            Life::Thorough => depth == Depth::Thorough,
-            Life::None => false,
+    /// The case as the guest's test program reads it.
+    pub(super) fn record(&self, number: usize, depth: Depth) -> Value {
+        let life_cycle = match self.life_cycle {
+            LifeCycle::Always => true,
+            LifeCycle::Thorough => depth == Depth::Thorough,
+            LifeCycle::Never => false,
         };
         let kind = match self.device {
             Device::Nic { .. } => "nic",
             Device::Veth => "veth",
             Device::Loopback => "loopback",
         };
-        let asks: Vec<Value> =
-            self.asks.iter().map(|ask| json!({ "name": ask.name, "flags": ask.flags })).collect();
-        json!({ "name": self.name, "number": number, "kind": kind, "queues": self.queues, "asks": asks, "thorough": life })
+        let modes: Vec<Value> =
+            self.modes.iter().map(|mode| json!({ "name": mode.name, "flags": mode.flags })).collect();
+        json!({ "name": self.name, "number": number, "kind": kind, "queues": self.queues, "asks": modes, "thorough": life_cycle })
     }
 
-    /// Name of each way in which this one is asked.
-    pub(super) fn asked(&self) -> impl Iterator<Item = &'static str> {
-        self.asks.iter().map(|ask| ask.name)
+    /// Names of the modes that the server is asked for.
+    pub(super) fn modes(&self) -> impl Iterator<Item = &'static str> {
+        self.modes.iter().map(|mode| mode.name)
     }
 }

@@ -1,31 +1,32 @@
-//! The rungs that docs/measurements.md records as working, and what a run makes of them.
+//! The rungs that docs/measurements.md records, compared with those that a run reached.
 
-use super::rung::{Row, read_table, table};
+use super::rung::{RungRow, read_table, table};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::Path;
 
-/// Where the table stands in the document.
+/// The line before the table.
 const BEGIN: &str = "<!-- cargo xtask vm --bless: from here -->";
+/// The line after the table.
 const END: &str = "<!-- cargo xtask vm --bless: to here -->";
 
-/// The rows that are recorded.
+/// The recorded rows.
 ///
 /// # Errors
-/// The document cannot be read, or has no place for the table.
-pub(super) fn read(document: &Path) -> Result<Vec<Row>> {
+/// The document cannot be read, or lacks the marks of the table.
+pub(super) fn read(document: &Path) -> Result<Vec<RungRow>> {
     let text = load(document)?;
-    let (_, kept, _) = split(&text).with_context(|| lost(document))?;
+    let (_, kept, _) = split(&text).with_context(|| no_marks(document))?;
     Ok(read_table(kept))
 }
 
-/// Records `rows` in place of those of the same kernel series, NIC and mode asked.
+/// Records `rows`, which replace those of the same kernel series, NIC and mode.
 ///
 /// # Errors
-/// The document cannot be read or written, or has no place for the table.
-pub(super) fn bless(document: &Path, rows: &[Row]) -> Result<()> {
+/// The document cannot be read or written, or lacks the marks of the table.
+pub(super) fn bless(document: &Path, rows: &[RungRow]) -> Result<()> {
     let text = load(document)?;
-    let (before, kept, after) = split(&text).with_context(|| lost(document))?;
+    let (before, kept, after) = split(&text).with_context(|| no_marks(document))?;
     let merged = merge(read_table(kept), rows);
     fs::write(document, format!("{before}\n\n{}\n{after}", table(&merged)))
         .with_context(|| format!("cannot write {}", document.display()))
@@ -35,29 +36,30 @@ fn load(document: &Path) -> Result<String> {
     fs::read_to_string(document).with_context(|| format!("cannot read {}", document.display()))
 }
 
-fn lost(document: &Path) -> String {
-    format!("{} has no lines '{BEGIN}' and '{END}' for the table to stand between", document.display())
+fn no_marks(document: &Path) -> String {
+    format!("{} has no lines '{BEGIN}' and '{END}' around the table", document.display())
 }
 
-/// What stands before the table, with its mark; the table; the rest.
+/// The text up to the first mark, the table, and the text from the second mark on.
 fn split(text: &str) -> Option<(&str, &str, &str)> {
     let begin = text.find(BEGIN)? + BEGIN.len();
     let end = begin + text[begin..].find(END)?;
     Some((&text[..begin], &text[begin..end], &text[end..]))
 }
 
-fn merge(kept: Vec<Row>, rows: &[Row]) -> Vec<Row> {
-    let is_new = |kept: &Row| rows.iter().any(|row| row.series() == kept.series() && row.key() == kept.key());
-    let mut merged: Vec<Row> = kept.into_iter().filter(|kept| !is_new(kept)).collect();
+fn merge(kept: Vec<RungRow>, rows: &[RungRow]) -> Vec<RungRow> {
+    let is_new =
+        |kept: &RungRow| rows.iter().any(|row| row.series() == kept.series() && row.key() == kept.key());
+    let mut merged: Vec<RungRow> = kept.into_iter().filter(|kept| !is_new(kept)).collect();
     merged.extend_from_slice(rows);
-    merged.sort_by_key(Row::series);
+    merged.sort_by_key(RungRow::series);
     merged
 }
 
-/// What is no longer reached of what is recorded. A kernel that is not in the record is held to the
-/// newest one before it: newer kernels take no rung away.
-pub(super) fn lost_rungs(expected: &[Row], rows: &[Row]) -> Vec<String> {
-    let fault = |row: &Row| {
+/// The recorded rungs that are no longer reached, each as a sentence. A kernel without a record is
+/// compared with the newest recorded one before it, since newer kernels lose no rung.
+pub(super) fn lost_rungs(expected: &[RungRow], rows: &[RungRow]) -> Vec<String> {
+    let fault = |row: &RungRow| {
         let same = expected.iter().filter(|kept| kept.key() == row.key() && kept.series() <= row.series());
         let kept = same.max_by_key(|kept| kept.series())?;
         (row.got < kept.got || row.queues < kept.queues).then(|| {
@@ -73,10 +75,10 @@ pub(super) fn lost_rungs(expected: &[Row], rows: &[Row]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::rung::tests::row;
-    use super::super::rung::{Row, Rung};
+    use super::super::rung::{Rung, RungRow};
     use super::{BEGIN, END, bless, lost_rungs, read};
 
-    fn kept() -> Vec<Row> {
+    fn kept() -> Vec<RungRow> {
         vec![
             row("6.1.0-56-amd64", "virtio", "auto", Rung::NativeCopy),
             row("6.18.15+deb13-amd64", "virtio", "auto", Rung::NativeZeroCopy),
@@ -84,17 +86,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rung_that_is_no_longer_reached_is_told() {
+    fn a_rung_that_is_no_longer_reached_is_reported() {
         let reached = |kernel, got| lost_rungs(&kept(), &[row(kernel, "virtio", "auto", got)]).is_empty();
         assert!(reached("6.1.0-57-amd64", Rung::NativeCopy));
         assert!(reached("6.1.0-57-amd64", Rung::NativeZeroCopy), "higher is no fault");
         assert!(!reached("6.1.0-57-amd64", Rung::Generic));
         assert!(!reached("6.18.16+deb13-amd64", Rung::NativeCopy));
-        assert!(reached("6.12.1-amd64", Rung::NativeCopy), "held to 6.1");
-        assert!(!reached("6.12.1-amd64", Rung::Generic), "held to 6.1");
-        assert!(!reached("7.2.12+deb13-amd64", Rung::NativeCopy), "held to 6.18");
-        assert!(reached("5.10.0-1-amd64", Rung::Sockets), "older than all that is known");
-        let fewer = Row { queues: 1, ..row("6.1.0-57-amd64", "virtio", "auto", Rung::NativeCopy) };
+        assert!(reached("6.12.1-amd64", Rung::NativeCopy), "compared with 6.1");
+        assert!(!reached("6.12.1-amd64", Rung::Generic), "compared with 6.1");
+        assert!(!reached("7.2.12+deb13-amd64", Rung::NativeCopy), "compared with 6.18");
+        assert!(reached("5.10.0-1-amd64", Rung::Sockets), "older than all that are recorded");
+        let fewer = RungRow { queues: 1, ..row("6.1.0-57-amd64", "virtio", "auto", Rung::NativeCopy) };
         assert_eq!(lost_rungs(&kept(), &[fewer]).len(), 1);
     }
 
@@ -112,7 +114,7 @@ mod tests {
         let text = std::fs::read_to_string(&document).unwrap();
         assert!(text.starts_with("# Before\n\n<!--") && text.ends_with("-->\n\nafter\n"), "{text}");
 
-        std::fs::write(&document, "no place").unwrap();
+        std::fs::write(&document, "no marks").unwrap();
         assert!(read(&document).unwrap_err().to_string().contains("measurements.md has no lines"));
         std::fs::remove_dir_all(&directory).unwrap();
     }

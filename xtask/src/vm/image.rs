@@ -1,7 +1,7 @@
-//! What a guest boots into: an initial RAM file system with the release binary, the test programs, and
-//! the few programs that they call, each with its libraries.
+//! A guest's initial RAM file system: the release binary, the test programs, and the programs that they
+//! call, each with its libraries.
 
-use super::cases::{Case, Depth};
+use super::cases::{Depth, VmCase};
 use super::kernels::Kernel;
 use crate::run::{ask, exec, output};
 use crate::workspace::Workspace;
@@ -14,26 +14,26 @@ use std::process::Command;
 
 /// Programs of the distribution that the tests call.
 const PROGRAMS: [&str; 8] = ["ip", "ss", "ethtool", "ping", "setpriv", "timeout", "env", "busybox"];
-/// Tests of `userspace/tests` that a guest runs beside its own.
+/// Tests of `userspace/tests` that a guest runs in addition to its own.
 const TESTS: [&str; 3] = ["verdicts", "interface", END_TO_END];
-/// The one of them that takes minutes, and that not every guest runs.
+/// The one of them that takes minutes; only guests of [`Depth::Whole`] run it.
 const END_TO_END: &str = "end_to_end";
 /// The guest's own test program.
 const GUEST: &str = "vm";
 
-/// Test programs, each with its name.
+/// Name and path of each test program.
 pub(super) type TestPrograms = Vec<(String, PathBuf)>;
 
-/// A file system that is being put together.
+/// The directory that becomes the file system.
 pub(super) struct Image {
     root: PathBuf,
 }
 
 impl Image {
-    /// Puts in what is the same for all guests: the programs, and `tests` as [`build_tests`] gave them.
+    /// Makes what all guests have: the programs, and `tests` as [`build_tests`] returned them.
     ///
     /// # Errors
-    /// A program is not there.
+    /// A program is missing, or a file cannot be written.
     pub(super) fn lay_out(workspace: &Workspace, tests: &TestPrograms) -> Result<Self> {
         let root = workspace.target.join("vm/image");
         if root.exists() {
@@ -45,8 +45,9 @@ impl Image {
         }
         for program in PROGRAMS {
             let path = ask(Command::new("sh").args(["-c", &format!("command -v {program}")]));
-            let path =
-                path.with_context(|| format!("there is no {program}, which the guest's tests call"))?;
+            let path = path.with_context(|| {
+                format!("there is no {program}, which the guest's tests call: install it")
+            })?;
             image.program(Path::new(path.trim()), program)?;
         }
         symlink("busybox", image.root.join("bin/sh"))?;
@@ -56,38 +57,38 @@ impl Image {
             image.program(path, name)?;
         }
         fs::copy(workspace.ebpf_object(), image.root.join("xstun-ebpf.o"))
-            .context("the eBPF object is gone")?;
+            .context("there is no eBPF object")?;
         let init = image.root.join("init");
         fs::write(&init, include_str!("init.sh"))?;
         fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         Ok(image)
     }
 
-    /// Copies a program, without what only a debugger reads, and the libraries that it is linked to.
+    /// Copies a program, without debug information, and the libraries that it is linked to.
     fn program(&self, path: &Path, name: &str) -> Result<()> {
         let to = self.root.join("bin").join(name);
         fs::copy(path, &to).with_context(|| format!("cannot copy {}", path.display()))?;
         exec(Command::new("strip").arg("--strip-debug").arg(&to))?;
-        // Fails for a program that is linked to nothing.
+        // Fails for a static program.
         let linked = ask(Command::new("ldd").arg(path)).unwrap_or_default();
         for library in libraries(&linked) {
             let to = self.root.join(library.strip_prefix("/")?);
             if !to.exists() {
-                fs::create_dir_all(to.parent().context("a library in a directory")?)?;
+                fs::create_dir_all(to.parent().context("a library's path has no directory")?)?;
                 fs::copy(library, &to).with_context(|| format!("cannot copy {}", library.display()))?;
             }
         }
         Ok(())
     }
 
-    /// Adds a kernel's modules and the list of what to test, and packs all of it into a file.
+    /// Adds a kernel's modules and the list of cases, and packs everything into the file `into`.
     ///
     /// # Errors
-    /// No room on the disk.
+    /// A file cannot be written.
     pub(super) fn pack(
         &self,
         kernel: &Kernel,
-        cases: &[(usize, Case)],
+        cases: &[(usize, VmCase)],
         depth: Depth,
         into: &Path,
     ) -> Result<()> {
@@ -97,24 +98,24 @@ impl Image {
         }
         fs::create_dir(&modules)?;
         for module in &kernel.modules {
-            fs::copy(module, modules.join(module.file_name().context("a module without a name")?))?;
+            fs::copy(module, modules.join(module.file_name().context("a module's path has no name")?))?;
         }
-        let told: Vec<Value> = cases.iter().map(|(number, case)| case.told(*number, depth)).collect();
-        fs::write(self.root.join("cases.json"), serde_json::to_string(&told)?)?;
+        let records: Vec<Value> = cases.iter().map(|(number, case)| case.record(*number, depth)).collect();
+        fs::write(self.root.join("cases.json"), serde_json::to_string(&records)?)?;
         let all =
             if depth >= Depth::Whole { String::new() } else { format!("-not -path ./bin/{END_TO_END}") };
         let packed = format!("find . {all} -print0 | cpio --null --create --format=newc --quiet");
         let archive = fs::File::create(into).with_context(|| format!("cannot make {}", into.display()))?;
         exec(Command::new("sh").args(["-c", &packed]).current_dir(&self.root).stdout(archive))
-            .context("the guest's file system could not be packed: is there room on the disk?")
+            .context("cannot pack the guest's file system: check that the disk has space")
     }
 }
 
-/// Builds the program with its assertions and the test programs, those of `userspace/tests` among them if
-/// `suites` says so; gives each of these with its name.
+/// Builds `xstun` with assertions and the test programs; with `suites` also those of `userspace/tests`.
+/// Returns the test programs.
 ///
 /// # Errors
-/// One could not be built.
+/// One cannot be built.
 pub(super) fn build_tests(workspace: &Workspace, suites: bool) -> Result<TestPrograms> {
     let tests: Vec<_> = TESTS.into_iter().filter(|_| suites).chain([GUEST]).collect();
     let mut cargo = workspace.cargo();
@@ -125,8 +126,8 @@ pub(super) fn build_tests(workspace: &Workspace, suites: bool) -> Result<TestPro
     if workspace.target != workspace.root.join("target") {
         cargo.env("XSTUN_EBPF_OBJECT", workspace.ebpf_object());
     }
-    let told = output(&mut cargo)?;
-    let messages = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let printed = output(&mut cargo)?;
+    let messages = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let programs: Vec<_> = messages
         .filter(|message| message["target"]["kind"][0] == "test")
         .filter_map(|message| {
@@ -141,7 +142,7 @@ pub(super) fn build_tests(workspace: &Workspace, suites: bool) -> Result<TestPro
     Ok(programs)
 }
 
-/// Paths in what ldd(1) printed.
+/// The libraries' paths in what ldd(1) printed.
 fn libraries(linked: &str) -> impl Iterator<Item = &Path> {
     linked.lines().filter_map(|line| {
         let path = line.split_once(" => ").map_or(line, |(_, path)| path).trim();
@@ -156,7 +157,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn libraries_are_told_from_what_has_no_file() {
+    fn only_libraries_with_a_file_are_found() {
         let linked = "\tlinux-vdso.so.1 (0x00007f10ab661000)\n\
                       \tlibelf.so.1 => /lib/x86_64-linux-gnu/libelf.so.1 (0x00007f10ab1d9000)\n\
                       \tlibgone.so.1 => not found\n\

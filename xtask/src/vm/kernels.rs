@@ -1,4 +1,4 @@
-//! Kernels as Debian packages: found by series, fetched, and cut down to what a guest boots with.
+//! Kernels from Debian packages: found by series, fetched, and reduced to what a guest boots with.
 
 use super::apt::Apt;
 use crate::run::{exec, output};
@@ -8,39 +8,39 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The series that a run without arguments boots: Debian's stable releases, and whatever is newest, which
-/// has true zero-copy in virtio_net as all have since 6.18.
+/// The series that a run without arguments boots: those of Debian's stable releases, and the newest, whose
+/// virtio_net has zero-copy (since 6.18).
 pub(super) const DEFAULT: [&str; 3] = ["6.1", "6.12", NEWEST];
-/// What stands for the newest kernel that Debian has.
+/// Argument for the newest kernel that Debian has.
 const NEWEST: &str = "newest";
 
-/// Modules that a guest wants, where its kernel has them as modules.
+/// Modules that a guest loads if its kernel has them as modules.
 const MODULES: [&str; 9] =
     ["virtio_pci", "virtio_net", "e1000", "e1000e", "vmxnet3", "veth", "bridge", "xsk_diag", "8021q"];
 
-/// A kernel that can be booted.
+/// A kernel that a guest can boot.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
-    /// As `uname -r` has it, like `6.12.117+deb12-amd64`.
+    /// As `uname -r` prints it, like `6.12.117+deb12-amd64`.
     pub(super) release: String,
     /// Its image.
     pub(super) image: PathBuf,
-    /// Module files in the order in which they are inserted.
+    /// Module files in the order in which they are loaded.
     pub(super) modules: Vec<PathBuf>,
 }
 
-/// The packages of the kernels that were asked for.
-pub(super) struct Choice {
+/// The packages of the chosen kernels.
+pub(super) struct KernelChoice {
     apt: Apt,
     cache: PathBuf,
     packages: Vec<Package>,
 }
 
-/// Finds the kernels of these series, each in its last version.
+/// Finds the last kernel of each series.
 ///
 /// # Errors
-/// A series that Debian does not have, no network, no disk.
-pub(super) fn choose(workspace: &Workspace, series: &[String]) -> Result<Choice> {
+/// Debian does not have a series, or its lists cannot be fetched.
+pub(super) fn choose(workspace: &Workspace, series: &[String]) -> Result<KernelChoice> {
     let home = workspace.target.join("vm");
     let apt = Apt::open(&home.join("apt"))?;
     let all: Vec<Package> =
@@ -52,30 +52,29 @@ pub(super) fn choose(workspace: &Workspace, series: &[String]) -> Result<Choice>
             packages.push(package.clone());
         }
     }
-    Ok(Choice { apt, cache: home.join("kernels"), packages })
+    Ok(KernelChoice { apt, cache: home.join("kernels"), packages })
 }
 
-impl Choice {
-    /// Fetches those that are not there, and gives all.
+impl KernelChoice {
+    /// Fetches the kernels that are not in the cache, and returns all.
     ///
     /// # Errors
-    /// No network, no disk.
+    /// A download failed, or the disk is full.
     pub(super) fn fetch(&self) -> Result<Vec<Kernel>> {
         self.packages.iter().map(|package| fetch(&self.apt, &self.cache, package)).collect()
     }
 }
 
-/// A package with a kernel for 64-bit PCs, drivers and all.
+/// A package with a kernel for amd64 and all its drivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Package {
     release: String,
-    /// The numbers of the release in their order: 6.12.90+deb12.1 comes after 6.12.90+deb12.
+    /// The numbers in the release, which order it: 6.12.90+deb12.1 comes after 6.12.90+deb12.
     numbers: Vec<u32>,
 }
 
 impl Package {
-    /// From names like `linux-image-6.1.0-56-amd64`; neither `-cloud-` nor `-rt-`, nor a package that
-    /// only points at another.
+    /// From names like `linux-image-6.1.0-56-amd64`; `None` for `-cloud-`, `-rt-` and metapackages.
     fn parse(name: &str) -> Option<Self> {
         let release = name.strip_prefix("linux-image-")?;
         let version = release.strip_suffix("-amd64")?;
@@ -106,7 +105,7 @@ fn pick<'a>(packages: &'a [Package], series: &str) -> Result<&'a Package> {
     })
 }
 
-/// A kernel's place in the cache; filled where it is empty.
+/// Returns a kernel from the cache, and fetches it first if it is not there.
 fn fetch(apt: &Apt, cache: &Path, package: &Package) -> Result<Kernel> {
     let home = cache.join(&package.release);
     let stamp = MODULES.join("\n");
@@ -115,27 +114,27 @@ fn fetch(apt: &Apt, cache: &Path, package: &Package) -> Result<Kernel> {
     }
     println!("vm: fetching Linux {}", package.release);
     let partial = cache.join(format!("{}.partial", package.release));
-    for leftover in [&home, &partial] {
-        if leftover.exists() {
-            fs::remove_dir_all(leftover).with_context(|| format!("cannot remove {}", leftover.display()))?;
+    for old in [&home, &partial] {
+        if old.exists() {
+            fs::remove_dir_all(old).with_context(|| format!("cannot remove {}", old.display()))?;
         }
     }
     let root = partial.join("root");
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-    unpack(apt, package, &partial).context("the kernel's packages could not be fetched and unpacked")?;
-    cut_down(package, &partial)?;
+    unpack(apt, package, &partial).context("cannot fetch and unpack the kernel's packages")?;
+    reduce(package, &partial)?;
     fs::remove_dir_all(&root)?;
     fs::write(partial.join("complete"), stamp)?;
     fs::rename(&partial, &home)?;
     kernel(&home, package)
 }
 
-/// Fetches the package, and those of its pieces that later kernels are cut into.
+/// Fetches and unpacks the package, and those that later kernels are split into.
 fn unpack(apt: &Apt, package: &Package, partial: &Path) -> Result<()> {
     let name = format!("linux-image-{}", package.release);
     let mut names = vec![name.clone()];
-    let piece = |name: &String| name.starts_with("linux-") && name.ends_with(&package.release);
-    names.extend(apt.depends(&name)?.into_iter().filter(piece));
+    let part = |name: &String| name.starts_with("linux-") && name.ends_with(&package.release);
+    names.extend(apt.depends(&name)?.into_iter().filter(part));
     apt.download(&names, partial)?;
     for entry in fs::read_dir(partial)? {
         let file = entry?.path();
@@ -147,10 +146,10 @@ fn unpack(apt: &Apt, package: &Package, partial: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the image, and the modules in the order of their insertion, uncompressed.
-fn cut_down(package: &Package, partial: &Path) -> Result<()> {
+/// Keeps the image, and the modules, uncompressed and numbered in the order in which they are loaded.
+fn reduce(package: &Package, partial: &Path) -> Result<()> {
     let root = partial.join("root");
-    // Where packages carry everything below /usr, the old paths are links.
+    // Packages that have everything below /usr rely on these links.
     for old in ["lib", "boot"] {
         if !root.join(old).exists() && root.join("usr").join(old).exists() {
             std::os::unix::fs::symlink(format!("usr/{old}"), root.join(old))?;
@@ -159,48 +158,56 @@ fn cut_down(package: &Package, partial: &Path) -> Result<()> {
     let release = &package.release;
     let images = [format!("boot/vmlinuz-{release}"), format!("lib/modules/{release}/vmlinuz")];
     let image = images.iter().map(|image| root.join(image)).find(|image| image.exists());
-    let image = image.with_context(|| format!("the packages of Linux {release} hold no kernel image"))?;
+    let image = image.with_context(|| format!("the packages of Linux {release} have no kernel image"))?;
     fs::copy(image, partial.join("vmlinuz"))?;
 
     exec(Command::new("depmod").arg("--basedir").arg(&root).arg(release))?;
+    let files = module_files(&root, release);
+    if files.is_empty() {
+        bail!("none of the modules {} is in Linux {release}", MODULES.join(", "));
+    }
+    let modules = partial.join("modules");
+    fs::create_dir(&modules)?;
+    for (number, file) in files.iter().enumerate() {
+        copy_module(number, file, &modules)?;
+    }
+    Ok(())
+}
+
+/// The files of [`MODULES`] and of those that they depend on, in the order in which they are loaded.
+fn module_files(root: &Path, release: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for module in MODULES {
         let mut modprobe = Command::new("modprobe");
-        modprobe.arg("--dirname").arg(&root).args(["--set-version", release, "--show-depends", module]);
-        // A module that a kernel has not, or has built in, is none to insert.
-        let Ok(told) = output(&mut modprobe) else { continue };
-        let inserted = told
-            .lines()
-            .filter_map(|line| line.strip_prefix("insmod "))
-            .map(|file| PathBuf::from(file.trim()));
-        for file in inserted {
+        modprobe.arg("--dirname").arg(root).args(["--set-version", release, "--show-depends", module]);
+        // Fails for a module that the kernel does not have or has built in.
+        let Ok(printed) = output(&mut modprobe) else { continue };
+        for file in printed.lines().filter_map(|line| line.strip_prefix("insmod ")) {
+            let file = PathBuf::from(file.trim());
             if !files.contains(&file) {
                 files.push(file);
             }
         }
     }
-    let modules = partial.join("modules");
-    fs::create_dir(&modules)?;
-    for (number, file) in files.iter().enumerate() {
-        let name = file.file_name().context("a module without a name")?.to_string_lossy();
-        let (plain, tool) = match name.rsplit_once('.') {
-            Some((plain, "xz")) => (plain, Some("xz")),
-            Some((plain, "zst")) => (plain, Some("zstd")),
-            _ => (&*name, None),
-        };
-        let to = modules.join(format!("{number:02}-{plain}"));
-        match tool {
-            None => drop(fs::copy(file, &to)?),
-            Some(tool) => {
-                let unpacked = fs::File::create(&to)?;
-                exec(Command::new(tool).args(["-d", "-c", "-q"]).arg(file).stdout(unpacked))?;
-            }
+    files
+}
+
+/// Copies a module's file to `<number>-<name>` in the directory, uncompressed.
+fn copy_module(number: usize, file: &Path, modules: &Path) -> Result<()> {
+    let name = file.file_name().context("a module's path has no name")?.to_string_lossy();
+    let (plain, tool) = match name.rsplit_once('.') {
+        Some((plain, "xz")) => (plain, Some("xz")),
+        Some((plain, "zst")) => (plain, Some("zstd")),
+        _ => (&*name, None),
+    };
+    let to = modules.join(format!("{number:02}-{plain}"));
+    match tool {
+        None => fs::copy(file, &to).map(drop).with_context(|| format!("cannot copy {}", file.display())),
+        Some(tool) => {
+            let unpacked = fs::File::create(&to)?;
+            exec(Command::new(tool).args(["-d", "-c", "-q"]).arg(file).stdout(unpacked))
         }
     }
-    if files.is_empty() {
-        bail!("none of the modules {} is in Linux {release}", MODULES.join(", "));
-    }
-    Ok(())
 }
 
 fn kernel(home: &Path, package: &Package) -> Result<Kernel> {
@@ -245,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_series_is_told_those_that_there_are() {
-        let told = pick(&packages(), "5.4").unwrap_err().to_string();
-        assert_eq!(told, "Debian has no kernel '5.4': ask for newest, or one of 6.1, 6.12, 7.2");
+    fn an_unknown_series_is_refused_with_those_that_exist() {
+        let error = pick(&packages(), "5.4").unwrap_err().to_string();
+        assert_eq!(error, "Debian has no kernel '5.4': ask for newest, or one of 6.1, 6.12, 7.2");
         assert!(pick(&packages(), "6").is_err(), "6 is no series");
         assert!(pick(&packages(), "").is_err());
     }

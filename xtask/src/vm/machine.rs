@@ -1,36 +1,44 @@
-//! One guest under qemu, from its first line to its end.
+//! One guest under qemu, from boot to exit.
 
-use super::cases::Case;
+use super::cases::VmCase;
 use super::kernels::Kernel;
-use super::wires::Wires;
-use crate::children::Guarded;
+use super::links::GuestLinks;
+use crate::children::ChildGuard;
 use crate::interrupt::Interrupt;
 use crate::run::shown;
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 pub(super) const QEMU: &str = "qemu-system-x86_64";
-/// Memory of a guest in MiB: four times what its file system takes.
+/// Memory of a guest in MiB: four times the size of its file system.
 pub(super) const MEMORY: u32 = 1536;
-/// How long a guest may take in all, and how long it may say nothing.
-const LIMIT: Duration = Duration::from_secs(900);
-const SILENCE: Duration = Duration::from_secs(180);
-/// How long a guest that does nothing may take to boot where the CPU helps.
-const PROBE_LIMIT: Duration = Duration::from_secs(20);
+/// Limits of a guest that tests.
+const LIMITS: Limits = Limits { total: Duration::from_secs(900), silence: Duration::from_secs(180) };
+/// Limits of a guest that only boots, with KVM.
+const PROBE_LIMITS: Limits = Limits { total: Duration::from_secs(20), silence: Duration::from_secs(20) };
 const TICK: Duration = Duration::from_millis(100);
 /// Lines of the console that an error shows.
 const SHOWN: usize = 60;
 
-/// What runs a guest's instructions.
+/// How long a guest may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Until it exits.
+    total: Duration,
+    /// Without a byte on its console or in its report.
+    silence: Duration,
+}
+
+/// What executes a guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accelerator {
-    /// The CPU.
+    /// The CPU, by KVM.
     Kvm,
-    /// qemu, in software.
+    /// qemu's software emulation.
     Tcg,
 }
 
@@ -45,14 +53,17 @@ impl Accelerator {
     fn arguments(self) -> [&'static str; 4] {
         match self {
             Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            // One thread for all of a guest's CPUs: with one each, a CPU may run an instruction that another
-            // is just patching, and a kernel that switches a static key then dies of a stray int3.
+            // One thread for all of a guest's CPUs. With one thread each, a CPU may execute an instruction
+            // while another patches it, and a kernel that switches a static key dies of a stray int3.
             Accelerator::Tcg => ["-accel", "tcg,thread=single", "-cpu", "max"],
         }
     }
 
-    /// KVM where it works. That /dev/kvm can be opened does not tell: inside some virtual machines it
-    /// stops at the first instruction that it would have to emulate. So a guest is booted.
+    /// Chooses KVM if a guest boots with it. That /dev/kvm opens is not enough: inside some virtual
+    /// machines KVM stops at the first instruction that it has to emulate.
+    ///
+    /// # Errors
+    /// The verb was interrupted, or the guest's report cannot be read.
     pub(super) fn choose(kernel: &Kernel, image: &Path, home: &Path, interrupt: &Interrupt) -> Result<Self> {
         if File::options().read(true).write(true).open("/dev/kvm").is_err() {
             return Ok(Accelerator::Tcg);
@@ -61,51 +72,47 @@ impl Accelerator {
             Guest { kernel, image, home: home.join("probe"), cases: &[], accelerator: Accelerator::Kvm };
         let mut command = Command::new(QEMU);
         guest.arguments(&mut command, "xstun.probe");
-        match guest.run(command, PROBE_LIMIT, PROBE_LIMIT, interrupt, |_| Ok(())) {
+        match guest.run(command, PROBE_LIMITS, interrupt, |_| Ok(())) {
             Ok(()) if fs::read_to_string(guest.report())?.contains("probe") => Ok(Accelerator::Kvm),
             Ok(()) => Ok(Accelerator::Tcg),
             Err(error) => {
                 interrupt.check()?;
                 let why = error.to_string();
-                println!(
-                    "vm: /dev/kvm is there and boots no guest ({})",
-                    why.lines().next().unwrap_or_default()
-                );
+                println!("vm: no guest boots with /dev/kvm ({})", why.lines().next().unwrap_or_default());
                 Ok(Accelerator::Tcg)
             }
         }
     }
 }
 
-/// A guest to be run.
+/// A guest to boot.
 pub(super) struct Guest<'a> {
     pub(super) kernel: &'a Kernel,
     /// Its initial RAM file system.
     pub(super) image: &'a Path,
-    /// Directory for what it says.
+    /// Directory of its console, its report and qemu's log.
     pub(super) home: PathBuf,
-    pub(super) cases: &'a [(usize, Case)],
+    pub(super) cases: &'a [(usize, VmCase)],
     pub(super) accelerator: Accelerator,
 }
 
 impl Guest<'_> {
-    /// Boots it on its wires and waits until it switches itself off; `hear` gets each line of its
-    /// report.
+    /// Boots it on its links and waits until it powers off; `take` gets each line of its report.
     ///
     /// # Errors
-    /// It hung, panicked, or qemu could not run it; the end of the console is part of the error.
+    /// It hung, its kernel reported a fault, or qemu failed; the error shows the end of the console.
     pub(super) fn boot(
         &self,
-        wires: &Wires,
+        links: &GuestLinks,
         interrupt: &Interrupt,
-        hear: impl FnMut(&str) -> Result<()>,
+        take: impl FnMut(&str) -> Result<()>,
     ) -> Result<()> {
-        let mut command = wires.command(QEMU);
+        let mut command = links.command(QEMU);
         self.arguments(&mut command, "");
         for (number, case) in self.cases {
             command.args(case.arguments(*number));
         }
-        self.run(command, LIMIT, SILENCE, interrupt, hear)
+        self.run(command, LIMITS, interrupt, take)
     }
 
     fn arguments(&self, command: &mut Command, parameter: &str) {
@@ -127,69 +134,84 @@ impl Guest<'_> {
         self.home.join("report.jsonl")
     }
 
+    fn log(&self) -> PathBuf {
+        self.home.join("qemu.log")
+    }
+
+    /// Runs qemu until it exits; `take` gets each line of the report.
     fn run(
         &self,
         mut command: Command,
-        limit: Duration,
-        silence: Duration,
+        limits: Limits,
         interrupt: &Interrupt,
-        mut hear: impl FnMut(&str) -> Result<()>,
+        take: impl FnMut(&str) -> Result<()>,
     ) -> Result<()> {
         fs::create_dir_all(&self.home).with_context(|| format!("cannot make {}", self.home.display()))?;
-        let said = self.home.join("qemu.log");
         fs::write(self.console(), "")?;
         fs::write(self.report(), "")?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(self.log())?);
         let child = command.spawn().with_context(|| format!("cannot run `{}`", shown(&command)))?;
-        let mut child = Guarded(child);
-        let start = Instant::now();
-        let (mut heard, mut length, mut last) = (0, 0, start);
-        let status = loop {
-            let ended = child.0.try_wait()?;
-            let report = fs::read(self.report())?;
-            let whole = report.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            for line in String::from_utf8_lossy(&report[heard..whole]).lines() {
-                hear(line.trim())?;
-            }
-            heard = whole;
-            let now = fs::metadata(self.console())?.len() as usize + whole;
-            if now != length {
-                (length, last) = (now, Instant::now());
-            }
-            if let Some(status) = ended {
-                break status;
-            }
-            interrupt.check()?;
-            let told = fs::read_to_string(&said)?;
-            if let Some(line) = told.lines().find(|line| line.contains("KVM internal error")) {
-                bail!("{line}");
-            }
-            if last.elapsed() > silence || start.elapsed() > limit {
-                let what = if last.elapsed() > silence { "said nothing for" } else { "did not end within" };
-                let seconds = if last.elapsed() > silence { silence } else { limit }.as_secs();
-                bail!("the guest {what} {seconds} s; {}", self.ending());
-            }
-            std::thread::sleep(TICK);
-        };
-        let told = fs::read_to_string(&said)?;
+        let status = self.follow(ChildGuard(child), limits, interrupt, take)?;
         if !status.success() {
-            let advice =
-                if told.contains("cannot set up guest memory") || told.contains("Cannot allocate memory") {
-                    format!(" (a guest takes {MEMORY} MiB of memory: free as much)")
-                } else {
-                    String::new()
-                };
-            bail!("`{}` ended with {status}{advice}: {}", shown(&command), told.trim());
+            let log = fs::read_to_string(self.log())?;
+            let no_memory = ["cannot set up guest memory", "Cannot allocate memory"];
+            let advice = if no_memory.iter().any(|sign| log.contains(sign)) {
+                format!(" (free {MEMORY} MiB of memory for each guest)")
+            } else {
+                String::new()
+            };
+            bail!("`{}` exited with {status}{advice}: {}", shown(&command), log.trim());
         }
         let console = String::from_utf8_lossy(&fs::read(self.console())?).into_owned();
         match fault(&console) {
             None => Ok(()),
-            Some(from) => bail!("the guest's kernel complained:\n{}", tail(from, SHOWN)),
+            Some(from) => bail!("the guest's kernel reported a fault:\n{}", head(from, SHOWN)),
         }
     }
 
-    /// The end of what the console said.
-    fn ending(&self) -> String {
+    /// Waits until qemu exits, and passes on each whole line of the report meanwhile.
+    fn follow(
+        &self,
+        mut child: ChildGuard,
+        limits: Limits,
+        interrupt: &Interrupt,
+        mut take: impl FnMut(&str) -> Result<()>,
+    ) -> Result<ExitStatus> {
+        let start = Instant::now();
+        let (mut taken, mut length, mut last) = (0, 0, start);
+        loop {
+            // Before the report is read: after the exit it is read once more.
+            let exited = child.0.try_wait()?;
+            let report = fs::read(self.report())?;
+            let whole = report.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            for line in String::from_utf8_lossy(&report[taken..whole]).lines() {
+                take(line.trim())?;
+            }
+            taken = whole;
+            let now = fs::metadata(self.console())?.len() as usize + whole;
+            if now != length {
+                (length, last) = (now, Instant::now());
+            }
+            if let Some(status) = exited {
+                return Ok(status);
+            }
+            interrupt.check()?;
+            let log = fs::read_to_string(self.log())?;
+            if let Some(line) = log.lines().find(|line| line.contains("KVM internal error")) {
+                bail!("{line}");
+            }
+            if last.elapsed() > limits.silence {
+                bail!("the guest printed nothing for {} s; {}", limits.silence.as_secs(), self.last_lines());
+            }
+            if start.elapsed() > limits.total {
+                bail!("the guest did not end within {} s; {}", limits.total.as_secs(), self.last_lines());
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    /// The last lines of the console.
+    fn last_lines(&self) -> String {
         let console = fs::read(self.console()).unwrap_or_default();
         let console = String::from_utf8_lossy(&console).into_owned();
         let lines: Vec<_> = console.lines().collect();
@@ -198,12 +220,12 @@ impl Guest<'_> {
     }
 }
 
-/// From where on the console tells of a fault of the kernel; nothing where it tells of none.
+/// The console from the first line on that reports a fault of the kernel.
 fn fault(console: &str) -> Option<&str> {
     const SIGNS: [&str; 5] =
         ["Kernel panic", "Oops", "BUG: ", "WARNING: ", "rcu: INFO: rcu_sched self-detected"];
-    // A device whose offloads are fixed makes the kernel warn whenever generic XDP is asked for on it: it
-    // cannot switch off what it would like to, says so in the line before, and goes on.
+    // A device with fixed offloads makes the kernel warn whenever generic XDP is attached to it: the
+    // kernel cannot switch GRO_HW off, logs that in the line before, and continues.
     const HARMLESS: &str = "failed to disable GRO_HW!";
     let (mut at, mut before) = (0, "");
     for line in console.split_inclusive('\n') {
@@ -217,7 +239,8 @@ fn fault(console: &str) -> Option<&str> {
     None
 }
 
-fn tail(text: &str, lines: usize) -> String {
+/// The first lines of a text.
+fn head(text: &str, lines: usize) -> String {
     text.lines().take(lines).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,35 +1,35 @@
-//! What a guest reports, line by line, gathered into rows and faults.
+//! Collects a guest's report, line by line, into rows and faults.
 
-use super::cases::Case;
-use super::rung::Row;
+use super::cases::VmCase;
+use super::rung::RungRow;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// What is known of one guest's tests.
+/// The results of one guest so far.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct GuestReport {
     kernel: String,
-    /// What came of each way of asking.
-    pub(super) rows: Vec<Row>,
-    /// Tests of `userspace/tests` that ran there: name of the program, passed, of how many.
+    /// The rung reached for each NIC and mode.
+    pub(super) rows: Vec<RungRow>,
+    /// Tests of `userspace/tests`: name of the program, number passed, number run.
     pub(super) suites: Vec<(String, u64, u64)>,
-    /// Each test that failed, and why.
+    /// Every test that failed, and why.
     pub(super) faults: Vec<String>,
     ended: bool,
 }
 
-impl Report {
+impl GuestReport {
     pub(super) fn new(kernel: &str) -> Self {
-        Report { kernel: kernel.to_owned(), ..Report::default() }
+        GuestReport { kernel: kernel.to_owned(), ..GuestReport::default() }
     }
 
-    /// Takes in a line; gives what a person wants to read of it meanwhile.
+    /// Adds a line of the report; returns a text to print meanwhile.
     ///
     /// # Errors
-    /// The line is none that the guest's program writes.
-    pub(super) fn hear(&mut self, line: &str) -> Result<Option<String>> {
-        let record: Value =
-            serde_json::from_str(line).with_context(|| format!("the guest reported no JSON: {line}"))?;
+    /// The line is not JSON, or lacks a field.
+    pub(super) fn take(&mut self, line: &str) -> Result<Option<String>> {
+        let record: Value = serde_json::from_str(line)
+            .with_context(|| format!("the guest reported a line that is not JSON: {line}"))?;
         let text = |key: &str| record[key].as_str().unwrap_or_default();
         if record["end"] == true {
             self.ended = true;
@@ -48,15 +48,15 @@ impl Report {
         } else if record["check"].is_string() {
             return Ok(Some(self.check(&record)));
         } else if record["driver"].is_string() {
-            let row = Row::from_record(&self.kernel, &record)?;
+            let row = RungRow::from_record(&self.kernel, &record)?;
             let why = match text("refused") {
                 "" => record["rung"]["stepped_down"].as_str().unwrap_or_default(),
                 refused => refused,
             };
             let why = if why.is_empty() { String::new() } else { format!(" ({})", shortened(why)) };
-            let told = format!("{} ({}), asked for {}: {}{why}", row.nic, row.driver, row.asked, row.got);
+            let reached = format!("{} ({}), asked for {}: {}{why}", row.nic, row.driver, row.asked, row.got);
             self.rows.push(row);
-            return Ok(Some(told));
+            return Ok(Some(reached));
         }
         Ok(None)
     }
@@ -64,7 +64,7 @@ impl Report {
     fn check(&mut self, record: &Value) -> String {
         let text = |key: &str| record[key].as_str().unwrap_or_default();
         let fault = record["fault"].as_str();
-        // A check that comes before any rung belongs to one that could not even be tried.
+        // A check without a row belongs to a rung that could not be tried.
         let row = self.rows.iter_mut().rev().find(|row| row.key() == (text("case"), text("asked")));
         if let Some(row) = row {
             row.tests += 1;
@@ -81,23 +81,23 @@ impl Report {
         }
     }
 
-    /// What is missing of a report that is at its end: every way of asking must have come to a rung.
-    pub(super) fn close(&mut self, cases: &[(usize, Case)]) {
+    /// Adds what is missing at the end of the report: every NIC and mode must have reached a rung.
+    pub(super) fn close(&mut self, cases: &[(usize, VmCase)]) {
         for (_, case) in cases {
-            for asked in case.asked() {
+            for asked in case.modes() {
                 if !self.rows.iter().any(|row| row.key() == (case.name, asked)) {
                     self.faults
-                        .push(format!("{}, {}, asked for {asked}: came to no rung", self.kernel, case.name));
+                        .push(format!("{}, {}, asked for {asked}: reached no rung", self.kernel, case.name));
                 }
             }
         }
         if !self.ended {
-            self.faults.push(format!("{}: the guest's tests ended before their end", self.kernel));
+            self.faults.push(format!("{}: the guest's report has no end", self.kernel));
         }
     }
 }
 
-/// The beginning of a text that may hold a whole log; the rest is in the guest's report.
+/// The first 600 characters of a text that may hold a whole log; the guest's report has the rest.
 fn shortened(text: &str) -> String {
     const SHOWN: usize = 600;
     let text = text.replace('\n', " ");
@@ -110,20 +110,20 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::cases::select;
-    use super::Report;
+    use super::GuestReport;
 
     #[test]
-    fn every_fault_and_every_gap_is_told() {
-        let mut report = Report::new("6.18.1-amd64");
+    fn every_fault_and_every_gap_is_reported() {
+        let mut report = GuestReport::new("6.18.1-amd64");
         for line in [
             r#"{"case":"loopback","asked":"auto","driver":"","rung":{"path":"sockets","stepped_down":"no"}}"#,
             r#"{"case":"loopback","asked":"auto","check":"answers","told":"fine"}"#,
             r#"{"case":"loopback","asked":"auto","check":"load","fault":"lost"}"#,
             r#"{"suite":"verdicts","passed":3,"tests":4,"faults":["one"]}"#,
         ] {
-            assert!(report.hear(line).unwrap().is_some(), "{line}");
+            assert!(report.take(line).unwrap().is_some(), "{line}");
         }
-        assert!(report.hear("Segmentation fault").is_err());
+        assert!(report.take("Segmentation fault").is_err());
         assert_eq!((report.rows[0].passed, report.rows[0].tests), (1, 2));
         report.close(&select(Some("loopback")));
         assert_eq!(
@@ -131,10 +131,10 @@ mod tests {
             [
                 "6.18.1-amd64, loopback, asked for auto: load: lost",
                 "6.18.1-amd64, verdicts: one",
-                "6.18.1-amd64: the guest's tests ended before their end",
+                "6.18.1-amd64: the guest's report has no end",
             ]
         );
-        assert_eq!(report.hear(r#"{"end":true}"#).unwrap(), None);
+        assert_eq!(report.take(r#"{"end":true}"#).unwrap(), None);
         report.faults.clear();
         report.close(&select(Some("e1000")));
         assert_eq!(report.faults.len(), 2, "{:?}", report.faults);

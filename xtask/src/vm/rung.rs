@@ -1,13 +1,13 @@
-//! A rung of the ladder, and the table of the rungs that were reached.
+//! The rungs of the ladder, and the table of those that were reached.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::fmt;
 
-/// What the server got, the lowest first.
+/// A rung of the ladder, the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rung {
-    /// It was pinned to a rung that is not to be had, and said so.
+    /// The server was pinned to a rung that is not available, and refused to start.
     Refused,
     Sockets,
     Generic,
@@ -19,9 +19,9 @@ impl Rung {
     const ALL: [Rung; 5] =
         [Rung::Refused, Rung::Sockets, Rung::Generic, Rung::NativeCopy, Rung::NativeZeroCopy];
 
-    /// From the server's own line about an interface.
-    fn from_told(told: &Value) -> Option<Self> {
-        Some(match (told["path"].as_str()?, told["xdp_mode"].as_str(), told["bind_mode"].as_str()) {
+    /// From the server's log line about an interface.
+    fn from_log(line: &Value) -> Option<Self> {
+        Some(match (line["path"].as_str()?, line["xdp_mode"].as_str(), line["bind_mode"].as_str()) {
             ("sockets", ..) => Rung::Sockets,
             ("af-xdp", Some("generic"), Some("copy")) => Rung::Generic,
             ("af-xdp", Some("native"), Some("copy")) => Rung::NativeCopy,
@@ -30,7 +30,7 @@ impl Rung {
         })
     }
 
-    /// As the table has it: where the program runs, and how frames get to user space.
+    /// Its cells in the table: where the program runs, and how frames reach user space.
     const fn cells(self) -> (&'static str, &'static str) {
         match self {
             Rung::Refused => ("refused", "-"),
@@ -55,10 +55,10 @@ impl fmt::Display for Rung {
     }
 }
 
-/// What came of one way of asking on one NIC of one kernel.
+/// The rung reached for one mode on one NIC of one kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    /// As `uname -r` has it.
+pub(super) struct RungRow {
+    /// As `uname -r` prints it.
     pub(super) kernel: String,
     pub(super) nic: String,
     pub(super) driver: String,
@@ -69,11 +69,11 @@ pub(super) struct Row {
     pub(super) tests: usize,
 }
 
-/// Heads of the table.
+/// Heads of the table's columns.
 const HEADS: [&str; 8] =
     ["kernel", "NIC", "driver", "mode asked", "mode got", "frames", "queues", "tests passed"];
 
-impl Row {
+impl RungRow {
     /// From the guest's record of a rung.
     pub(super) fn from_record(kernel: &str, record: &Value) -> Result<Self> {
         let text = |key: &str| {
@@ -83,9 +83,9 @@ impl Row {
         let got = if record["refused"].is_string() {
             Rung::Refused
         } else {
-            Rung::from_told(&record["rung"]).with_context(|| format!("no rung is known like {record}"))?
+            Rung::from_log(&record["rung"]).with_context(|| format!("no known rung: {record}"))?
         };
-        Ok(Row {
+        Ok(RungRow {
             kernel: kernel.to_owned(),
             nic: text("case")?,
             driver: text("driver")?,
@@ -97,7 +97,7 @@ impl Row {
         })
     }
 
-    /// What a row of another run is known by.
+    /// What identifies a row across runs.
     pub(super) fn key(&self) -> (&str, &str) {
         (&self.nic, &self.asked)
     }
@@ -125,7 +125,7 @@ impl Row {
     fn from_cells(cells: &[&str]) -> Option<Self> {
         let [kernel, nic, driver, asked, mode, frames, queues, tests] = cells else { return None };
         let (passed, tests) = tests.split_once(" of ")?;
-        Some(Row {
+        Some(RungRow {
             kernel: (*kernel).to_owned(),
             nic: (*nic).to_owned(),
             driver: (*driver).to_owned(),
@@ -145,17 +145,17 @@ pub(super) fn series(release: &str) -> (u32, u32) {
 }
 
 /// The rows as a table in Markdown.
-pub(super) fn table(rows: &[Row]) -> String {
+pub(super) fn table(rows: &[RungRow]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let rule = format!("|{}\n", "---|".repeat(HEADS.len()));
     let rows: String = rows.iter().map(|row| line(&row.cells())).collect();
     line(&HEADS.map(str::to_owned)) + &rule + &rows
 }
 
-/// The same with columns that stand below each other.
-pub(super) fn columns(rows: &[Row]) -> String {
+/// The rows as aligned columns.
+pub(super) fn columns(rows: &[RungRow]) -> String {
     let lines: Vec<_> =
-        std::iter::once(HEADS.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
+        std::iter::once(HEADS.map(str::to_owned)).chain(rows.iter().map(RungRow::cells)).collect();
     let width = |column: usize| lines.iter().map(|cells| cells[column].len()).max().unwrap_or_default();
     let widths: Vec<_> = (0..HEADS.len()).map(width).collect();
     let mut text = String::new();
@@ -168,24 +168,24 @@ pub(super) fn columns(rows: &[Row]) -> String {
     text
 }
 
-/// The rows of [`table`], from a text that has it somewhere.
-pub(super) fn read_table(text: &str) -> Vec<Row> {
-    let cells = |line: &str| -> Option<Row> {
+/// The rows of a [`table`] somewhere in the text.
+pub(super) fn read_table(text: &str) -> Vec<RungRow> {
+    let cells = |line: &str| -> Option<RungRow> {
         let inner = line.trim().strip_prefix('|')?.strip_suffix('|')?;
         let cells: Vec<_> = inner.split('|').map(str::trim).collect();
-        Row::from_cells(&cells)
+        RungRow::from_cells(&cells)
     };
     text.lines().filter_map(cells).collect()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{Row, Rung, columns, read_table, series, table};
+    use super::{Rung, RungRow, columns, read_table, series, table};
     use serde_json::json;
 
-    pub(crate) fn row(kernel: &str, nic: &str, asked: &str, got: Rung) -> Row {
+    pub(crate) fn row(kernel: &str, nic: &str, asked: &str, got: Rung) -> RungRow {
         let [kernel, nic, driver, asked] = [kernel, nic, "virtio_net", asked].map(str::to_owned);
-        Row { kernel, nic, driver, asked, got, queues: 2, passed: 7, tests: 8 }
+        RungRow { kernel, nic, driver, asked, got, queues: 2, passed: 7, tests: 8 }
     }
 
     #[test]
@@ -199,17 +199,20 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_record_gives_a_row_or_says_what_it_lacks() {
+    fn a_record_becomes_a_row_or_an_error() {
         let rung = json!({ "path": "af-xdp", "xdp_mode": "native", "bind_mode": "zero-copy", "queues": 2 });
         let record = json!({ "case": "virtio", "asked": "auto", "driver": "virtio_net", "rung": rung });
-        let row = Row::from_record("6.18.15+deb13-amd64", &record).unwrap();
+        let row = RungRow::from_record("6.18.15+deb13-amd64", &record).unwrap();
         assert_eq!((row.got, row.queues, row.series()), (Rung::NativeZeroCopy, 2, (6, 18)));
         let refused =
             json!({ "case": "virtio", "asked": "native", "driver": "virtio_net", "refused": "why" });
-        assert_eq!(Row::from_record("6.1.0", &refused).unwrap().got, Rung::Refused);
+        assert_eq!(RungRow::from_record("6.1.0", &refused).unwrap().got, Rung::Refused);
         let mixed = json!({ "path": "af-xdp", "xdp_mode": "native", "bind_mode": "zero-copy,copy" });
         let record = json!({ "case": "virtio", "asked": "auto", "driver": "virtio_net", "rung": mixed });
-        assert!(Row::from_record("6.1.0", &record).is_err(), "queues on two rungs are none of the ladder's");
+        assert!(
+            RungRow::from_record("6.1.0", &record).is_err(),
+            "queues on two rungs are on no rung of the ladder"
+        );
     }
 
     #[test]

@@ -1,18 +1,18 @@
-//! Instruction counts by piece and shape: kept, compared, shown.
+//! A table of instruction counts by piece and shape.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// Growth above which a count is a fault, in hundredths.
+/// Growth above which a count is a fault, in percent.
 const TOLERANCE: u64 = 2;
 
-/// Most instructions of `answer` for a bare request over IPv4.
+/// Bar: most instructions of `answer` for a bare request over IPv4.
 const BARE: u64 = 300;
-/// Most that a FINGERPRINT adds to that.
+/// Bar: most instructions that a FINGERPRINT adds to that.
 const FINGERPRINT: u64 = 150;
 
-/// Counts in the order in which they were made.
+/// Counts in the order in which they were added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Table(Vec<Row>);
 
@@ -32,7 +32,7 @@ impl Table {
         self.0.iter().find(|row| row.piece == piece && row.shape == shape).map(|row| row.count)
     }
 
-    /// One row a line, so that a change shows as a change of a line.
+    /// One row per line, so that a diff shows each change.
     pub(super) fn to_json(&self) -> String {
         let rows: Vec<String> = self
             .0
@@ -44,6 +44,8 @@ impl Table {
         format!("[\n{}\n]\n", rows.join(",\n"))
     }
 
+    /// Reads a table.
+    ///
     /// # Errors
     /// The text is not what [`Self::to_json`] writes.
     pub(super) fn from_json(text: &str) -> Result<Self> {
@@ -58,7 +60,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Every count, with the kept one where it differs.
+    /// A text with every count, and the recorded one if it differs.
     pub(super) fn beside(&self, kept: &Table) -> String {
         let mut text = String::new();
         let mut last = "";
@@ -76,7 +78,7 @@ impl Table {
         text
     }
 
-    /// Each count that grew too much, is new, or is gone.
+    /// Every count that grew too much, is new, or is missing.
     pub(super) fn faults(&self, kept: &Table) -> Vec<String> {
         let mut faults = Vec::new();
         for Row { piece, shape, count } in &self.0 {
@@ -86,15 +88,15 @@ impl Table {
                     100.0 * growth(before, *count)
                 )),
                 Some(_) => {}
-                None => faults.push(format!("{piece}, {shape}: {count} instructions, not in the table yet")),
+                None => faults.push(format!("{piece}, {shape}: {count} instructions, not in the table")),
             }
         }
         let gone = kept.0.iter().filter(|row| self.get(&row.piece, &row.shape).is_none());
-        faults.extend(gone.map(|row| format!("{}, {}: in the table, and not counted", row.piece, row.shape)));
+        faults.extend(gone.map(|row| format!("{}, {}: in the table, but not counted", row.piece, row.shape)));
         faults
     }
 
-    /// The two bars of `answer`, each as a sentence.
+    /// The two bars of `answer`, each as a text.
     pub(super) fn bars(&self) -> Vec<String> {
         let verdict = |count: u64, bar: u64| if count <= bar { "met" } else { "missed" };
         let mut bars = Vec::new();
@@ -150,10 +152,7 @@ mod tests {
         let now = table(&[("answer", "new", 200)]);
         assert_eq!(
             now.faults(&kept),
-            [
-                "answer, new: 200 instructions, not in the table yet",
-                "answer, old: in the table, and not counted"
-            ]
+            ["answer, new: 200 instructions, not in the table", "answer, old: in the table, but not counted"]
         );
     }
 

@@ -1,8 +1,8 @@
 //! Checks that one instance of the service template takes over from another, under load.
 
 use super::{LIMIT, PackageCheck};
-use crate::children::Guarded;
-use crate::demo::stage::{INTERFACE, SERVER_V4};
+use crate::children::ChildGuard;
+use crate::demo::network::{INTERFACE, SERVER_V4};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::io::Read as _;
@@ -94,15 +94,15 @@ fn wait_for_exit(check: &PackageCheck<'_>, unit: &str) -> Result<()> {
 }
 
 /// Starts a load of requests from the other end of the wire.
-fn load(check: &PackageCheck<'_>) -> Result<Guarded> {
-    let mut command = check.stage.client.command(check.client);
+fn load(check: &PackageCheck<'_>) -> Result<ChildGuard> {
+    let mut command = check.network.client.command(check.client);
     command.args(["load", &SERVER_V4.to_string(), "--rate", "2000", "--duration", SECONDS, "--json"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
-    Ok(Guarded(child.context("cannot start the load")?))
+    Ok(ChildGuard(child.context("cannot start the load")?))
 }
 
 /// Waits for the end of the load, and checks that every request got its reply.
-fn check_load(check: &PackageCheck<'_>, load: &mut Guarded) -> Result<()> {
+fn check_load(check: &PackageCheck<'_>, load: &mut ChildGuard) -> Result<()> {
     let status = load.wait(2 * LIMIT, check.interrupt)?;
     let mut report = String::new();
     if let Some(out) = &mut load.0.stdout {

@@ -19,52 +19,51 @@ pub(super) const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 pub(super) const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1));
 /// The client's address over IPv6.
 pub(super) const CLIENT_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
-/// The one port that clients get while [`Stage::pin_ports`] holds.
+/// The one port that clients get while the guard of [`DemoNetwork::pin_ports`] exists.
 pub(super) const CLIENT_PORT: u16 = 40_000;
 
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// The namespaces; both go when it is dropped, and the pair with them.
-pub(crate) struct Stage {
+/// The namespaces and the pair. Drop deletes them.
+pub(crate) struct DemoNetwork {
     pub(crate) server: Namespace,
     pub(crate) client: Namespace,
     /// Whether this kernel has IPv6.
     pub(super) ipv6: bool,
 }
 
-impl Stage {
+impl DemoNetwork {
     pub(crate) fn build() -> Result<Self> {
         let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
-        let stage = Stage {
+        let network = DemoNetwork {
             server: Namespace::create(KIND, "server")?,
             client: Namespace::create(KIND, "client")?,
             ipv6,
         };
-        let (server, client) = (stage.server.name(), stage.client.name());
-        // Made inside the namespaces at once: the machine's own never sees either end.
+        let (server, client) = (network.server.name(), network.client.name());
+        // Makes both ends inside the namespaces, so that the machine's own never has them.
         let pair = format!(
             "link add {INTERFACE} netns {server} numrxqueues 2 numtxqueues 2 type veth \
              peer name xs-client netns {client} numrxqueues 2 numtxqueues 2"
         );
         exec(Command::new("ip").args(pair.split_whitespace()))?;
         let ends = [
-            (&stage.server, INTERFACE, SERVER_V4, SERVER_V6),
-            (&stage.client, "xs-client", CLIENT_V4, CLIENT_V6),
+            (&network.server, INTERFACE, SERVER_V4, SERVER_V6),
+            (&network.client, "xs-client", CLIENT_V4, CLIENT_V6),
         ];
         for (namespace, interface, v4, v6) in ends {
             namespace.ip(&format!("address add {v4}/24 dev {interface}"))?;
             if ipv6 {
-                // Without duplicate address detection, which would hold the address back for seconds.
+                // Without duplicate address detection, which would delay the address for seconds.
                 namespace.ip(&format!("address add {v6}/64 dev {interface} nodad"))?;
             }
             namespace.ip(&format!("link set {interface} up"))?;
         }
-        Ok(stage)
+        Ok(network)
     }
 
-    /// Leaves the client's kernel one port to choose, so that every client's true port is known
-    /// without asking the client. The guard gives the others back. Nothing where `/proc/sys` cannot
-    /// be written, as in some containers.
+    /// Limits the client's ephemeral ports to [`CLIENT_PORT`], so that every client's true port is known.
+    /// Drop of the guard restores the range. `None` if `/proc/sys` is read-only, as in some containers.
     pub(super) fn pin_ports(&self) -> Option<PinnedPorts<'_>> {
         let range = ask(self.client.command("cat").arg(PORT_RANGE))?;
         let pinned = PinnedPorts { namespace: &self.client, range };
@@ -72,7 +71,7 @@ impl Stage {
     }
 }
 
-/// Gives the client's kernel its choice of ports back.
+/// Restores the client's range of ephemeral ports when dropped.
 pub(super) struct PinnedPorts<'a> {
     namespace: &'a Namespace,
     range: String,

@@ -1,4 +1,4 @@
-//! The place of one measurement: two network namespaces, a veth pair, and how its NAPI runs.
+//! The network of one measurement: two namespaces, a veth pair, and how its NAPI runs.
 
 use crate::netns::Namespace;
 use crate::run::{ask, exec, output};
@@ -8,42 +8,43 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
-/// Kind of the namespaces, in their names.
+/// ContenderKind of the namespaces, in their names.
 pub(super) const KIND: &str = "bench";
 /// The server's address.
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 2);
-/// Start of the names of the pair's ends; the number of the process follows.
+/// Start of the name of the server's end; the process number follows.
 const SERVER_END: &str = "xb";
+/// Start of the name of the generator's end.
 const CLIENT_END: &str = "xc";
 
-/// Which core does the receive work of each end, and who goes first there. On a veth pair that is a
-/// matter of settings alone.
+/// Which core does the receive work of each end, and who runs first there. On a veth pair, settings alone
+/// decide this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Napi {
-    /// As the kernel makes the pair: an end with an XDP program polls on the sender's core, one without
-    /// takes each frame through that core's backlog.
+    /// The kernel's defaults: an end with an XDP program polls on the sender's core, one without takes each
+    /// frame through that core's backlog.
     Plain,
-    /// The server's end is polled by a kernel thread (its NAPI thread) on the server's own core: it pays
-    /// for what it receives, as on a NIC whose interrupts go there. Both are of the real-time class.
-    Thread(Order, Replies),
+    /// A kernel thread (its NAPI thread) polls the server's end on the server's own core, which thus pays
+    /// for what it receives, as with a NIC whose interrupts go there. Both are in the real-time class.
+    Thread(CoreOrder, ReplyReceiver),
 }
 
-/// Who goes first on the server's core.
+/// Who runs first on the server's core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// The server: what it cannot take finds the ring of the pair full, and has cost it nothing.
+pub(super) enum CoreOrder {
+    /// The server: frames that it cannot take find the pair's ring full and cost it nothing.
     ServerFirst,
-    /// Neither: each goes on until it has nothing to do, so that the other finds much at a time.
+    /// Neither: each runs until it has nothing to do, so that the other finds large batches.
     InTurn,
 }
 
-/// Where replies are received. A pair makes one end pay for what is the other's, in one way or another.
+/// Where replies are received. On a veth pair one end always does some of the other's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replies {
-    /// A NAPI thread on the generator's core, which the server's core has to wake.
+pub(super) enum ReplyReceiver {
+    /// By a NAPI thread on the generator's core, which the server's core has to wake.
     Thread,
-    /// The server's core, after each reply that it sends.
+    /// On the server's core, after each reply that it sends.
     Sender,
 }
 
@@ -51,18 +52,18 @@ impl Napi {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Napi::Plain => "plain",
-            Napi::Thread(Order::ServerFirst, Replies::Thread) => "server before its NAPI thread",
-            Napi::Thread(Order::InTurn, Replies::Thread) => "server and its NAPI thread in turn",
-            Napi::Thread(Order::ServerFirst, Replies::Sender) => {
+            Napi::Thread(CoreOrder::ServerFirst, ReplyReceiver::Thread) => "server before its NAPI thread",
+            Napi::Thread(CoreOrder::InTurn, ReplyReceiver::Thread) => "server and its NAPI thread in turn",
+            Napi::Thread(CoreOrder::ServerFirst, ReplyReceiver::Sender) => {
                 "server before its NAPI thread, replies received on its core"
             }
-            Napi::Thread(Order::InTurn, Replies::Sender) => {
+            Napi::Thread(CoreOrder::InTurn, ReplyReceiver::Sender) => {
                 "server and its NAPI thread in turn, replies received on its core"
             }
         }
     }
 
-    /// The server's priority in the real-time class, where it is of that.
+    /// The server's priority in the real-time class, if it is in it.
     pub(super) const fn server_priority(self) -> Option<u32> {
         match self {
             Napi::Plain => None,
@@ -71,8 +72,8 @@ impl Napi {
     }
 }
 
-/// Priorities in the real-time class, which keeps the machine's other work out of a measurement: replies
-/// are counted before more is asked, and a server goes before its NAPI thread.
+/// Priorities in the real-time class, which keeps the machine's other work out of a measurement. Replies
+/// are counted before further requests are sent, and a server runs before its NAPI thread.
 const CLIENT_NAPI: u32 = 50;
 const SERVER_PRIORITY: u32 = 10;
 const SERVER_NAPI: u32 = 5;
@@ -86,14 +87,14 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// `count` cores for the server from the first on, and the last for the generator, which shares
-    /// it where there are too few.
+    /// The first `count` cores for the server and the last for the generator, which shares it if there are
+    /// too few.
     pub(super) fn of(available: &[usize], count: usize) -> Self {
         let server = available.iter().copied().take(count).collect();
         Cores { server, generator: available.last().copied().into_iter().collect() }
     }
 
-    /// Whether the generator runs on a core of the server's.
+    /// Whether the generator runs on one of the server's cores.
     pub(super) fn shared(&self) -> bool {
         self.generator.iter().any(|core| self.server.contains(core))
     }
@@ -104,11 +105,11 @@ pub(super) fn list(cores: &[usize]) -> String {
     cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Both namespaces and the pair; all gone when it is dropped.
-pub(super) struct Stage {
+/// Both namespaces and the pair. Drop deletes them.
+pub(super) struct BenchNetwork {
     pub(super) server: Namespace,
     pub(super) client: Namespace,
-    /// The server's end. The NAPI threads of both are known by their names, so no other run may have them.
+    /// The server's end. NAPI threads are found by the interface's name, so no other run may use it.
     pub(super) interface: String,
     /// The generator's end.
     pub(super) peer: String,
@@ -116,9 +117,9 @@ pub(super) struct Stage {
     cores: Cores,
 }
 
-impl Stage {
+impl BenchNetwork {
     pub(super) fn build(queues: usize, napi: Napi, cores: &Cores) -> Result<Self> {
-        let stage = Stage {
+        let network = BenchNetwork {
             server: Namespace::create(KIND, "server")?,
             client: Namespace::create(KIND, "client")?,
             interface: format!("{SERVER_END}{}", std::process::id()),
@@ -126,46 +127,51 @@ impl Stage {
             napi,
             cores: cores.clone(),
         };
-        let (server, client) = (stage.server.name(), stage.client.name());
-        let (interface, peer) = (&stage.interface, &stage.peer);
+        let (server, client) = (network.server.name(), network.client.name());
+        let (interface, peer) = (&network.interface, &network.peer);
         let pair = format!(
             "link add {interface} netns {server} numrxqueues {queues} numtxqueues {queues} type veth \
              peer name {peer} netns {client} numrxqueues {queues} numtxqueues {queues}"
         );
         exec(Command::new("ip").args(pair.split_whitespace()))?;
-        for (namespace, name, address) in [(&stage.server, interface, SERVER), (&stage.client, peer, CLIENT)]
+        for (namespace, name, address) in
+            [(&network.server, interface, SERVER), (&network.client, peer, CLIENT)]
         {
             namespace.ip(&format!("address add {address}/24 dev {name}"))?;
             namespace.ip(&format!("link set {name} up"))?;
         }
-        // A NIC's frames have whole checksums; the generator's sockets shall send such, too.
-        output(stage.client.command("ethtool").args(["-K", peer, "tx", "off"]))?;
+        // Makes the generator's sockets send complete checksums, as a NIC does.
+        output(network.client.command("ethtool").args(["-K", peer, "tx", "off"]))?;
         if let Napi::Thread(_, replies) = napi {
-            for (namespace, name) in [(&stage.server, interface), (&stage.client, peer)] {
-                // GRO turns NAPI on for good: without it the threads come and go with each XDP program.
+            for (namespace, name) in [(&network.server, interface), (&network.client, peer)] {
+                // GRO keeps NAPI on: without it the threads come and go with each XDP program.
                 output(namespace.command("ethtool").args(["-K", name, "gro", "on"]))?;
-                if name == peer && replies == Replies::Sender {
+                if name == peer && replies == ReplyReceiver::Sender {
                     continue;
                 }
                 let script = format!("echo 1 > /sys/class/net/{name}/threaded");
                 output(namespace.command("sh").args(["-c", &script]))?;
             }
-            stage.pin(peer, &cores.generator, CLIENT_NAPI)?;
+            network.pin(peer, &cores.generator, CLIENT_NAPI)?;
         }
-        Ok(stage)
+        Ok(network)
     }
 
-    /// Puts the server's NAPI threads where the settings want them. To be called once the server serves:
-    /// an XDP program's attachment may have made new ones.
+    /// Pins the server's NAPI threads as the settings say. Call it once the server is ready: attaching an
+    /// XDP program may have started new threads.
     pub(super) fn pin_threads(&self) -> Result<()> {
         match self.napi {
             Napi::Plain => Ok(()),
-            Napi::Thread(Order::ServerFirst, _) => self.pin(&self.interface, &self.cores.server, SERVER_NAPI),
-            Napi::Thread(Order::InTurn, _) => self.pin(&self.interface, &self.cores.server, SERVER_PRIORITY),
+            Napi::Thread(CoreOrder::ServerFirst, _) => {
+                self.pin(&self.interface, &self.cores.server, SERVER_NAPI)
+            }
+            Napi::Thread(CoreOrder::InTurn, _) => {
+                self.pin(&self.interface, &self.cores.server, SERVER_PRIORITY)
+            }
         }
     }
 
-    /// Spreads the NAPI threads of an end over the cores, with a priority of the real-time class.
+    /// Spreads the NAPI threads of an end over the cores, with this real-time priority.
     fn pin(&self, interface: &str, cores: &[usize], priority: u32) -> Result<()> {
         for (pid, core) in napi_threads(interface).iter().zip(cores.iter().cycle()) {
             output(Command::new("taskset").args(["-p", "-c", &core.to_string(), &pid.to_string()]))?;
@@ -185,7 +191,7 @@ impl Stage {
     }
 }
 
-/// The kernel threads that poll an interface. They are known by its name alone.
+/// The kernel threads that poll an interface, found by its name.
 fn napi_threads(interface: &str) -> Vec<u32> {
     let prefix = format!("napi/{interface}-");
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
@@ -198,13 +204,13 @@ fn napi_threads(interface: &str) -> Vec<u32> {
     pids
 }
 
-/// The cores that this process may use, ascending.
+/// The cores that this process may use, in ascending order.
 pub(super) fn available_cores() -> Result<Vec<usize>> {
     let set = rustix::thread::sched_getaffinity(None).context("cannot tell which cores may be used")?;
     Ok((0..rustix::thread::CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 
-/// The machine, in a line for the page: kernel, processor, cores.
+/// A line about the machine: kernel, processor, cores.
 pub(super) fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -217,7 +223,7 @@ pub(super) fn machine() -> String {
     format!("Linux {}, {model}, {cores} cores{guest}", kernel.trim())
 }
 
-/// The day, and the commit where there is one.
+/// The date, and the commit if there is one.
 pub(super) fn day_and_commit(root: &Path) -> (String, Option<String>) {
     let day = ask(Command::new("date").args(["-u", "+%Y-%m-%d"])).unwrap_or_default();
     let commit = ask(Command::new("git").current_dir(root).args(["rev-parse", "--short", "HEAD"]));

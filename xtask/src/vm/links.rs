@@ -1,7 +1,7 @@
-//! The wires between a guest's NICs: taps and bridges in a network namespace of their own, so that
-//! the host's own network has no part in them.
+//! The links between a guest's NICs: taps and bridges in a network namespace of their own, apart from
+//! the host's network.
 
-use super::cases::Case;
+use super::cases::VmCase;
 use crate::netns::Namespace;
 use crate::run::output;
 use anyhow::{Context as _, Result};
@@ -12,21 +12,21 @@ use std::process::Command;
 /// Kind of the namespaces, in their names.
 pub(super) const KIND: &str = "vm";
 
-/// One guest's wires, gone when dropped.
-pub(super) struct Wires {
+/// One guest's links. Drop deletes them.
+pub(super) struct GuestLinks {
     namespace: Namespace,
 }
 
-impl Wires {
-    /// Lays a wire for each NIC: two taps and the bridge that joins them.
+impl GuestLinks {
+    /// Makes a link for each NIC: two taps, joined by a bridge.
     ///
     /// # Errors
-    /// No /dev/net/tun, no bridges in this kernel, or no right to make them.
-    pub(super) fn lay(guest: usize, cases: &[(usize, Case)]) -> Result<Self> {
+    /// There is no /dev/net/tun, this kernel has no bridges, or this process may not make them.
+    pub(super) fn create(guest: usize, cases: &[(usize, VmCase)]) -> Result<Self> {
         fs::metadata("/dev/net/tun")
-            .context("there is no /dev/net/tun, which the guests' wires need: `modprobe tun`")?;
+            .context("there is no /dev/net/tun, which the guests' links need: run `modprobe tun`")?;
         let namespace = Namespace::create(KIND, &guest.to_string())?;
-        // The bridges shall carry the guests' frames and say nothing themselves.
+        // The bridges carry the guests' frames and send none of their own.
         let quiet = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6";
         output(namespace.command("sh").args(["-c", quiet]))?;
         for (number, case) in cases.iter().filter(|(_, case)| case.is_nic()) {
@@ -41,10 +41,10 @@ impl Wires {
             }
             namespace.ip(&format!("link set b{number} up"))?;
         }
-        Ok(Wires { namespace })
+        Ok(GuestLinks { namespace })
     }
 
-    /// A command that runs where the wires are, and dies with this process.
+    /// A command that runs in the namespace of the links. The kernel kills it when this process dies.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         self.namespace.command(program.as_ref())
     }
