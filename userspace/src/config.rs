@@ -13,6 +13,7 @@ pub use crate::cli::{BindModeArg, DatapathArg, LogLevel, XdpModeArg};
 pub(crate) use cores::{cores, ranges};
 pub use credentials::CredentialsConfig;
 pub use listen::Listen;
+pub(crate) use listen::collide;
 pub use stream::{StreamConfig, TlsConfig};
 
 use crate::cli::{FixedArgs, LiveArgs, PathArgs, ServeArgs};

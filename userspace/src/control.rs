@@ -1,10 +1,8 @@
 //! The control thread: everything of a server that is not on the path of a datagram. It starts and stops
 //! the datapath, follows signals, links, addresses and requests, and reports to the operator.
 
-#[cfg(feature = "af-xdp")]
 mod attachment;
 mod credentials;
-#[cfg(feature = "af-xdp")]
 mod delivery;
 mod event;
 mod handover;

@@ -1,32 +1,32 @@
-//! Counters of one worker: written by it alone, read by anyone.
+//! Counters of one worker: only the worker writes them, any thread reads them.
 
 use crate::outcome::Outcome;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A count with one writer. Adding is a plain load and store, never a locked instruction.
+/// A counter with one writer. Adding is a plain load and store, never a locked instruction.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds `n`. To be called by the counter's one writer only: two would lose counts.
+    /// Adds `n`. Only the counter's one writer may call it: two writers would lose counts.
     #[inline(always)]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Takes over a value that somebody else counts (the kernel).
+    /// Sets the value, which somebody else counts: the kernel, or a level.
     #[inline(always)]
     pub fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
 
-    /// The count so far.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
-/// What one worker counts. Aligned so that two workers never share a cache line (two lines on CPUs
+/// The counters of one worker. Aligned so that two workers never share a cache line (or a pair of lines, on CPUs
 /// that fetch them in pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -36,34 +36,34 @@ pub struct WorkerStats {
     pub received: Counter,
     /// Batches of at least one datagram.
     pub batches: Counter,
-    /// System calls that told the kernel to transmit or to receive.
+    /// System calls that made the kernel transmit or receive.
     pub wakeups: Counter,
-    /// Datagrams whose UDP checksum was only begun, as a local sender with transmit offload leaves
-    /// it. They are answered.
+    /// Datagrams with an unfinished UDP checksum, as a local sender with checksum offload leaves it. They are
+    /// answered.
     pub unfinished_checksums: Counter,
-    /// Turns of the worker's loop that found nothing to do; see [`WorkerStats::beats`].
+    /// Passes of the worker's loop that found nothing to do; see [`WorkerStats::beats`].
     pub idle: Counter,
-    /// The kernel's own counts of an AF_XDP socket, as it last told them.
+    /// The kernel's own counters of an AF_XDP socket, as last read.
     pub kernel: KernelStats,
-    /// Where the frames of an AF_XDP socket were at the worker's last look.
+    /// Where the frames of an AF_XDP socket were when the worker last published it.
     pub frames: FrameLevels,
 }
 
-/// Where the frames of one UMEM are, by number: levels, not counts.
+/// How many frames of one UMEM are where: levels, not counts.
 #[derive(Debug, Default)]
 pub struct FrameLevels {
     /// With the worker, unused.
     pub free: Counter,
-    /// In the fill ring, in the NIC, or received and not taken yet.
+    /// In the fill ring, in the NIC, or received and not taken by the worker yet.
     pub fill: Counter,
-    /// Taken from the receive ring and being worked on.
+    /// Taken from the receive ring and in use by the worker.
     pub held: Counter,
     /// In the transmit ring, in the NIC, or completed and not taken back yet.
     pub transmit: Counter,
 }
 
 impl FrameLevels {
-    /// Every level with its name.
+    /// Returns every level with its name.
     pub fn named(&self) -> [(&'static str, u64); 4] {
         [
             ("free", self.free.get()),
@@ -74,10 +74,10 @@ impl FrameLevels {
     }
 }
 
-/// XDP_STATISTICS of one AF_XDP socket: frames that never reached the worker, and refusals.
+/// XDP_STATISTICS of one AF_XDP socket: frames that never reached the worker, and refused ring entries.
 #[derive(Debug, Default)]
 pub struct KernelStats {
-    /// Frames dropped for want of a frame in the fill ring, or longer than a UMEM frame.
+    /// Frames dropped because the fill ring was empty, or because they are longer than a UMEM frame.
     pub rx_dropped: Counter,
     /// Frames dropped because the receive ring was full: the worker cannot keep up.
     pub rx_ring_full: Counter,
@@ -90,7 +90,7 @@ pub struct KernelStats {
 }
 
 impl KernelStats {
-    /// Every count with its name.
+    /// Returns every count with its name.
     pub fn named(&self) -> [(&'static str, u64); 5] {
         [
             ("rx_dropped", self.rx_dropped.get()),
@@ -103,23 +103,23 @@ impl KernelStats {
 }
 
 impl WorkerStats {
-    /// A number that grows at least once a second as long as the worker turns.
+    /// A number that grows at least once a second while the worker runs.
     pub fn beats(&self) -> u64 {
         self.batches.get().wrapping_add(self.idle.get())
     }
 
-    /// Counts one datagram's end.
+    /// Counts one datagram by its outcome.
     #[inline(always)]
     pub fn count(&self, outcome: Outcome) {
         self.outcomes[outcome.index()].add(1);
     }
 
-    /// How many datagrams ended so.
+    /// How many datagrams had this outcome.
     pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome.index()].get()
     }
 
-    /// Every count with its name: outcomes, then what else the worker counts.
+    /// Returns every count with its name: the outcomes, then the other counters.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let rest = [
             ("received", self.received.get()),
@@ -130,7 +130,7 @@ impl WorkerStats {
         self.outcomes().map(|(outcome, count)| (outcome.name(), count)).chain(rest).chain(self.kernel.named())
     }
 
-    /// Every outcome with its count.
+    /// Returns every outcome with its count.
     pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
         Outcome::ALL.into_iter().map(|outcome| (outcome, self.outcome(outcome)))
     }

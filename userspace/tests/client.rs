@@ -3,66 +3,67 @@
 
 use arc_swap::ArcSwap;
 use rustix::process::{Pid, Signal, kill_process};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
-use xstun::datapath::socket::{BoundSocket, bind_one, run};
+use xstun::datapath::socket::{Listen, SocketService};
+use xstun::datapath::{Inheritance, available_cores};
 use xstun::stats::WorkerStats;
-use xstun::stop::Stop;
 use xstun_core::outcome::Outcome;
 use xstun_core::stun::{Discovery, Extras, Policy};
 
-/// The socket path in a thread of its own, ended when dropped.
+/// The socket path itself, with one worker.
 struct Server {
     address: SocketAddr,
-    stop: Arc<Stop>,
-    stats: Arc<WorkerStats>,
-    thread: Option<JoinHandle<()>>,
+    service: SocketService,
 }
 
 impl Server {
     fn start(address: &str) -> Self {
-        Self::serve(bind_one(address.parse().unwrap(), 1).unwrap(), Policy::default())
+        let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
+        let service = Self::serve(vec![address.parse().unwrap()], policy);
+        Server { address: service.addresses()[0], service }
     }
 
     /// With the four endpoints of NAT behaviour discovery on two loopback addresses.
     fn start_discovery() -> Self {
-        let bind = |ip: &str, port: u16| bind_one(SocketAddr::new(ip.parse().unwrap(), port), 1);
+        let [one, two] = ["127.0.0.1", "127.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
         for _ in 0..100 {
-            let (mut sockets, alternate) = (bind("127.0.0.1", 0).unwrap(), bind("127.0.0.2", 0).unwrap());
-            let (primary, alternate_address) = (sockets[0].local(), alternate[0].local());
-            let Some(discovery) = Discovery::new(primary, alternate_address) else { continue };
-            // Either port may be another's on the other address.
-            let (Ok(second), Ok(third)) =
-                (bind("127.0.0.1", alternate_address.port()), bind("127.0.0.2", primary.port()))
-            else {
-                continue;
-            };
-            sockets.extend(second.into_iter().chain(third).chain(alternate));
+            let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
+            let mut service = Self::serve(vec![(one, 0).into(), (two, 0).into()], Arc::clone(&policy));
+            let [primary, alternate] = [service.addresses()[0], service.addresses()[1]];
+            let Some(discovery) = Discovery::new(primary, alternate) else { continue };
+            // Another process may have either port on the other address.
+            let all = listen(vec![
+                primary,
+                (one, alternate.port()).into(),
+                (two, primary.port()).into(),
+                alternate,
+            ]);
+            let Ok(rest) = service.bind(&all) else { continue };
             let extras = Extras { discovery_v4: Some(discovery), ..Extras::default() };
-            return Self::serve(sockets, Policy { extras: Some(extras), ..Policy::default() });
+            policy.store(Arc::new(Policy { extras: Some(extras), ..Policy::default() }));
+            service.add(rest);
+            return Server { address: primary, service };
         }
         panic!("no two ports are free on both addresses");
     }
 
-    fn serve(sockets: Vec<BoundSocket>, policy: Policy) -> Self {
-        let address = sockets[0].local();
-        let (stop, stats) = (Arc::new(Stop::new().unwrap()), Arc::new(WorkerStats::default()));
-        let (ordered, counted) = (stop.clone(), stats.clone());
-        let serve = move || run(&sockets, &ArcSwap::from_pointee(policy), &counted, &ordered).unwrap();
-        Server { address, stop, stats, thread: Some(thread::spawn(serve)) }
+    fn serve(addresses: Vec<SocketAddr>, policy: Arc<ArcSwap<Policy>>) -> SocketService {
+        let cores = available_cores().unwrap();
+        SocketService::start(&listen(addresses), &cores[..1], policy, &mut Inheritance::default()).unwrap()
+    }
+
+    /// The worker's counters.
+    fn stats(&self) -> &WorkerStats {
+        self.service.workers().next().unwrap().1
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.order();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+fn listen(addresses: Vec<SocketAddr>) -> Listen {
+    Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() }
 }
 
 /// A process that ends with its test.
@@ -167,7 +168,7 @@ fn a_signal_ends_a_load_early_and_the_numbers_are_printed_all_the_same() {
         let mut load = xstun(&["load", &address, "--json", "--rate", "100", "--duration", "3600"]);
         let mut load = Process(load.stdout(Stdio::piped()).spawn().unwrap());
         // It catches signals before it sends, so a request is the sign that it does.
-        while server.stats.outcome(Outcome::Answered) < 10 {
+        while server.stats().outcome(Outcome::Answered) < 10 {
             assert!(load.0.try_wait().unwrap().is_none(), "the load ended by itself");
             thread::sleep(Duration::from_millis(5));
         }

@@ -10,12 +10,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
-use std::{io, process};
-use xstun::datapath::af_xdp::program::{Program, XdpMode};
-use xstun::datapath::af_xdp::socket::{BindMode, XdpSocket, is_passing};
+use std::process;
+use xstun::datapath::af_xdp::frame_queue::FrameQueue;
+use xstun::datapath::af_xdp::program::XdpProgram;
+use xstun::datapath::af_xdp::socket::{XdpSocket, ignore_transient};
 use xstun::datapath::af_xdp::umem::Umem;
+use xstun::datapath::af_xdp::{BindMode, XdpMode};
 use xstun::interface::{self, NapiSettings};
-use xstun_core::rings::{BATCH, Rings};
+use xstun_core::rings::BATCH;
 use xstun_core::served::Served;
 
 /// A bare address-swap loop on queue 0, pinned by whoever starts it.
@@ -43,15 +45,14 @@ fn main() {
 fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let interface = interface::find(&arguments.interface)?;
     let mode = if arguments.generic { XdpMode::Generic } else { XdpMode::Native };
-    let mut program = Program::load(interface::receive_queues(&interface), false)?;
+    let mut program = XdpProgram::load(interface::receive_queues(&interface), false)?;
     program.attach(&interface, mode)?;
     let endpoint = (arguments.address.ip(), arguments.address.port());
     program.serve(&Served::new(interface.mac, [endpoint], []))?;
     if arguments.busy_poll {
         NapiSettings::read(&interface)?.for_busy_polling().write(&interface)?;
     }
-    let (umem, frames) = Umem::create()?;
-    let socket = XdpSocket::bind(umem, &arguments.interface.parse()?, 0, BindMode::Copy)
+    let socket = XdpSocket::bind(Umem::create()?, &arguments.interface.parse()?, 0, BindMode::Copy)
         .map_err(|(_, error)| error)?;
     if arguments.busy_poll {
         socket.prefer_busy_poll(BATCH as i32)?;
@@ -59,63 +60,52 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // Before Linux 6.18 there is no such option.
     let _ = socket.set_transmit_budget(BATCH as u32);
     let descriptor = socket.as_raw_fd();
-    let mut rings = Rings::new(socket, frames);
-    rings.refill();
+    let mut frames = FrameQueue::new(socket);
     program.enter_socket(0, descriptor)?;
     println!("ready");
-    turn_for_ever(&mut rings, arguments.busy_poll)
+    serve_forever(&mut frames, arguments.busy_poll)
 }
 
-fn turn_for_ever(rings: &mut Rings<XdpSocket>, busy_poll: bool) -> Result<(), Box<dyn Error>> {
-    let mut frames = Vec::with_capacity(BATCH);
+fn serve_forever(frames: &mut FrameQueue, busy_poll: bool) -> Result<(), Box<dyn Error>> {
     loop {
-        rings.reclaim();
-        rings.refill();
-        if rings.receive(&mut frames) == 0 {
-            if busy_poll || rings.queues().fill_needs_wakeup() {
-                judge(rings.queues().wake_receive())?;
+        frames.reclaim();
+        frames.refill();
+        if frames.receive() == 0 {
+            if busy_poll || frames.socket().fill_needs_wakeup() {
+                frames.socket().wake_receive()?;
             }
             if !busy_poll {
                 // The core may be the one that receives.
-                poll(&mut [PollFd::new(rings.queues(), PollFlags::IN)], None)?;
+                poll(&mut [PollFd::new(frames.socket(), PollFlags::IN)], None)?;
             }
             continue;
         }
-        for frame in &mut frames {
-            rings.queues().umem().edit(frame, |bytes, length| {
-                swap(bytes);
-                (length, ())
-            });
-        }
-        rings.send(&mut frames);
+        frames.rewrite(|bytes, length| {
+            swap(bytes);
+            length
+        });
+        frames.send();
         // Twice where the kernel transmits 32 frames a call.
         for _ in 0..=BATCH / 32 {
-            if !(busy_poll || rings.queues().transmit_needs_wakeup()) {
+            if !(busy_poll || frames.socket().transmit_needs_wakeup()) {
                 break;
             }
-            match rings.queues().wake_transmit() {
+            match frames.socket().wake_transmit() {
                 Err(error) if error.raw_os_error() == Some(EAGAIN) => {}
                 other => {
-                    judge(other)?;
+                    ignore_transient(other)?;
                     break;
                 }
             }
         }
-        if rings.queues().fill_needs_wakeup() {
-            judge(rings.queues().wake_receive())?;
+        if frames.socket().fill_needs_wakeup() {
+            frames.socket().wake_receive()?;
         }
     }
 }
 
 /// "Try again", on Linux.
 const EAGAIN: i32 = 11;
-
-fn judge(woken: io::Result<()>) -> io::Result<()> {
-    match woken {
-        Err(error) if !is_passing(&error) => Err(error),
-        _ => Ok(()),
-    }
-}
 
 /// Swaps MAC addresses, IPv4 addresses and ports where they stand in an untagged frame. Checksums
 /// stay right: their sums do not depend on the order.

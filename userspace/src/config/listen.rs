@@ -52,16 +52,17 @@ impl Listen {
         if self.alternate.contains(address) { "--alternate-address" } else { self.flag }
     }
 
-    /// Returns the first of them that shares port and address with `address`, also by a wildcard, and its
-    /// flag: both cannot have a listener each.
+    /// Returns the first of them that [collides](collide) with `address`, and its flag.
     pub(super) fn overlapping(&self, address: &SocketAddr) -> Option<(SocketAddr, &'static str)> {
-        let overlaps = |own: &SocketAddr| {
-            let same_ip =
-                address.ip() == own.ip() || address.ip().is_unspecified() || own.ip().is_unspecified();
-            address.port() == own.port() && address.is_ipv4() == own.is_ipv4() && same_ip
-        };
-        self.all().find(overlaps).map(|own| (own, self.flag(&own)))
+        self.all().find(|own| collide(address, own)).map(|own| (own, self.flag(&own)))
     }
+}
+
+/// Whether two endpoints share port and address, also by a wildcard: then both cannot have a socket each
+/// without SO_REUSEPORT. Port 0 collides with nothing, since the kernel chooses the port.
+pub(crate) fn collide(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && same_ip
 }
 
 /// Returns what is wrong with the notation of an address, if anything is.

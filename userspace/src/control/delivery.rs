@@ -50,9 +50,9 @@ impl DeliveryCheck {
         // A frame that the kernel counts as dropped at the socket was delivered to it.
         let arrived = path
             .queues()
-            .map(|(_, _, _, stats)| {
-                let kernel = &stats.kernel;
-                stats.received.get()
+            .map(|queue| {
+                let kernel = &queue.stats.kernel;
+                queue.stats.received.get()
                     + kernel.rx_dropped.get()
                     + kernel.rx_ring_full.get()
                     + kernel.rx_fill_ring_empty.get()

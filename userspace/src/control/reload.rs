@@ -94,7 +94,7 @@ impl Reload {
         let Some(retiring) = &mut self.retiring else { return };
         if retiring.is_deaf {
             datapath.retire();
-        } else if datapath.deafen() {
+        } else if datapath.quiesce() {
             retiring.is_deaf = true;
             retiring.due = Instant::now() + HANDSHAKE;
             return;

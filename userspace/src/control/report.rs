@@ -30,11 +30,10 @@ pub(super) fn serving(datapath: &Datapath) {
     info!("ready");
 }
 
-#[cfg(feature = "af-xdp")]
 fn interface(path: &InterfacePath) {
     let Some(af_xdp) = &path.af_xdp else { return on_sockets(path) };
-    let cores: Vec<usize> = af_xdp.queues().map(|(_, core, _, _)| core).collect();
-    let mut modes: Vec<&str> = af_xdp.queues().map(|(_, _, mode, _)| mode.name()).collect();
+    let cores: Vec<usize> = af_xdp.queues().map(|queue| queue.core).collect();
+    let mut modes: Vec<&str> = af_xdp.queues().map(|queue| queue.mode.name()).collect();
     modes.dedup();
     info!(
         interface = path.name,
@@ -44,14 +43,9 @@ fn interface(path: &InterfacePath) {
         queues = cores.len(),
         cores = join(&cores),
         listen = join(&af_xdp.served().addresses()),
-        stepped_down = join(&af_xdp.stepped_down),
+        stepped_down = join(af_xdp.step_downs()),
         "serving"
     );
-}
-
-#[cfg(not(feature = "af-xdp"))]
-fn interface(path: &InterfacePath) {
-    on_sockets(path);
 }
 
 fn on_sockets(path: &InterfacePath) {
@@ -64,13 +58,10 @@ fn on_sockets(path: &InterfacePath) {
 
 /// Returns what serves, in one line for the service manager.
 pub(super) fn status(datapath: &Datapath) -> String {
-    #[cfg(feature = "af-xdp")]
     let over_af_xdp = |path: &InterfacePath| {
         let af_xdp = path.af_xdp.as_ref()?;
         Some(format!("{} queues over AF_XDP ({})", af_xdp.queues().count(), af_xdp.mode().name()))
     };
-    #[cfg(not(feature = "af-xdp"))]
-    let over_af_xdp = |_: &InterfacePath| None::<String>;
     let interfaces = datapath.interfaces.iter().map(|path| {
         let by = over_af_xdp(path).unwrap_or_else(|| "sockets".to_owned());
         format!("{}: {by}; ", path.name)
@@ -103,9 +94,7 @@ impl WorkerCounters {
 
     /// Returns the counters of every worker, also of those that have ended.
     pub(super) fn of_all(datapath: &Datapath) -> Vec<WorkerCounters> {
-        #[cfg_attr(not(feature = "af-xdp"), allow(unused_mut))]
         let mut all = WorkerCounters::of_running(datapath);
-        #[cfg(feature = "af-xdp")]
         for path in &datapath.interfaces {
             for queue in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.ended()) {
                 all.push(WorkerCounters::of_queue(path, queue.number, &queue.stats));
@@ -114,7 +103,6 @@ impl WorkerCounters {
         all
     }
 
-    #[cfg(feature = "af-xdp")]
     fn of_queue(path: &InterfacePath, number: u32, stats: &Arc<WorkerStats>) -> Self {
         let (interface, stats) = (Some(path.name.clone()), Arc::clone(stats));
         WorkerCounters { path: "af-xdp", interface, number: number.into(), stats }
@@ -123,10 +111,9 @@ impl WorkerCounters {
     /// Returns the counters of every worker that has not ended.
     pub(super) fn of_running(datapath: &Datapath) -> Vec<WorkerCounters> {
         let mut all = Vec::new();
-        #[cfg(feature = "af-xdp")]
         for path in &datapath.interfaces {
-            for (queue, _, _, stats) in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.queues()) {
-                all.push(WorkerCounters::of_queue(path, queue, stats));
+            for queue in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.queues()) {
+                all.push(WorkerCounters::of_queue(path, queue.number, queue.stats));
             }
         }
         for (core, stats) in datapath.sockets.workers() {
@@ -149,8 +136,7 @@ pub(super) fn streams(datapath: &Datapath) -> Vec<(&'static str, Arc<StreamStats
 
 /// Returns the nonzero verdicts of each XDP program, by interface.
 pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
-    #[cfg(feature = "af-xdp")]
-    return datapath
+    datapath
         .interfaces
         .iter()
         .filter_map(|path| {
@@ -158,12 +144,7 @@ pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
             let named = xstun_core::classify::Verdict::ALL.iter().map(|verdict| verdict.name()).zip(counts);
             Some((path.name.clone(), nonzero(named)))
         })
-        .collect();
-    #[cfg(not(feature = "af-xdp"))]
-    {
-        let _ = datapath;
-        Vec::new()
-    }
+        .collect()
 }
 
 /// Logs every nonzero count.

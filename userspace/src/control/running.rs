@@ -182,7 +182,7 @@ impl<'a> RunningServer<'a> {
         // A dropped reply means that the thread of the control socket is gone, and with it who asked.
         match request {
             ControlRequest::TakeOver(reply) => {
-                let inheritance = self.datapath.bequeath().map(|mut all| {
+                let inheritance = self.datapath.duplicate().map(|mut all| {
                     all.listeners.extend(self.metrics.bequeath());
                     all
                 });
@@ -192,7 +192,7 @@ impl<'a> RunningServer<'a> {
                 let _ = reply.send(inheritance);
             }
             ControlRequest::Release(index, reply) => {
-                self.datapath.let_go(index);
+                self.datapath.close_queues(index);
                 let _ = reply.send(());
             }
             ControlRequest::Abandon => {
@@ -290,9 +290,6 @@ fn predecessor(config: &FixedConfig) -> Result<(Option<TakeOver>, Inheritance)> 
 
 /// Returns what the control thread does from here on that needs capabilities.
 fn duties(datapath: &Datapath) -> Duties {
-    #[cfg(feature = "af-xdp")]
     let maps = datapath.interfaces.iter().any(|path| path.af_xdp.is_some());
-    #[cfg(not(feature = "af-xdp"))]
-    let maps = false;
     Duties { maps, napi: maps && datapath.config().fixed.busy_poll }
 }

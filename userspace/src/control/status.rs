@@ -4,7 +4,8 @@ use super::heartbeats::Heartbeats;
 use super::process;
 use super::state::SharedState;
 use super::supervisor::Supervisor;
-use crate::datapath::socket::stream::{Ending, Transport};
+use crate::datapath::af_xdp::{BindMode, XdpMode};
+use crate::datapath::socket::stream::{CloseReason, StreamTransport};
 use crate::datapath::{self, Datapath, InterfacePath};
 use crate::stats::WorkerStats;
 use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
@@ -19,7 +20,6 @@ pub(super) fn of(
 ) -> ServerStatus {
     let uptime = supervisor.step_downs.uptime();
     let mut workers = Vec::new();
-    #[cfg(feature = "af-xdp")]
     for path in &datapath.interfaces {
         let Some(af_xdp) = &path.af_xdp else { continue };
         let of = |queue, core, stats: &WorkerStats| WorkerStatus {
@@ -28,8 +28,9 @@ pub(super) fn of(
             kernel: owned(stats.kernel.named()),
             ..worker("af-xdp", core, stats, heartbeats)
         };
-        for (queue, core, _, stats) in af_xdp.queues() {
-            workers.push(WorkerStatus { frames: owned(stats.frames.named()), ..of(queue, core, stats) });
+        for queue in af_xdp.queues() {
+            let worker = of(queue.number, queue.core, queue.stats);
+            workers.push(WorkerStatus { frames: owned(queue.stats.frames.named()), ..worker });
         }
         for queue in af_xdp.ended() {
             workers.push(WorkerStatus { ended: true, ..of(queue.number, queue.core, &queue.stats) });
@@ -73,13 +74,10 @@ fn counts(stats: &WorkerStats) -> MessageCounts {
     }
 }
 
-#[cfg(feature = "af-xdp")]
 fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
-    use crate::datapath::af_xdp::{BindMode, XdpMode};
-
     let Some(af_xdp) = &path.af_xdp else { return on_sockets(path, supervisor) };
     let mut queues = no_queues();
-    let served = af_xdp.queues().filter(|_| !af_xdp.is_released()).map(|(_, _, bound, _)| bound);
+    let served = af_xdp.queues().filter(|_| !af_xdp.has_stepped_down()).map(|queue| queue.mode);
     for bound in served {
         let [zero_copy, copy, generic, _] = RUNGS;
         let rung = match (af_xdp.mode(), bound) {
@@ -104,11 +102,6 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
     }
 }
 
-#[cfg(not(feature = "af-xdp"))]
-fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
-    on_sockets(path, supervisor)
-}
-
 fn on_sockets(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
     let mut queues = no_queues();
     *queues.entry(RUNGS[3].to_owned()).or_default() = path.receive_queues;
@@ -121,10 +114,10 @@ fn no_queues() -> BTreeMap<String, u32> {
     RUNGS.iter().map(|rung| ((*rung).to_owned(), 0)).collect()
 }
 
-fn stream(transport: &Transport, heartbeats: &Heartbeats) -> TransportStatus {
+fn stream(transport: &StreamTransport, heartbeats: &Heartbeats) -> TransportStatus {
     let stats = &transport.stats;
     // Read before `accepted`, so that a connection that ends in between counts as open.
-    let endings = owned(Ending::ALL.map(|ending| (ending.name(), stats.ended(ending))));
+    let endings = owned(CloseReason::ALL.map(|reason| (reason.name(), stats.closed(reason))));
     let accepted = stats.accepted.get();
     TransportStatus {
         path: transport.name.to_owned(),

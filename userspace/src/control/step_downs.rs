@@ -35,8 +35,7 @@ impl StepDownLog {
             for step in &path.stepped_down {
                 log.add(&path.name, &step.from, &step.reason);
             }
-            #[cfg(feature = "af-xdp")]
-            for step in path.af_xdp.iter().flat_map(|af_xdp| &af_xdp.stepped_down) {
+            for step in path.af_xdp.iter().flat_map(|af_xdp| af_xdp.step_downs()) {
                 log.add(&path.name, &step.from, &step.reason);
             }
         }

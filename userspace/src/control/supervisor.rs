@@ -1,9 +1,7 @@
 //! Checks of the AF_XDP paths once a second: queues whose worker ended, interfaces on which no frame
 //! arrives or whose XDP program is gone.
 
-#[cfg(feature = "af-xdp")]
 use super::attachment::AttachmentCheck;
-#[cfg(feature = "af-xdp")]
 use super::delivery::DeliveryCheck;
 use super::step_downs::StepDownLog;
 use crate::datapath::Datapath;
@@ -13,10 +11,8 @@ pub(super) struct Supervisor {
     /// Every step down since the start.
     pub(super) step_downs: StepDownLog,
     /// Whether the XDP programs are attached.
-    #[cfg(feature = "af-xdp")]
     pub(super) attachment: AttachmentCheck,
     /// Whether the frames that they redirect arrive.
-    #[cfg(feature = "af-xdp")]
     pub(super) delivery: DeliveryCheck,
 }
 
@@ -25,16 +21,13 @@ impl Supervisor {
     pub(super) fn new(datapath: &Datapath) -> Self {
         Supervisor {
             step_downs: StepDownLog::new(datapath),
-            #[cfg(feature = "af-xdp")]
             attachment: AttachmentCheck::default(),
-            #[cfg(feature = "af-xdp")]
             delivery: DeliveryCheck::default(),
         }
     }
 
     /// Checks everything. Queues whose worker ended, and interfaces on which no frame arrives, step down to
     /// the sockets.
-    #[cfg(feature = "af-xdp")]
     pub(super) fn check(&mut self, datapath: &mut Datapath) {
         for path in &mut datapath.interfaces {
             let Some(af_xdp) = &mut path.af_xdp else { continue };
@@ -44,7 +37,7 @@ impl Supervisor {
                 tracing::warn!(interface = path.name, queue, "the sockets take over this queue: {failure}");
             }
             if self.delivery.is_broken(&path.name, af_xdp) {
-                af_xdp.release_queues();
+                af_xdp.step_down();
                 let reason = "the XDP program redirects frames to the workers and none arrives, which is a fault of \
                               the driver; try --bind-mode copy or --xdp-mode generic";
                 self.step_downs.add(&path.name, "af-xdp", reason);
@@ -53,8 +46,4 @@ impl Supervisor {
         }
         self.attachment.check(datapath);
     }
-
-    /// Without AF_XDP there is nothing to check.
-    #[cfg(not(feature = "af-xdp"))]
-    pub(super) fn check(&mut self, _datapath: &mut Datapath) {}
 }

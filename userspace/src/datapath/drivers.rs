@@ -1,30 +1,28 @@
-//! Which driver, from which kernel on, is trusted with which rung of the ladder: the one table of it,
-//! with its sources.
+//! The table of drivers: from which kernel on each is trusted with which rung of the ladder, with sources.
 //!
-//! Native and generic XDP are asked for everywhere: the kernel itself refuses what a driver has not.
-//! Zero-copy lets the NIC write into this process's memory, and drivers have crashed hosts with it.
-//! So `--bind-mode auto` asks for it only where it is known good; `--bind-mode zero-copy` asks in any
-//! case.
+//! Native and generic XDP are tried everywhere: the kernel refuses what a driver does not support.
+//! Zero-copy lets the NIC write into this process's memory, and drivers have crashed hosts with it. So
+//! `--bind-mode auto` tries it only where it is known good; `--bind-mode zero-copy` tries it anyway.
 //!
-//! Source of "native" and "zero-copy since" is ebpf-docs, BPF_PROG_TYPE_XDP, "Driver support", where a
-//! row says nothing else. What `cargo xtask vm` has verified stands in `Driver::seen`, which a test
-//! holds to the table in docs/measurements.md.
+//! The source of `native` and `zero_copy` is ebpf-docs, BPF_PROG_TYPE_XDP, "Driver support", unless a row says
+//! otherwise. `DriverRow::seen` has what `cargo xtask vm` has verified; a test compares it with the table in
+//! docs/measurements.md.
 
 /// What to expect of zero-copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZeroCopy {
-    /// Known good: to be asked for.
+pub(crate) enum ZeroCopy {
+    /// Known good.
     Trusted,
-    /// The driver has it, or may have it, but is not known good with this kernel, and why.
+    /// The driver has it, or may have it, but is not known good with this kernel; with the reason.
     Untrusted(&'static str),
-    /// The driver does not have it, and why.
+    /// The driver does not have it; with the reason.
     Unsupported(&'static str),
 }
 
-/// Major and minor number of a kernel.
+/// Major and minor version of a kernel.
 type Kernel = (u32, u32);
 
-/// A rung that `cargo xtask vm` has seen at work, the lowest first.
+/// A rung that `cargo xtask vm` has verified, the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rung {
     Generic,
@@ -32,17 +30,17 @@ enum Rung {
     ZeroCopy,
 }
 
-struct Driver {
+struct DriverRow {
     name: &'static str,
     /// First kernel whose driver runs XDP programs itself.
     native: Option<Kernel>,
     /// First kernel whose driver has zero-copy.
     zero_copy: Option<Kernel>,
-    /// First kernel with which others serve over its zero-copy in production.
+    /// First kernel on which others use its zero-copy in production.
     trusted: Option<Kernel>,
-    /// Why zero-copy is not trusted, or not before that kernel; or why it has none.
+    /// Why zero-copy is not trusted, or not before that kernel; or why the driver has none.
     note: &'static str,
-    /// The best rung that `cargo xtask vm` has verified, by kernel; zero-copy is trusted from there on.
+    /// The best rung that `cargo xtask vm` has verified, by kernel. Zero-copy is trusted from that kernel on.
     seen: &'static [(Kernel, Rung)],
     /// Why zero-copy cannot be busy-polled.
     busy_poll: Option<&'static str>,
@@ -53,14 +51,14 @@ const fn row(
     native: Option<Kernel>,
     zero_copy: Option<Kernel>,
     note: &'static str,
-) -> Driver {
-    Driver { name, native, zero_copy, trusted: None, note, seen: &[], busy_poll: None }
+) -> DriverRow {
+    DriverRow { name, native, zero_copy, trusted: None, note, seen: &[], busy_poll: None }
 }
 
 const NONE: &str = "the driver has none";
 
-const DRIVERS: &[Driver] = &[
-    Driver {
+const DRIVERS: &[DriverRow] = &[
+    DriverRow {
         // Firedancer's allow-list of drivers and kernels (fd_config_auto.c), which runs in production.
         trusted: Some((6, 1)),
         ..row(
@@ -70,9 +68,9 @@ const DRIVERS: &[Driver] = &[
             "binds were refused and closed loops stalled on older kernels (xdp-tutorial #232, bpf-examples #117)",
         )
     },
-    Driver {
-        // Zero-copy wants a device with iommu_platform=on: without it the bind is refused (EINVAL) and copy
-        // mode follows.
+    DriverRow {
+        // Zero-copy needs a device with iommu_platform=on: without it the bind fails (EINVAL), and copy mode
+        // is used.
         seen: &[
             ((6, 1), Rung::Native),
             ((6, 12), Rung::Native),
@@ -129,7 +127,7 @@ const DRIVERS: &[Driver] = &[
         "the kernel's own driver has none; Amazon's separate one is slower with it than without and has \
          corrupted memory (amzn-drivers #221, #330)",
     ),
-    Driver {
+    DriverRow {
         seen: &[
             ((6, 1), Rung::Native),
             ((6, 12), Rung::Native),
@@ -142,7 +140,7 @@ const DRIVERS: &[Driver] = &[
     row("hv_netvsc", Some((5, 6)), None, NONE),
     row("mana", Some((5, 17)), None, NONE),
     row("tun", Some((4, 14)), None, NONE),
-    Driver {
+    DriverRow {
         // Native: its commit "vmxnet3: Add XDP support", August 2023.
         seen: &[
             ((6, 1), Rung::Generic),
@@ -153,7 +151,7 @@ const DRIVERS: &[Driver] = &[
         ..row("vmxnet3", Some((6, 6)), None, NONE)
     },
     // Not in ebpf-docs: neither driver has a function for XDP.
-    Driver {
+    DriverRow {
         seen: &[
             ((6, 1), Rung::Generic),
             ((6, 12), Rung::Generic),
@@ -162,7 +160,7 @@ const DRIVERS: &[Driver] = &[
         ],
         ..row("e1000", None, None, NONE)
     },
-    Driver {
+    DriverRow {
         seen: &[
             ((6, 1), Rung::Generic),
             ((6, 12), Rung::Generic),
@@ -173,21 +171,21 @@ const DRIVERS: &[Driver] = &[
     },
 ];
 
-fn find(driver: &str) -> Option<&'static Driver> {
+fn find(driver: &str) -> Option<&'static DriverRow> {
     DRIVERS.iter().find(|row| row.name == driver)
 }
 
-impl Driver {
-    /// First kernel with which its zero-copy is trusted.
+impl DriverRow {
+    /// First kernel on which its zero-copy is trusted.
     fn trusted(&self) -> Option<Kernel> {
         let seen = self.seen.iter().find(|(_, rung)| *rung == Rung::ZeroCopy).map(|(kernel, _)| *kernel);
         self.trusted.or(seen)
     }
 }
 
-/// What to expect of zero-copy from `driver` (as sysfs calls it, or a virtual interface's kind) on a
-/// kernel of this major and minor version.
-pub fn zero_copy(driver: &str, kernel: (u32, u32)) -> ZeroCopy {
+/// What to expect of the zero-copy of `driver` (its name in sysfs, or a virtual interface's kind) on a kernel of
+/// this major and minor version.
+pub(crate) fn zero_copy(driver: &str, kernel: (u32, u32)) -> ZeroCopy {
     let Some(row) = find(driver) else {
         return ZeroCopy::Untrusted("nobody has reported how this driver fares with it");
     };
@@ -199,14 +197,14 @@ pub fn zero_copy(driver: &str, kernel: (u32, u32)) -> ZeroCopy {
     }
 }
 
-/// Why zero-copy of `driver` cannot be busy-polled; nothing where it can, or where nobody knows.
-pub fn no_busy_poll(driver: &str) -> Option<&'static str> {
+/// Why the zero-copy of `driver` cannot be busy-polled; `None` if it can, or if that is unknown.
+#[cfg_attr(not(feature = "af-xdp"), allow(dead_code, reason = "only AF_XDP can be busy-polled"))]
+pub(crate) fn no_busy_poll(driver: &str) -> Option<&'static str> {
     find(driver)?.busy_poll
 }
 
-/// Whether `driver` runs XDP programs itself on a kernel of this version; nothing where the table does
-/// not know the driver.
-pub fn native(driver: &str, kernel: (u32, u32)) -> Option<bool> {
+/// Whether `driver` has native XDP on a kernel of this version; `None` if the table does not have the driver.
+pub(crate) fn native(driver: &str, kernel: (u32, u32)) -> Option<bool> {
     find(driver).map(|row| row.native.is_some_and(|since| kernel >= since))
 }
 

@@ -1,17 +1,17 @@
-//! From `--listen` and the host's addresses to what is served on one interface.
+//! Computes the endpoints to serve on one interface from `--listen` and the host's addresses.
 
 use crate::config::Listen;
 use crate::interface::{Address, Interface};
 use crate::served::Served;
 use std::net::IpAddr;
 
-/// What `interface` serves, given every address of the host.
+/// Returns what `interface` serves. `host` has every address of the host.
 ///
-/// A wildcard stands for the interface's own addresses. An address that is named is served on every
-/// interface as long as any interface of the host has it, so that an anycast address on the loopback
-/// or a dummy interface is served where its traffic arrives. An address that the host does not have
-/// is not served: traffic that is only forwarded is never taken.
-pub fn served(interface: &Interface, listen: &Listen, host: &[Address]) -> Served {
+/// A wildcard stands for the interface's own addresses. A named address is served on every interface as
+/// long as any interface of the host has it, so that an anycast address on the loopback or a dummy interface
+/// is served where its traffic arrives. An address that the host does not have is not served: forwarded
+/// traffic is never taken.
+pub(super) fn served(interface: &Interface, listen: &Listen, host: &[Address]) -> Served {
     // A tentative address may turn out to be another host's (RFC 4862 §5.4).
     let usable = || host.iter().filter(|address| !address.tentative);
     let mut endpoints: Vec<(IpAddr, u16)> = Vec::new();

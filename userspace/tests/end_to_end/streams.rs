@@ -218,7 +218,10 @@ fn a_low_limit_on_files_lowers_the_number_of_connections() {
     let server =
         Server::start_behind(&lab.server, &["prlimit", "--nofile=700:700"], &["--datapath", "socket"]);
     let line = server.wait_for("the warning", |line| line["level"] == "WARN");
-    assert!(line["message"].as_str().unwrap().starts_with("--max-connections 4096 is cut to 1"), "{line}");
+    assert!(
+        line["message"].as_str().unwrap().starts_with("--max-connections 4096 is lowered to 1"),
+        "{line}"
+    );
     let [address, _] = servers(lab.link(), PORT);
     ask(&connect(&lab.client, address));
     server.stop();

@@ -197,8 +197,9 @@ fn busy_poll(scene: &Scene<'_>, rung: &Value) -> String {
     assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
     assert_eq!(["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting), before, "settings are put back");
     if polled["bind_mode"] != rung["bind_mode"] {
-        let why = refusal(scene, &["--bind-mode", "zero-copy", "--busy-poll"]).expect("both cannot be had");
-        assert!(why.contains("zero-copy cannot be had") && why.contains("leave one of them away"), "{why}");
+        let why =
+            refusal(scene, &["--bind-mode", "zero-copy", "--busy-poll"]).expect("the two exclude each other");
+        assert!(why.contains("zero-copy is not available") && why.contains("leave one of them out"), "{why}");
     }
     told
 }

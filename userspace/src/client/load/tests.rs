@@ -3,9 +3,10 @@ use super::target::{is_near, target};
 use super::{load, socket_generator};
 use crate::cli::{Cli, Command, LoadArgs};
 use crate::client::ClientExit;
-use crate::datapath::socket::{self, bind_one};
+use crate::config::Listen;
+use crate::datapath::socket::SocketService;
+use crate::datapath::{Inheritance, available_cores};
 use crate::error::{FailureKind, Result};
-use crate::stats::WorkerStats;
 use crate::stop::Stop;
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
@@ -20,19 +21,20 @@ struct Server {
     address: SocketAddr,
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
+    _service: Option<SocketService>,
 }
 
 impl Server {
     /// Runs the real socket path.
     fn real(address: &str) -> Self {
-        let sockets = bind_one(address.parse().unwrap(), 1).unwrap();
-        let (address, stop) = (sockets[0].local(), Arc::new(Stop::new().unwrap()));
-        let ordered = stop.clone();
-        let serve = move || {
-            let policy = ArcSwap::from_pointee(Policy::default());
-            socket::run(&sockets, &policy, &WorkerStats::default(), &ordered).unwrap();
-        };
-        Server { address, stop, thread: Some(thread::spawn(serve)) }
+        let addresses = vec![address.parse().unwrap()];
+        let listen = Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() };
+        let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
+        let cores = available_cores().unwrap();
+        let service =
+            SocketService::start(&listen, &cores[..1], policy, &mut Inheritance::default()).unwrap();
+        let (address, stop) = (service.addresses()[0], Arc::new(Stop::new().unwrap()));
+        Server { address, stop, thread: None, _service: Some(service) }
     }
 
     /// Answers the n-th request with the right reply as `script` changes it, if that returns true.
@@ -56,7 +58,7 @@ impl Server {
                 }
             }
         };
-        Server { address, stop, thread: Some(thread::spawn(serve)) }
+        Server { address, stop, thread: Some(thread::spawn(serve)), _service: None }
     }
 }
 

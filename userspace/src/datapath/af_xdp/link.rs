@@ -1,8 +1,8 @@
-//! The attachment of an XDP program: a bpf_link, which lives by its file descriptors, in whichever
-//! process they are.
+//! The attachment of an XDP program: a bpf_link, which exists as long as a file descriptor of it is open in
+//! any process.
 #![allow(unsafe_code)]
 
-use super::program::XdpMode;
+use super::mode::XdpMode;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
@@ -14,19 +14,19 @@ const XDP: u32 = 37;
 const GENERIC: u32 = 1 << 1;
 const NATIVE: u32 = 1 << 2;
 
-/// A program that is attached for as long as this, or a duplicate of it, is open anywhere.
+/// The attachment of a program, for as long as this or a duplicate of it is open in any process.
 #[derive(Debug)]
-pub struct Link(OwnedFd);
+pub(super) struct BpfLink(OwnedFd);
 
-/// The arguments of both commands: four numbers, and zeros for all that the kernel may know beyond.
+/// The arguments of both commands: four numbers, and zeros for the fields that newer kernels know.
 #[repr(C)]
 struct Arguments {
     words: [u32; 4],
     rest: [u64; 14],
 }
 
-impl Link {
-    /// Attaches a loaded program to the interface of this index.
+impl BpfLink {
+    /// Attaches a loaded program to the interface with this index.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -36,31 +36,31 @@ impl Link {
             XdpMode::Generic => GENERIC,
         };
         let link = bpf(LINK_CREATE, [fd(program), interface, XDP, flags])?;
-        // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows it.
-        Ok(Link(unsafe { OwnedFd::from_raw_fd(link) }))
+        // SAFETY: the kernel has just opened this descriptor for us, and nothing else owns it.
+        Ok(BpfLink(unsafe { OwnedFd::from_raw_fd(link) }))
     }
 
-    /// Puts a loaded program into the place of the one that runs. No frame sees neither.
+    /// Replaces the running program by a loaded one, atomically: no frame meets neither.
     ///
     /// # Errors
-    /// The kernel's refusal: ENOLINK the interface is gone.
+    /// The kernel's refusal: ENOLINK the interface was removed.
     pub(super) fn replace(&self, program: BorrowedFd<'_>) -> io::Result<()> {
         bpf(LINK_UPDATE, [fd(self.0.as_fd()), fd(program), 0, 0]).map(drop)
     }
 
-    /// Another handle of the same attachment.
+    /// Duplicates the descriptor of the attachment.
     ///
     /// # Errors
-    /// No file descriptor was to be had.
+    /// No file descriptor is available.
     pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.0.try_clone()
     }
 }
 
-impl From<OwnedFd> for Link {
-    /// From another process's [`Link::duplicate`].
+impl From<OwnedFd> for BpfLink {
+    /// Takes over what [`BpfLink::duplicate`] returned in another process.
     fn from(link: OwnedFd) -> Self {
-        Link(link)
+        BpfLink(link)
     }
 }
 
@@ -70,8 +70,8 @@ fn fd(fd: BorrowedFd<'_>) -> u32 {
 
 fn bpf(command: u32, words: [u32; 4]) -> io::Result<i32> {
     let arguments = Arguments { words, rest: [0; 14] };
-    // SAFETY: bpf(2) reads as many bytes of the arguments as it is told, which is their size, and with
-    // these commands writes none. Bytes beyond those that it knows are zero, as it demands.
+    // SAFETY: bpf(2) reads as many bytes of the arguments as the last argument says, which is their size, and
+    // with these commands writes none. Bytes beyond those that the kernel knows are zero, as it requires.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, &raw const arguments, size_of::<Arguments>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }

@@ -1,6 +1,9 @@
-//! The XDP program's life: loaded, attached, its maps kept true, detached.
+//! The XDP program of one interface: loads it, attaches it, keeps its maps up to date, detaches it.
 
-use super::link::Link;
+mod verifier;
+
+use super::link::BpfLink;
+use super::mode::XdpMode;
 use crate::error::{Failure, Result};
 use crate::interface::Interface;
 use crate::served::Served;
@@ -19,49 +22,30 @@ use xstun_ebpf::{
 /// The object that `cargo xtask build` made, or nothing.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XSTUN_EBPF_PATH"));
 
-/// `AYA_LOG_LEVEL` of the program: no line at all, which lets the verifier remove them, or debug.
+/// `AYA_LOG_LEVEL` of the program: debug, or off, which lets the verifier remove the calls.
 const LOG_OFF: u8 = 0;
 const LOG_DEBUG: u8 = log::Level::Debug as u8;
 
-/// Whether this binary carries the eBPF object.
-pub fn object_present() -> bool {
+/// Whether this binary contains the eBPF object.
+pub(crate) fn object_present() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Where the kernel runs the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpMode {
-    /// In the driver.
-    Native,
-    /// In the kernel's generic hook, behind the driver.
-    Generic,
-}
-
-impl XdpMode {
-    /// Name as flags and logs have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            XdpMode::Native => "native",
-            XdpMode::Generic => "generic",
-        }
-    }
-}
-
-/// The program of one interface, with maps of its own.
-pub struct Program {
+/// The XDP program of one interface, with its own maps.
+pub struct XdpProgram {
     ebpf: Ebpf,
     name: &'static str,
     id: u32,
-    link: Option<Link>,
+    link: Option<BpfLink>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
 }
 
-impl Program {
-    /// Loads the program for an interface of `queues` receive queues: as a multi-buffer program
-    /// where the kernel knows such, else as a plain one.
+impl XdpProgram {
+    /// Loads the program for an interface with `queues` receive queues: as a multi-buffer program where the
+    /// kernel supports that, else as a linear one.
     ///
     /// # Errors
-    /// No object in this binary, no permission, or the verifier's refusal.
+    /// This binary contains no object, a permission is missing, or the verifier refuses the program.
     pub fn load(queues: u32, debug_log: bool) -> Result<Self> {
         if !object_present() {
             return Err(Failure::system("this xstun was built without its eBPF object")
@@ -85,52 +69,52 @@ impl Program {
         let name = match load(&mut ebpf, PROGRAM_FRAGS) {
             Ok(()) => PROGRAM_FRAGS,
             Err(_) => {
-                load(&mut ebpf, PROGRAM_LINEAR).map_err(unloadable)?;
+                load(&mut ebpf, PROGRAM_LINEAR).map_err(verifier::refusal)?;
                 PROGRAM_LINEAR
             }
         };
-        Ok(Program { ebpf, name, id: 0, link: None, logger })
+        Ok(XdpProgram { ebpf, name, id: 0, link: None, logger })
     }
 
-    /// Attaches the program to `interface`. The attachment lives by a file descriptor of this
-    /// process and ends with it, however it ends.
+    /// Attaches the program to `interface`. The attachment is tied to a file descriptor of this process, so
+    /// that it ends with the process even after `kill -9`.
     ///
     /// # Errors
-    /// The kernel's refusal: EBUSY another program is there, EOPNOTSUPP the driver has no native
-    /// XDP, EPERM no CAP_NET_ADMIN, ERANGE or EINVAL often the MTU.
+    /// The kernel's refusal: EBUSY another program is attached, EOPNOTSUPP the driver has no native XDP,
+    /// EPERM CAP_NET_ADMIN is missing, ERANGE or EINVAL often the MTU is too large.
     pub fn attach(&mut self, interface: &Interface, mode: XdpMode) -> Result<()> {
-        self.put_on(mode, |program| Link::attach(program.fd()?.as_fd(), interface.index, mode).map_err(io))
-            .map_err(|error| {
-                Failure::system(format!("cannot attach in {} mode to {}", mode.name(), interface.name))
-                    .because(error)
-            })
+        self.install(mode, |program| {
+            BpfLink::attach(program.fd()?.as_fd(), interface.index, mode).map_err(io)
+        })
+        .map_err(|error| {
+            Failure::system(format!("cannot attach in {} mode to {}", mode.name(), interface.name))
+                .because(error)
+        })
     }
 
-    /// Puts the program into the place of the one that another process attached to `interface`: every
-    /// frame meets the one or the other. The attachment is then ours too.
+    /// Replaces the program that the predecessor attached to `interface`, atomically: every frame meets one
+    /// of the two. The attachment is then ours too.
     ///
     /// # Errors
-    /// The kernel's refusal; the other program goes on.
-    pub fn take_over(&mut self, interface: &Interface, mode: XdpMode, link: OwnedFd) -> Result<()> {
-        let link = Link::from(link);
-        let mut link = Some(link);
-        self.put_on(mode, |program| {
+    /// The kernel's refusal; the predecessor's program stays.
+    pub(super) fn take_over(&mut self, interface: &Interface, mode: XdpMode, link: OwnedFd) -> Result<()> {
+        let mut link = Some(BpfLink::from(link));
+        self.install(mode, |program| {
             if let Some(link) = &link {
                 link.replace(program.fd()?.as_fd()).map_err(io)?;
             }
             link.take().ok_or(ProgramError::NotLoaded)
         })
         .map_err(|error| {
-            Failure::system(format!("cannot take over the XDP program's place on {}", interface.name))
-                .because(error)
+            Failure::system(format!("cannot replace the XDP program on {}", interface.name)).because(error)
         })
     }
 
-    /// Puts this program back into its place, where another process had taken it over.
+    /// Puts this program back, after a successor replaced it.
     ///
     /// # Errors
     /// The kernel's refusal.
-    pub fn restore(&mut self) -> Result<()> {
+    pub(super) fn restore(&mut self) -> Result<()> {
         let failed = |error| Failure::system("cannot put the XDP program back").because(error);
         let program = xdp(&mut self.ebpf, self.name).and_then(|program| program.fd()).map_err(failed)?;
         match &self.link {
@@ -139,27 +123,28 @@ impl Program {
         }
     }
 
-    /// Another handle of the attachment, for another process. None if it is not attached.
+    /// Duplicates the attachment's descriptor, for the successor. `None` if the program is not attached.
     ///
     /// # Errors
-    /// No file descriptor was to be had.
-    pub fn bequeath(&self) -> Result<Option<OwnedFd>> {
+    /// No file descriptor is available.
+    pub(super) fn duplicate_link(&self) -> Result<Option<OwnedFd>> {
         let failed = |error| Failure::system("cannot duplicate a file descriptor").because(error);
         self.link.as_ref().map(|link| link.duplicate().map_err(failed)).transpose()
     }
 
-    /// Has `place` put the loaded program where it shall run.
-    fn put_on(
+    /// Calls `attach` with the loaded program, and once more with the linear one if a driver refuses the
+    /// multi-buffer one.
+    fn install(
         &mut self,
         mode: XdpMode,
-        mut place: impl FnMut(&mut Xdp) -> Result<Link, ProgramError>,
+        mut attach: impl FnMut(&mut Xdp) -> Result<BpfLink, ProgramError>,
     ) -> Result<(), ProgramError> {
-        match self.put_loaded(&mut place) {
+        match self.install_loaded(&mut attach) {
             Err(first) if self.name == PROGRAM_FRAGS && mode == XdpMode::Native => {
-                // A driver without multi-buffer receive may refuse a program that promises it.
+                // A driver without multi-buffer receive may refuse a multi-buffer program.
                 load(&mut self.ebpf, PROGRAM_LINEAR)?;
                 self.name = PROGRAM_LINEAR;
-                let second = self.put_loaded(&mut place);
+                let second = self.install_loaded(&mut attach);
                 if second.is_err() {
                     self.name = PROGRAM_FRAGS;
                     return Err(first);
@@ -170,19 +155,19 @@ impl Program {
         }
     }
 
-    fn put_loaded(
+    fn install_loaded(
         &mut self,
-        place: &mut impl FnMut(&mut Xdp) -> Result<Link, ProgramError>,
+        attach: &mut impl FnMut(&mut Xdp) -> Result<BpfLink, ProgramError>,
     ) -> Result<(), ProgramError> {
         let program = xdp(&mut self.ebpf, self.name)?;
-        let number = program.info()?.id();
-        self.link = Some(place(program)?);
-        self.id = number;
+        let id = program.info()?.id();
+        self.link = Some(attach(program)?);
+        self.id = id;
         Ok(())
     }
 
-    /// Brings the maps to what `now` says. Endpoints come before the ports that open the way to
-    /// them, and go after.
+    /// Updates the maps to `now`. Endpoints are inserted before their port is opened and removed before it is
+    /// closed. In between, a frame to an open port without its endpoint passes to the kernel's stack.
     ///
     /// # Errors
     /// The kernel refused a map update.
@@ -214,10 +199,10 @@ impl Program {
         Ok(())
     }
 
-    /// Lets the frames of `queue` go to this socket.
+    /// Redirects the frames of `queue` to this socket.
     ///
     /// # Errors
-    /// The kernel refused: the queue is beyond the map, or the file descriptor is no AF_XDP socket.
+    /// The kernel refused: the map has no such queue, or the file descriptor is no AF_XDP socket.
     pub fn enter_socket(&mut self, queue: u32, socket: RawFd) -> Result<()> {
         let mut sockets: XskMap<_> = self.map(MAP_SOCKETS)?;
         sockets.set(queue, socket, 0).map_err(|error| {
@@ -226,29 +211,29 @@ impl Program {
         })
     }
 
-    /// Lets the frames of `queue` go to the kernel's stack again.
-    pub fn remove_socket(&mut self, queue: u32) {
+    /// Passes the frames of `queue` to the kernel's stack again.
+    pub(crate) fn remove_socket(&mut self, queue: u32) {
         if let Ok(mut sockets) = self.map::<XskMap<&mut MapData>>(MAP_SOCKETS) {
-            // An empty slot is what is wanted; that it was empty already is no failure.
+            // Fails if the slot is empty already, which is the goal.
             let _ = sockets.unset(queue);
         }
     }
 
-    /// The kernel's number of the program that was attached last, as `bpftool prog` has it.
-    pub fn id(&self) -> u32 {
+    /// The kernel's ID of the program that was attached last, as `bpftool prog` shows it.
+    pub(super) fn id(&self) -> u32 {
         self.id
     }
 
-    /// Takes the program off the interface.
-    pub fn detach(&mut self) {
+    /// Detaches the program from the interface.
+    pub(crate) fn detach(&mut self) {
         self.link = None;
     }
 
-    /// Verdicts so far, summed over the CPUs, in the order of [`Verdict::ALL`].
+    /// Returns the verdicts so far, summed over the CPUs, in the order of [`Verdict::ALL`].
     ///
     /// # Errors
     /// The kernel refused to read the map.
-    pub fn verdicts(&self) -> Result<[u64; Verdict::ALL.len()]> {
+    pub(super) fn verdicts(&self) -> Result<[u64; Verdict::ALL.len()]> {
         let unreadable = |error| {
             Failure::system(format!("cannot read the XDP program's map {MAP_VERDICTS}")).because(error)
         };
@@ -261,9 +246,9 @@ impl Program {
         Ok(sums)
     }
 
-    /// Passes what the program logged on to the logger. To be called now and then while the debug
-    /// log is on; does nothing otherwise.
-    pub fn flush_log(&mut self) {
+    /// Writes the program's log records to the log. Call it regularly while the debug log is on; does nothing
+    /// otherwise.
+    pub(super) fn flush_log(&mut self) {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
@@ -275,18 +260,19 @@ impl Program {
     {
         let map = self.ebpf.map_mut(name).ok_or_else(|| missing(name))?;
         M::try_from(map).map_err(|error| {
-            Failure::system(format!("the eBPF object's map {name} is not what it was")).because(error)
+            Failure::system(format!("the eBPF object's map {name} has another type than expected"))
+                .because(error)
         })
     }
 }
 
-/// The kernel's refusal, as aya tells its own.
+/// Wraps an errno as aya does for its own calls.
 fn io(error: std::io::Error) -> ProgramError {
     ProgramError::IOError(error)
 }
 
 fn missing(map: &str) -> Failure {
-    Failure::system(format!("the eBPF object has no map {map}")).remedy("build it anew: `cargo xtask build`")
+    Failure::system(format!("the eBPF object has no map {map}")).remedy("rebuild it: `cargo xtask build`")
 }
 
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, ProgramError> {
@@ -295,56 +281,4 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Progra
 
 fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<(), ProgramError> {
     xdp(ebpf, name)?.load()
-}
-
-/// The kernel's refusal of the program. What the verifier says of it runs to a thousand lines: its
-/// last word is told, all of it stands in the debug log.
-fn unloadable(error: ProgramError) -> Failure {
-    let ProgramError::LoadError { io_error, verifier_log } = error else {
-        return Failure::system("cannot load the XDP program").because(error);
-    };
-    let log = verifier_log.to_string();
-    tracing::debug!("the verifier on the XDP program: {log}");
-    refused_with(&log).because(io_error)
-}
-
-fn refused_with(log: &str) -> Failure {
-    Failure::system(match last_word(log) {
-        Some(word) => format!("cannot load the XDP program: the verifier says '{word}'"),
-        None => "cannot load the XDP program".to_owned(),
-    })
-}
-
-/// The line of a verifier's log that says why; the lines after it tell what the verifier itself took.
-fn last_word(log: &str) -> Option<&str> {
-    const FOOTERS: [&str; 3] = ["verification time", "stack depth", "processed"];
-    let lines = log.lines().rev().map(str::trim);
-    let mut words = lines.filter(|line| !FOOTERS.iter().any(|footer| line.starts_with(footer)));
-    words.find(|line| !line.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{last_word, refused_with};
-    use std::io;
-
-    const LOG: &str = "1110: (bf) r3 = r2\n1111: (0f) r3 += r1\nmath between pkt pointer and register with \
-                       unbounded min value is not allowed\nverification time 18664 usec\nstack depth 136\n\
-                       processed 681 insns (limit 1000000)\n";
-
-    #[test]
-    fn of_a_verifiers_log_the_last_word_is_told() {
-        let word = "math between pkt pointer and register with unbounded min value is not allowed";
-        assert_eq!(last_word(LOG), Some(word));
-        assert_eq!(last_word("\nprocessed 681 insns\n"), None);
-        assert_eq!(last_word(""), None);
-        let failure = refused_with(LOG).because(io::Error::from_raw_os_error(libc::EINVAL));
-        assert_eq!(
-            failure.to_string(),
-            format!(
-                "cannot load the XDP program: the verifier says '{word}': Invalid argument (os error 22)"
-            )
-        );
-        assert_eq!(refused_with("").to_string(), "cannot load the XDP program");
-    }
 }

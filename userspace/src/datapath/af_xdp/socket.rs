@@ -1,6 +1,7 @@
-//! One AF_XDP socket: bound to a queue, its rings as the verbs of [`Queues`], its options.
+//! One AF_XDP socket that is bound to a queue: its rings as the verbs of [`Queues`], and its options.
 #![allow(unsafe_code)]
 
+use super::mode::BindMode;
 use super::umem::{Umem, UmemFrame, ring_size};
 use crate::kernel;
 use rustix::io::Errno;
@@ -15,25 +16,6 @@ use xsk_rs::umem::frame::FrameDesc;
 use xsk_rs::{CompQueue, FillQueue, RxQueue, TxQueue};
 use xstun_core::rings::{BATCH, Queues};
 
-/// How frames get from the driver to user space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BindMode {
-    /// The NIC writes into the UMEM.
-    ZeroCopy,
-    /// The kernel copies each frame.
-    Copy,
-}
-
-impl BindMode {
-    /// Name as flags and logs have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            BindMode::ZeroCopy => "zero-copy",
-            BindMode::Copy => "copy",
-        }
-    }
-}
-
 /// A bound AF_XDP socket with its rings and its packet memory.
 #[derive(Debug)]
 pub struct XdpSocket {
@@ -46,13 +28,13 @@ pub struct XdpSocket {
 }
 
 impl XdpSocket {
-    /// Binds to receive queue `queue` of `interface`, in exactly this mode. The program stays what
-    /// it is: libxdp's own is not loaded.
+    /// Binds to receive queue `queue` of `interface`, in exactly this mode. The attached program stays:
+    /// libxdp's own is not loaded.
     ///
     /// # Errors
     /// The kernel's errno is in the source: EBUSY the queue has a socket (or had one a moment ago),
-    /// EOPNOTSUPP or EINVAL no such mode here, EPERM no CAP_NET_RAW. The UMEM comes back for another
-    /// try.
+    /// EOPNOTSUPP or EINVAL the mode is not available, EPERM CAP_NET_RAW is missing. The UMEM is returned for
+    /// another try.
     pub fn bind(
         umem: Umem,
         interface: &Interface,
@@ -84,11 +66,16 @@ impl XdpSocket {
 
     /// The packet memory.
     #[inline(always)]
-    pub fn umem(&self) -> &Umem {
+    pub(super) fn umem(&self) -> &Umem {
         &self.umem
     }
 
-    /// What the bind gave, as the kernel tells it (XDP_OPTIONS).
+    /// All frames of the UMEM, at the first call.
+    pub(super) fn take_frames(&mut self) -> Vec<UmemFrame> {
+        self.umem.take_frames()
+    }
+
+    /// The mode of the bind, as the kernel reports it (XDP_OPTIONS).
     ///
     /// # Errors
     /// getsockopt(2) failed.
@@ -105,51 +92,51 @@ impl XdpSocket {
         self.receive.fd().xdp_statistics()
     }
 
-    /// Whether the kernel waits to be told of frames in the transmit ring.
+    /// Whether the kernel needs a wake-up for frames in the transmit ring.
     #[inline]
     pub fn transmit_needs_wakeup(&self) -> bool {
         self.transmit.needs_wakeup()
     }
 
-    /// Whether the kernel waits to be told of frames in the fill ring.
+    /// Whether the kernel needs a wake-up for frames in the fill ring.
     #[inline]
     pub fn fill_needs_wakeup(&self) -> bool {
         self.fill.needs_wakeup()
     }
 
-    /// Tells the kernel to transmit: one sendto(2). With preferred busy polling it also runs the
-    /// NIC's NAPI poll.
+    /// Makes the kernel transmit: one sendto(2). With preferred busy polling it also runs the NIC's NAPI poll.
     ///
     /// # Errors
-    /// EAGAIN: the kernel's budget for one call is used up, frames are left. See [`is_passing`].
+    /// EAGAIN: the kernel's budget for one call is used up, frames are left. Every other error goes through
+    /// [`ignore_transient`].
     #[inline]
     pub fn wake_transmit(&self) -> io::Result<()> {
         send(self.as_fd(), &[], SendFlags::DONTWAIT)?;
         Ok(())
     }
 
-    /// Tells the kernel to look at the fill ring: one recvfrom(2). With preferred busy polling it
-    /// runs the NIC's NAPI poll.
+    /// Makes the kernel read the fill ring: one recvfrom(2). With preferred busy polling it runs the NIC's
+    /// NAPI poll.
     ///
     /// # Errors
-    /// See [`is_passing`].
+    /// Those that [`ignore_transient`] keeps.
     #[inline]
     pub fn wake_receive(&self) -> io::Result<()> {
         let mut nothing = [0u8; 0];
-        recv(self.as_fd(), &mut nothing[..], RecvFlags::DONTWAIT)?;
-        Ok(())
+        let woken = recv(self.as_fd(), &mut nothing[..], RecvFlags::DONTWAIT);
+        ignore_transient(woken.map(drop).map_err(io::Error::from))
     }
 
-    /// Asks for preferred busy polling (Linux 5.11): interrupts stay off while user space polls.
-    /// `budget` is the number of frames a poll may take.
+    /// Switches on preferred busy polling (Linux 5.11): interrupts stay off while user space polls. A poll
+    /// takes up to `budget` frames.
     ///
-    /// Since Linux 6.13 the kernel can only poll where the driver tells which NAPI instance serves the queue
-    /// (netif_queue_set_napi; commit 5ef44b3cb43b), and where it cannot, it takes all options and polls
-    /// never. Before, the first frame tells it.
+    /// Since Linux 6.13 the kernel polls only if the driver has registered which NAPI instance serves the queue
+    /// (netif_queue_set_napi; commit 5ef44b3cb43b). If not, it accepts all options and never polls. Before
+    /// 6.13, the first frame identifies the instance.
     ///
     /// # Errors
-    /// The option that the kernel refused, and its errno; or [`io::ErrorKind::Unsupported`] where nothing
-    /// would ever be polled.
+    /// The errno of the option that the kernel refused; or [`io::ErrorKind::Unsupported`] if nothing would
+    /// ever be polled.
     pub fn prefer_busy_poll(&self, budget: i32) -> io::Result<()> {
         const MICROSECONDS: i32 = 20;
         if kernel::running() >= (6, 13) && self.napi_id()? == 0 {
@@ -171,10 +158,10 @@ impl XdpSocket {
         self.set_option(libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, frames as i32)
     }
 
-    /// The NAPI instance that a busy poll of this socket runs; 0 where none is known.
+    /// The ID of the NAPI instance that a busy poll of this socket runs; 0 if the kernel knows none.
     fn napi_id(&self) -> io::Result<u32> {
         let (mut id, mut length) = (0u32, size_of::<u32>() as u32);
-        // SAFETY: getsockopt(2) writes no more bytes than the length says, which are those of the live u32.
+        // SAFETY: getsockopt(2) writes at most as many bytes as the length says, which is that of the live u32.
         let result = unsafe {
             libc::getsockopt(
                 self.as_raw_fd(),
@@ -202,6 +189,15 @@ impl XdpSocket {
     }
 }
 
+impl XdpSocket {
+    /// Appends tokens for the first `n` descriptors in `scratch`, which a ring has just handed over.
+    #[inline(always)]
+    fn admit(&self, n: usize, frames: &mut Vec<UmemFrame>) {
+        // SAFETY: the kernel owned these frames until the ring handed them over, so no token of them exists.
+        frames.extend(self.scratch[..n].iter().map(|descriptor| unsafe { UmemFrame::admit(*descriptor) }));
+    }
+}
+
 impl AsRawFd for XdpSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.receive.fd().as_raw_fd()
@@ -220,10 +216,10 @@ impl Queues for XdpSocket {
 
     #[inline]
     fn take_completed(&mut self, frames: &mut Vec<UmemFrame>) -> usize {
-        // SAFETY: contract of `consume`: the descriptors are used only with this socket's UMEM; the
-        // tokens made of them below never leave this socket's book.
+        // SAFETY: contract of `consume`: the descriptors are used only with this socket's UMEM, since the
+        // tokens made of them below stay in the `FrameQueue` that owns this socket.
         let n = unsafe { self.completion.consume(&mut self.scratch) };
-        frames.extend(self.scratch[..n].iter().map(|descriptor| UmemFrame::admit(*descriptor)));
+        self.admit(n, frames);
         n
     }
 
@@ -232,8 +228,8 @@ impl Queues for XdpSocket {
         let want = frames.len() as u32;
         let n = self.fill.nb_free(want).min(want) as usize;
         let at = frames.len() - n;
-        // SAFETY: contract of `produce`: the frames are of this UMEM and are not touched again by user
-        // space: their tokens are dropped here when all of them were taken.
+        // SAFETY: contract of `produce`: the frames are of this UMEM, since `FrameQueue` holds no others. User
+        // space does not touch them again: the tokens of those that the ring took are dropped here.
         let given = unsafe { self.fill.produce(descriptors(&frames[at..])) };
         frames.truncate(frames.len() - given);
         given
@@ -243,7 +239,7 @@ impl Queues for XdpSocket {
     fn take_received(&mut self, frames: &mut Vec<UmemFrame>) -> usize {
         // SAFETY: as in `take_completed`.
         let n = unsafe { self.receive.consume(&mut self.scratch) };
-        frames.extend(self.scratch[..n].iter().map(|descriptor| UmemFrame::admit(*descriptor)));
+        self.admit(n, frames);
         n
     }
 
@@ -258,16 +254,26 @@ impl Queues for XdpSocket {
     }
 }
 
-/// The descriptors of some frames, as xsk-rs wants them.
+/// The descriptors of frames, as xsk-rs takes them.
 fn descriptors(frames: &[UmemFrame]) -> &[FrameDesc] {
     // SAFETY: `UmemFrame` is `repr(transparent)` over `FrameDesc`, so both slices have the same layout.
     unsafe { std::slice::from_raw_parts(frames.as_ptr().cast(), frames.len()) }
 }
 
-/// Whether a wake-up's error says only "later": the ring is served at the next call or by the
-/// driver itself. ENETDOWN is among them: the link may come back, and frames stay where they are.
-/// EBUSY: a queueing discipline dropped a frame, which any flood can bring about.
-pub fn is_passing(error: &io::Error) -> bool {
+/// Keeps only an error after which no wake-up will ever succeed, such as ENXIO: the interface is gone.
+///
+/// # Errors
+/// `woken`'s, unless the ring is served at the next call or by the driver itself. ENETDOWN passes: the link
+/// may come back, and frames stay where they are. So does EBUSY: a queueing discipline dropped a frame,
+/// which any flood can bring about.
+pub fn ignore_transient(woken: io::Result<()>) -> io::Result<()> {
+    match woken {
+        Err(error) if !is_transient(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
         errno,

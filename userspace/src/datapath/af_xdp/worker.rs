@@ -1,8 +1,8 @@
-//! The loop: one thread, one core, one queue.
+//! The loop of one queue's worker: one thread, one core.
 
-use super::patience::Patience;
-use super::socket::{XdpSocket, is_passing};
-use super::umem::UmemFrame;
+use super::frame_queue::FrameQueue;
+use super::poll_budget::PollBudget;
+use super::socket::ignore_transient;
 use crate::answer::answer;
 use crate::outcome::Outcome;
 use crate::served::Served;
@@ -15,13 +15,12 @@ use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use xstun_core::rings::{BATCH, Rings};
+use xstun_core::rings::BATCH;
 
-/// Longest sleep: the age of what is published, and how often an idle worker shows that it turns.
+/// Longest sleep: how old the published figures may be, and how often an idle worker shows that it runs.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
-/// Batches, or empty rounds of a worker that polls, between two publications on a queue that never
-/// sleeps.
-const PUBLISH_ROUNDS: u64 = 4096;
+/// Batches, or vain polls of a worker that busy-polls, between two publications on a queue that never sleeps.
+const PUBLISH_BATCHES: u64 = 4096;
 /// Time between two publications on a queue that sleeps.
 const PUBLISH_PERIOD: Duration = Duration::from_secs(1);
 /// How long replies may take to leave when the worker stops.
@@ -30,82 +29,65 @@ const DRAIN: Duration = Duration::from_millis(200);
 /// frames before Linux 6.18).
 const WAKE_CALLS: u32 = (BATCH / 32) as u32 + 1;
 
-/// What a worker reads of the rest of the program.
-pub struct Shared {
-    /// What is served on the worker's interface.
-    pub served: Arc<ArcSwap<Served>>,
+/// What a worker shares with the rest of the program.
+pub(super) struct WorkerContext {
+    /// The endpoints that are served on the worker's interface.
+    pub(super) served: Arc<ArcSwap<Served>>,
     /// The operator's policy.
-    pub policy: Arc<ArcSwap<Policy>>,
+    pub(super) policy: Arc<ArcSwap<Policy>>,
     /// The worker's counters.
-    pub stats: Arc<WorkerStats>,
+    pub(super) stats: Arc<WorkerStats>,
     /// The order to stop.
-    pub stop: Arc<Stop>,
+    pub(super) stop: Arc<Stop>,
 }
 
-/// A queue's worker, once its socket is bound and its fill ring filled.
-pub struct Worker {
-    rings: Rings<XdpSocket>,
-    shared: Shared,
+/// A queue's worker, once its socket is bound and its fill ring full.
+pub(super) struct QueueWorker {
+    frames: FrameQueue,
+    context: WorkerContext,
     busy_poll: bool,
-    received: Vec<UmemFrame>,
-    replies: Vec<UmemFrame>,
-    /// How each of `replies` ends if it leaves.
-    endings: Vec<Outcome>,
-    /// When the kernel's counts and the levels of the rings were last told.
+    /// The outcome of each reply that waits to be sent, if it leaves.
+    outcomes: Vec<Outcome>,
+    /// When the kernel's counts and the levels of the rings were last published.
     published: Instant,
 }
 
-impl Worker {
-    /// Fills the fill ring, and asks the kernel once to look at each ring: some drivers bind a
-    /// socket and can not serve it.
+impl QueueWorker {
+    /// Wakes the kernel once for each ring: some drivers bind a socket that they cannot serve.
     ///
     /// # Errors
-    /// What the kernel said to the first wake-up, where that means that it never will.
-    pub fn new(
-        socket: XdpSocket,
-        frames: Vec<UmemFrame>,
-        shared: Shared,
-        busy_poll: bool,
-    ) -> io::Result<Self> {
-        let mut worker = Worker {
-            rings: Rings::new(socket, frames),
-            shared,
-            busy_poll,
-            received: Vec::with_capacity(BATCH),
-            replies: Vec::with_capacity(BATCH),
-            endings: Vec::with_capacity(BATCH),
-            published: Instant::now(),
-        };
-        worker.rings.refill();
-        let socket = worker.rings.queues();
-        for probe in [socket.wake_transmit(), socket.wake_receive()] {
-            judge(probe)?;
-        }
+    /// The kernel's answer to a wake-up, where none will ever succeed.
+    pub(super) fn new(frames: FrameQueue, context: WorkerContext, busy_poll: bool) -> io::Result<Self> {
+        let outcomes = Vec::with_capacity(BATCH);
+        let mut worker = QueueWorker { frames, context, busy_poll, outcomes, published: Instant::now() };
+        let socket = worker.frames.socket();
+        ignore_transient(socket.wake_transmit())?;
+        socket.wake_receive()?;
         worker.publish();
         Ok(worker)
     }
 
-    /// Serves until told to stop, then lets what was received be answered and leave.
+    /// Serves until the order to stop, then answers what was received and lets the replies leave.
     ///
     /// # Errors
-    /// The interface is gone. A stranger cannot bring that about; everything that one can is counted
-    /// and lived with.
-    pub fn run(mut self) -> io::Result<()> {
-        let mut served = Cache::new(Arc::clone(&self.shared.served));
-        let mut policy = Cache::new(Arc::clone(&self.shared.policy));
-        let mut patience = Patience::default();
+    /// The interface was removed. No packet can cause that; every error that one can cause is counted and
+    /// survived.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut served = Cache::new(Arc::clone(&self.context.served));
+        let mut policy = Cache::new(Arc::clone(&self.context.policy));
+        let mut poll_budget = PollBudget::default();
         let mut polls: u64 = 0;
-        while !self.shared.stop.is_ordered() {
-            if self.turn(served.load(), policy.load())? {
-                patience.found();
+        while !self.context.stop.is_ordered() {
+            if self.serve_batch(served.load(), policy.load())? {
+                poll_budget.found();
             } else if self.busy_poll {
-                self.shared.stats.idle.add(1);
+                self.context.stats.idle.add(1);
                 self.wake_receive()?;
                 polls += 1;
-                if polls.is_multiple_of(PUBLISH_ROUNDS) {
+                if polls.is_multiple_of(PUBLISH_BATCHES) {
                     self.publish();
                 }
-            } else if patience.looks_again() {
+            } else if poll_budget.polls_again() {
                 std::hint::spin_loop();
             } else {
                 self.sleep()?;
@@ -114,36 +96,33 @@ impl Worker {
         self.drain(served.load(), policy.load())
     }
 
-    /// One batch; whether there was one.
+    /// Serves one batch; returns false if no frame was there.
     #[inline]
-    fn turn(&mut self, served: &Served, policy: &Policy) -> io::Result<bool> {
-        self.rings.reclaim();
-        self.rings.refill();
-        let received = self.rings.receive(&mut self.received);
+    fn serve_batch(&mut self, served: &Served, policy: &Policy) -> io::Result<bool> {
+        self.frames.reclaim();
+        self.frames.refill();
+        let received = self.frames.receive();
         if received == 0 {
             return Ok(false);
         }
-        let stats = &self.shared.stats;
+        let stats = &self.context.stats;
         stats.received.add(received as u64);
         stats.batches.add(1);
-        for mut frame in self.received.drain(..) {
-            let answered = self.rings.queues().umem().edit(&mut frame, |buffer, length| {
-                let answered = answer(buffer, length, served, policy);
-                (answered.length, answered)
-            });
+        let outcomes = &mut self.outcomes;
+        self.frames.rewrite(|buffer, length| {
+            let answered = answer(buffer, length, served, policy);
             if answered.unfinished_checksum {
                 stats.unfinished_checksums.add(1);
             }
             if answered.length > 0 {
-                self.replies.push(frame);
-                self.endings.push(answered.outcome);
+                outcomes.push(answered.outcome);
             } else {
-                self.rings.recycle(frame);
                 stats.count(answered.outcome);
             }
-        }
+            answered.length
+        });
         self.transmit()?;
-        if self.shared.stats.batches.get().is_multiple_of(PUBLISH_ROUNDS) {
+        if self.context.stats.batches.get().is_multiple_of(PUBLISH_BATCHES) {
             self.publish();
         }
         Ok(true)
@@ -151,18 +130,18 @@ impl Worker {
 
     #[inline]
     fn transmit(&mut self) -> io::Result<()> {
-        if self.replies.is_empty() {
+        if self.outcomes.is_empty() {
             return Ok(());
         }
-        let unsent = self.rings.send(&mut self.replies);
-        let sent = self.endings.len() - unsent;
-        for (index, ending) in self.endings.drain(..).enumerate() {
-            self.shared.stats.count(if index < sent { ending } else { Outcome::TransmitFull });
+        let unsent = self.frames.send();
+        let sent = self.outcomes.len() - unsent;
+        for (index, outcome) in self.outcomes.drain(..).enumerate() {
+            self.context.stats.count(if index < sent { outcome } else { Outcome::TransmitFull });
         }
-        if self.busy_poll || self.rings.queues().transmit_needs_wakeup() {
+        if self.busy_poll || self.frames.socket().transmit_needs_wakeup() {
             self.wake_transmit()?;
         }
-        if self.rings.queues().fill_needs_wakeup() {
+        if self.frames.socket().fill_needs_wakeup() {
             self.wake_receive()?;
         }
         Ok(())
@@ -170,78 +149,69 @@ impl Worker {
 
     fn wake_transmit(&mut self) -> io::Result<()> {
         for _ in 0..WAKE_CALLS {
-            self.shared.stats.wakeups.add(1);
-            match self.rings.queues().wake_transmit() {
+            self.context.stats.wakeups.add(1);
+            match self.frames.socket().wake_transmit() {
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
-                other => return judge(other),
+                other => return ignore_transient(other),
             }
         }
         Ok(())
     }
 
     fn wake_receive(&mut self) -> io::Result<()> {
-        self.shared.stats.wakeups.add(1);
-        judge(self.rings.queues().wake_receive())
+        self.context.stats.wakeups.add(1);
+        self.frames.socket().wake_receive()
     }
 
-    /// Waits for a frame, the order to stop, or [`SLEEP`].
+    /// Waits for a frame or the order to stop, at most for [`SLEEP`].
     fn sleep(&mut self) -> io::Result<()> {
-        self.shared.stats.idle.add(1);
-        // Before the sleep, which costs far more than the look at the clock.
+        self.context.stats.idle.add(1);
+        // Before the sleep, which costs far more than reading the clock.
         if self.published.elapsed() >= PUBLISH_PERIOD {
             self.publish();
         }
-        let stop = Arc::clone(&self.shared.stop);
+        let stop = Arc::clone(&self.context.stop);
         let mut waiting =
-            [PollFd::new(self.rings.queues(), PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
+            [PollFd::new(self.frames.socket(), PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
         match poll(&mut waiting, Some(&SLEEP)) {
-            // A socket whose interface was removed never turns readable; asked, it says so.
+            // A socket whose interface was removed never becomes readable; a wake-up reports it.
             Ok(0) => self.wake_receive(),
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Answers what was received before the socket left the map, and lets replies leave.
+    /// Answers what was received before the socket left the map, and lets the replies leave.
     fn drain(&mut self, served: &Served, policy: &Policy) -> io::Result<()> {
         let deadline = Instant::now() + DRAIN;
-        while self.turn(served, policy)? && Instant::now() < deadline {}
-        while self.rings.occupancy().transmit > 0 && Instant::now() < deadline {
+        while self.serve_batch(served, policy)? && Instant::now() < deadline {}
+        while self.frames.occupancy().transmit > 0 && Instant::now() < deadline {
             self.wake_transmit()?;
-            self.rings.reclaim();
+            self.frames.reclaim();
             std::thread::sleep(Duration::from_millis(1));
         }
         self.publish();
         Ok(())
     }
 
-    /// Tells the kernel's counts and where the frames are. Never on a frame's way: between batches, now
-    /// and then.
+    /// Publishes the kernel's counts and where the frames are: between batches, and not after every batch.
     #[cold]
     fn publish(&mut self) {
         self.published = Instant::now();
-        let occupancy = self.rings.occupancy();
-        let frames = &self.shared.stats.frames;
+        let occupancy = self.frames.occupancy();
+        let frames = &self.context.stats.frames;
         frames.free.set(occupancy.free as u64);
         frames.fill.set(occupancy.fill as u64);
         frames.held.set(occupancy.held as u64);
         frames.transmit.set(occupancy.transmit as u64);
-        // Refused only on a closed socket; counts that stand still are then the truth.
-        if let Ok(told) = self.rings.queues().statistics() {
-            let kernel = &self.shared.stats.kernel;
-            kernel.rx_dropped.set(told.rx_dropped());
-            kernel.rx_ring_full.set(told.rx_ring_full());
-            kernel.rx_fill_ring_empty.set(told.rx_fill_ring_empty_descs());
-            kernel.rx_invalid.set(told.rx_invalid_descs());
-            kernel.tx_invalid.set(told.tx_invalid_descs());
+        // Fails only on a closed socket, whose counts do not change any more.
+        if let Ok(statistics) = self.frames.socket().statistics() {
+            let kernel = &self.context.stats.kernel;
+            kernel.rx_dropped.set(statistics.rx_dropped());
+            kernel.rx_ring_full.set(statistics.rx_ring_full());
+            kernel.rx_fill_ring_empty.set(statistics.rx_fill_ring_empty_descs());
+            kernel.rx_invalid.set(statistics.rx_invalid_descs());
+            kernel.tx_invalid.set(statistics.tx_invalid_descs());
         }
-    }
-}
-
-/// Tells a wake-up that may succeed later from one that never will.
-fn judge(woken: io::Result<()>) -> io::Result<()> {
-    match woken {
-        Err(error) if !is_passing(&error) => Err(error),
-        _ => Ok(()),
     }
 }

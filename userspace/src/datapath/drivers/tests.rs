@@ -15,7 +15,7 @@ fn only_what_is_known_good_is_trusted() {
 }
 
 #[test]
-fn native_is_told_where_the_table_knows_it() {
+fn native_is_known_for_every_driver_of_the_table() {
     assert_eq!(native("vmxnet3", (6, 1)), Some(false));
     assert_eq!(native("vmxnet3", (6, 12)), Some(true));
     assert_eq!(native("e1000e", (7, 2)), Some(false));
@@ -25,7 +25,7 @@ fn native_is_told_where_the_table_knows_it() {
 }
 
 #[test]
-fn each_driver_stands_once_and_is_trusted_only_where_it_has_zero_copy() {
+fn each_driver_has_one_row_and_is_trusted_only_where_it_has_zero_copy() {
     for (at, row) in DRIVERS.iter().enumerate() {
         assert!(DRIVERS[..at].iter().all(|other| other.name != row.name), "{}", row.name);
         assert!(row.trusted().is_none() || row.trusted() >= row.zero_copy, "{}", row.name);
@@ -37,7 +37,7 @@ fn each_driver_stands_once_and_is_trusted_only_where_it_has_zero_copy() {
     }
 }
 
-/// What the table says of `cargo xtask vm` is what the verb has recorded, and all of it.
+/// The table has exactly what `cargo xtask vm` has recorded.
 #[test]
 fn what_was_seen_is_what_is_recorded() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/measurements.md");
@@ -64,7 +64,7 @@ fn what_was_seen_is_what_is_recorded() {
     assert_eq!(seen, recorded);
 }
 
-/// The table in the manual is this one.
+/// The table in the manual equals this one.
 #[test]
 fn the_manual_lists_every_driver_as_it_stands_here() {
     let page = include_str!("../../../../docs/operations.md");

@@ -1,13 +1,15 @@
-//! Many datagrams a system call: `recvmmsg` into memory that is laid out once, `sendmmsg` out of the
-//! same memory. The one leaf of the socket path with unsafe code.
+//! Many datagrams for each system call: `recvmmsg` into memory that is laid out once, `sendmmsg` out of the
+//! same memory. With `batch/address.rs` the only unsafe code of the socket path.
 #![allow(unsafe_code)]
 
 mod address;
 
-pub(super) use address::{ask_destination, tells_destination};
+pub(super) use address::{enable_pktinfo, has_pktinfo};
 
 use crate::stun::REPLY_ROOM;
-use address::{Control, Name, destination, forget_interface, make, set_origin, set_port, source};
+use address::{
+    PeerAddress, PktinfoMessage, destination, forget_interface, make, set_origin, set_port, source,
+};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::size_of;
@@ -16,35 +18,35 @@ use std::num::NonZeroU16;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 
-/// Datagrams in a batch, as AF_XDP programs and NAPI take them.
+/// Datagrams in a batch: as many as NAPI and AF_XDP programs take.
 pub const SIZE: usize = 64;
 
-/// Longest datagram received whole, in bytes. Longer ones are cut and say so.
+/// Longest datagram received completely, in bytes. Longer ones are truncated and marked.
 pub const PAYLOAD: usize = 2048;
 
-/// Not a multiple of the page size, so that the first lines of all buffers do not fall into the same
-/// sets of the cache.
+/// Bytes of a buffer. Not a multiple of the page size, so that the first cache lines of all buffers do not
+/// fall into the same cache sets.
 const BUFFER: usize = PAYLOAD + REPLY_ROOM;
 
-/// How often one `send` begins anew after a signal before it calls the socket full.
+/// How often one `send` retries after a signal before it treats the socket as full.
 const INTERRUPTIONS: u32 = 8;
 
-/// All memory of a batch. The headers point into the arrays beside them.
+/// All memory of a batch. The headers point into the other arrays.
 struct Storage {
     received: [libc::mmsghdr; SIZE],
     outgoing: [libc::mmsghdr; SIZE],
     spans: [libc::iovec; SIZE],
-    names: [Name; SIZE],
-    controls: [Control; SIZE],
+    names: [PeerAddress; SIZE],
+    controls: [PktinfoMessage; SIZE],
     buffers: [[u8; BUFFER]; SIZE],
 }
 
-/// Up to [`SIZE`] datagrams received, and those of them that shall leave as replies.
-pub struct Batch {
+/// Up to [`SIZE`] received datagrams, and which of them are sent as replies.
+pub(crate) struct Batch {
     storage: NonNull<Storage>,
     addressed: bool,
     received: usize,
-    /// Headers from the first on that a system call or a mark has changed.
+    /// How many headers, from the first, a system call or a mark has changed.
     touched: usize,
     marks: [u8; SIZE],
     marked: usize,
@@ -52,23 +54,23 @@ pub struct Batch {
 
 /// One received datagram.
 #[derive(Debug)]
-pub struct Datagram<'a> {
+pub(super) struct ReceivedDatagram<'a> {
     /// The whole buffer: the datagram, and at least [`REPLY_ROOM`] bytes after it.
     pub buffer: &'a mut [u8],
     /// Bytes of the datagram.
     pub length: usize,
-    /// Sender, an IPv4-mapped address turned into the IPv4 address that it is.
+    /// The sender. An IPv4-mapped address is converted to IPv4.
     pub source: SocketAddr,
-    /// Address of this host that was asked. `None` for what can be no reply's source, a multicast or
-    /// broadcast address, and from a socket that does not ask for it.
+    /// The address of this host that the datagram was sent to. `None` if no reply can leave from it, as from a
+    /// multicast or broadcast address, and on a socket without IP_PKTINFO.
     pub destination: Option<IpAddr>,
     /// The datagram was longer than [`PAYLOAD`].
     pub truncated: bool,
 }
 
-/// What became of one datagram that was to be sent.
+/// The result of sending one datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub(crate) enum Sent {
     /// The kernel took it.
     Left,
     /// The kernel has no room now.
@@ -78,13 +80,13 @@ pub enum Sent {
 }
 
 impl Batch {
-    /// A batch for unconnected sockets that ask for the destination (as those of [`super::bind_one`] do).
-    pub fn new() -> Self {
+    /// A batch for unconnected sockets, whose datagrams come with addresses.
+    pub(crate) fn new() -> Self {
         Batch::lay_out(true)
     }
 
-    /// A batch for connected sockets: no addresses come or go with its datagrams.
-    pub fn connected() -> Self {
+    /// A batch for connected sockets: its datagrams have no addresses.
+    pub(crate) fn connected() -> Self {
         Batch::lay_out(false)
     }
 
@@ -97,9 +99,9 @@ impl Batch {
         };
         let all = storage.as_ptr();
         for i in 0..SIZE {
-            // SAFETY: `all` is valid and `i` within its arrays. Only places are computed and plain
-            // values written; every later reference into the arrays comes from the same pointer, so
-            // none invalidates these.
+            // SAFETY: `all` is valid and `i` within its arrays. The block only computes addresses and writes
+            // plain values; every later reference into the arrays comes from the same pointer, so none
+            // invalidates these.
             unsafe {
                 let span = &raw mut (*all).spans[i];
                 (*span).iov_base = (&raw mut (*all).buffers[i]).cast();
@@ -116,12 +118,12 @@ impl Batch {
         Batch { storage, addressed, received: 0, touched: SIZE, marks: [0; SIZE], marked: 0 }
     }
 
-    /// Receives what waits in the socket, up to [`SIZE`] datagrams, without waiting. Gives their
-    /// number: 0 when none was there or a signal came between. Marks not sent are forgotten.
+    /// Receives up to [`SIZE`] datagrams without waiting, and returns their number: 0 if none was there or a
+    /// signal interrupted the call. Marks that were not sent are discarded.
     ///
     /// # Errors
     /// Every errno but EAGAIN and EINTR.
-    pub fn receive(&mut self, socket: impl AsFd) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, socket: impl AsFd) -> io::Result<usize> {
         let all = self.storage.as_ptr();
         for i in 0..self.touched {
             // SAFETY: `i` is at most SIZE - 1, and nothing else refers to the storage while `self`
@@ -130,15 +132,15 @@ impl Batch {
                 (*all).spans[i].iov_len = PAYLOAD as _;
                 if self.addressed {
                     let header = &raw mut (*all).received[i].msg_hdr;
-                    (*header).msg_namelen = size_of::<Name>() as _;
-                    (*header).msg_controllen = size_of::<Control>() as _;
+                    (*header).msg_namelen = size_of::<PeerAddress>() as _;
+                    (*header).msg_controllen = size_of::<PktinfoMessage>() as _;
                 }
             }
         }
         (self.touched, self.received, self.marked) = (0, 0, 0);
         let socket = socket.as_fd().as_raw_fd();
-        // SAFETY: recvmmsg(2) writes through the headers, whose pointers and lengths describe
-        // exactly the arrays of the storage; the file descriptor is borrowed, so it is open.
+        // SAFETY: recvmmsg(2) writes through the headers, whose pointers and lengths describe exactly the
+        // arrays of the storage; the file descriptor is borrowed, so it is open.
         let count = unsafe {
             libc::recvmmsg(
                 socket,
@@ -160,13 +162,12 @@ impl Batch {
         }
     }
 
-    /// The datagram at `index` of those that the last [`Batch::receive`] gave, on an unconnected
-    /// socket.
+    /// The datagram at `index` of those that the last [`Batch::receive`] took from an unconnected socket.
     ///
     /// # Panics
-    /// If `index` is not below what `receive` gave.
+    /// If `index` is not below the number that `receive` returned.
     #[inline]
-    pub fn datagram(&mut self, index: usize) -> Datagram<'_> {
+    pub(super) fn datagram(&mut self, index: usize) -> ReceivedDatagram<'_> {
         assert!(index < self.received, "no datagram was received at {index}");
         let all = self.storage.as_ptr();
         // SAFETY: `index` is within the arrays, and nothing else refers to the storage while `self`
@@ -174,7 +175,7 @@ impl Batch {
         unsafe {
             let buffer: &mut [u8; BUFFER] = &mut (*all).buffers[index];
             let message = (*all).received[index];
-            Datagram {
+            ReceivedDatagram {
                 buffer,
                 length: message.msg_len as usize,
                 source: source(&(*all).names[index]),
@@ -184,12 +185,12 @@ impl Batch {
         }
     }
 
-    /// Bytes of the datagram at `index` of those that the last [`Batch::receive`] gave.
+    /// The bytes of the datagram at `index` of those that the last [`Batch::receive`] took.
     ///
     /// # Panics
-    /// If `index` is not below what `receive` gave.
+    /// If `index` is not below the number that `receive` returned.
     #[inline]
-    pub fn payload(&self, index: usize) -> &[u8] {
+    pub(crate) fn payload(&self, index: usize) -> &[u8] {
         assert!(index < self.received, "no datagram was received at {index}");
         let all = self.storage.as_ptr();
         // SAFETY: `index` is within the arrays, and nothing writes while `self` is borrowed.
@@ -200,21 +201,21 @@ impl Batch {
 
     /// The buffer at `index`, below [`SIZE`], to write a datagram into.
     #[inline]
-    pub fn buffer(&mut self, index: usize) -> &mut [u8] {
+    pub(crate) fn buffer(&mut self, index: usize) -> &mut [u8] {
         // SAFETY: the array checks the index; the reference lives while `self` is borrowed mutably.
         let buffer: &mut [u8; BUFFER] = unsafe { &mut (*self.storage.as_ptr()).buffers[index] };
         buffer
     }
 
-    /// Puts the first `length` bytes of the buffer at `index` in line for the next [`Batch::send`]:
-    /// as the reply to the datagram received there, from the address that was asked; or, in a batch
-    /// for connected sockets, as a datagram to the peer. Each index may be marked once a batch.
+    /// Marks the first `length` bytes of the buffer at `index` for the next [`Batch::send`]: as the reply to the
+    /// datagram received there, from the address that it was sent to; or, in a batch for connected sockets, as
+    /// a datagram to the peer. Each index may be marked once in a batch.
     ///
     /// # Panics
     /// If the buffer is shorter, nothing was received at `index` that could be replied to, or the
     /// batch is full.
     #[inline]
-    pub fn mark(&mut self, index: usize, length: usize) {
+    pub(crate) fn mark(&mut self, index: usize, length: usize) {
         assert!(length <= BUFFER, "{length} bytes do not fit in the buffer");
         assert!(!self.addressed || index < self.received, "no datagram was received at {index}");
         let all = self.storage.as_ptr();
@@ -232,14 +233,20 @@ impl Batch {
         self.touched = self.touched.max(index + 1);
     }
 
-    /// Like [`Batch::mark`], but has the reply leave from the address `origin`, and go to port `port` of
-    /// the sender where that is given. The batch must be one for unconnected sockets, and `origin` of the
-    /// same version of IP as the address that was asked.
+    /// Like [`Batch::mark`], but the reply leaves from the address `origin`, and goes to port `port` of the
+    /// sender if that is given. The batch must be for unconnected sockets, and `origin` of the same IP version
+    /// as the address that was asked.
     ///
     /// # Panics
     /// As [`Batch::mark`].
     #[cold]
-    pub fn mark_diverted(&mut self, index: usize, length: usize, origin: IpAddr, port: Option<NonZeroU16>) {
+    pub(crate) fn mark_diverted(
+        &mut self,
+        index: usize,
+        length: usize,
+        origin: IpAddr,
+        port: Option<NonZeroU16>,
+    ) {
         self.mark(index, length);
         let all = self.storage.as_ptr();
         // SAFETY: `mark` checked `index`, and nothing else refers to the storage while `self` is
@@ -248,7 +255,7 @@ impl Batch {
             let header = &raw mut (*all).outgoing[self.marked - 1].msg_hdr;
             if (*header).msg_controllen == 0 {
                 make(&mut (*all).controls[index], origin.is_ipv6());
-                (*header).msg_controllen = size_of::<Control>() as _;
+                (*header).msg_controllen = size_of::<PktinfoMessage>() as _;
             }
             set_origin(&mut (*all).controls[index], origin);
             if let Some(port) = port {
@@ -257,10 +264,10 @@ impl Batch {
         }
     }
 
-    /// Sends what is marked, without waiting, and tells of each index once how it ended. A datagram
-    /// that the kernel refuses is skipped: whoever sent the request can be the reason, and the others
-    /// shall not suffer for it. Gives the number of system calls made.
-    pub fn send(&mut self, socket: impl AsFd, mut ended: impl FnMut(usize, Sent)) -> u64 {
+    /// Sends the marked datagrams without waiting, and calls `ended` once for each index with the result. A
+    /// datagram that the kernel refuses is skipped: the sender of the request can be the reason, and must not
+    /// delay the others. Returns the number of system calls.
+    pub(crate) fn send(&mut self, socket: impl AsFd, mut ended: impl FnMut(usize, Sent)) -> u64 {
         let socket = socket.as_fd().as_raw_fd();
         let all = self.storage.as_ptr();
         let (mut next, mut calls, mut interruptions) = (0, 0, 0);

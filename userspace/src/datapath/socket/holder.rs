@@ -1,47 +1,47 @@
-//! Who holds a port, as far as `/proc` tells.
+//! Which process holds a port, as far as `/proc` shows it.
 
 use std::fs;
 use std::net::SocketAddr;
 
-/// What a port is a port of.
+/// The protocol that a port belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(super) enum TransportProtocol {
     Udp,
     Tcp,
 }
 
-impl Transport {
-    /// As a person names it.
+impl TransportProtocol {
+    /// Its name in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
+            TransportProtocol::Udp => "UDP",
+            TransportProtocol::Tcp => "TCP",
         }
     }
 
-    /// The command that lists who listens.
-    pub(super) fn lister(self) -> &'static str {
+    /// The command that lists the processes that listen.
+    pub(super) fn list_command(self) -> &'static str {
         match self {
-            Transport::Udp => "ss -lunp",
-            Transport::Tcp => "ss -ltnp",
+            TransportProtocol::Udp => "ss -lunp",
+            TransportProtocol::Tcp => "ss -ltnp",
         }
     }
 
-    /// The tables of proc(5), for IPv4 and IPv6, and the state in them of a socket that holds a port:
-    /// of TCP's only those that listen (TCP_LISTEN).
+    /// The tables of proc(5), for IPv4 and IPv6, and the state that a socket must have there to hold a port:
+    /// TCP_LISTEN for TCP, any for UDP.
     fn tables(self) -> ([&'static str; 2], Option<&'static str>) {
         match self {
-            Transport::Udp => (["/proc/net/udp", "/proc/net/udp6"], None),
-            Transport::Tcp => (["/proc/net/tcp", "/proc/net/tcp6"], Some("0A")),
+            TransportProtocol::Udp => (["/proc/net/udp", "/proc/net/udp6"], None),
+            TransportProtocol::Tcp => (["/proc/net/tcp", "/proc/net/tcp6"], Some("0A")),
         }
     }
 }
 
-/// The process that holds `address`, as a person names it (`coturn, process 812`). `None` where it
-/// cannot be told: it belongs to another user, or is gone.
-pub(super) fn of(transport: Transport, address: SocketAddr) -> Option<String> {
+/// Returns the process that holds `address`, like `coturn, process 812`. `None` if it cannot be found: it
+/// belongs to another user, or has ended.
+pub(super) fn find(transport: TransportProtocol, address: SocketAddr) -> Option<String> {
     let (tables, state) = transport.tables();
-    // An IPv6 socket that also takes IPv4 stands in the other table.
+    // An IPv6 socket that also receives IPv4 is in the other table.
     let tables = if address.is_ipv4() { &tables[..] } else { &tables[1..] };
     let inodes: Vec<String> = tables
         .iter()
@@ -63,8 +63,8 @@ pub(super) fn of(transport: Transport, address: SocketAddr) -> Option<String> {
     None
 }
 
-/// Inodes of the sockets in this state, or in any, that a table of the form of proc(5)'s
-/// `/proc/net/udp` lists under `port`.
+/// Returns the inodes of the sockets with this port, and in this state or any, that a table lists. Its
+/// format is that of `/proc/net/udp` (proc(5)).
 fn inodes(table: &str, port: u16, state: Option<&str>) -> Vec<u64> {
     let inode = |line: &str| {
         let mut columns = line.split_ascii_whitespace();
@@ -79,7 +79,7 @@ fn inodes(table: &str, port: u16, state: Option<&str>) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Transport, inodes, of};
+    use super::{TransportProtocol, find, inodes};
     use std::net::{TcpListener, TcpStream, UdpSocket};
 
     const TABLE: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
@@ -99,13 +99,17 @@ mod tests {
     fn this_process_is_found_by_its_port() {
         let socket = UdpSocket::bind("[::1]:0").unwrap();
         let this = format!("process {}", std::process::id());
-        let holder = of(Transport::Udp, socket.local_addr().unwrap()).unwrap();
+        let holder = find(TransportProtocol::Udp, socket.local_addr().unwrap()).unwrap();
         assert!(holder.ends_with(&this), "{holder}");
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        assert!(of(Transport::Tcp, address).unwrap().ends_with(&this));
+        assert!(find(TransportProtocol::Tcp, address).unwrap().ends_with(&this));
         let connection = TcpStream::connect(address).unwrap();
-        assert_eq!(of(Transport::Tcp, connection.local_addr().unwrap()), None, "it does not listen");
+        assert_eq!(
+            find(TransportProtocol::Tcp, connection.local_addr().unwrap()),
+            None,
+            "it does not listen"
+        );
     }
 }

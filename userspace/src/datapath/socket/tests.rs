@@ -1,15 +1,21 @@
-use super::{adopt, bind, bind_one, overlap, sockopt};
-use crate::error::FailureKind;
+use super::{BoundSocket, adopt, bind, sockopt};
+use crate::config::collide;
+use crate::error::{FailureKind, Result};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// Waits until that is so, which has to happen: within a minute.
+/// Waits until a condition holds, which has to happen within a minute.
 pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Binds an address once for each worker, as for `--listen`.
+pub(super) fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>> {
+    bind(address, workers, "--listen", false)
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -26,7 +32,7 @@ fn a_port_in_use_is_refused_with_the_name_of_who_has_it() {
     let text = failure.to_string();
     let start = format!("cannot bind UDP {taken} (--listen): Address already in use (os error 98); ");
     assert!(text.starts_with(&start), "{text}");
-    let end = format!("process {}, has it: stop that, or listen elsewhere", std::process::id());
+    let end = format!("process {}, has it: stop that process, or listen elsewhere", std::process::id());
     assert!(text.ends_with(&end), "{text}");
 }
 
@@ -53,25 +59,16 @@ fn a_link_local_address_without_interface_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn each_worker_has_a_socket_on_every_address() {
-    let listen = [address("127.0.0.1:0"), address("[::1]:0"), address("127.0.0.2:0")];
-    let workers = bind(&listen, 3).unwrap();
-    assert_eq!(workers.len(), 3);
-    for sockets in &workers {
-        let locals: Vec<_> = sockets.iter().map(|socket| socket.local()).collect();
-        assert!(locals.iter().map(SocketAddr::ip).eq(listen.iter().map(SocketAddr::ip)));
-        assert!(locals.iter().zip(&workers[0]).all(|(local, first)| *local == first.local()));
+fn each_worker_has_a_socket_on_the_address() {
+    for listen in [address("127.0.0.1:0"), address("[::1]:0"), address("127.0.0.2:0")] {
+        let locals: Vec<_> = bind_one(listen, 3).unwrap().iter().map(BoundSocket::local).collect();
+        assert_eq!((locals.len(), locals[0].ip()), (3, listen.ip()));
+        assert!(locals.iter().all(|local| *local == locals[0] && local.port() != 0), "{locals:?}");
     }
 }
 
 #[test]
-fn addresses_that_cover_each_other_are_a_usage_error() {
-    let failure = bind(&[address("0.0.0.0:40001"), address("127.0.0.1:40001")], 1).unwrap_err();
-    assert_eq!(failure.kind(), FailureKind::Usage);
-    assert_eq!(
-        failure.to_string(),
-        "--listen 127.0.0.1:40001 and --listen 0.0.0.0:40001 overlap; leave one of them away"
-    );
+fn endpoints_collide_where_the_kernel_would_refuse_the_second() {
     for (one, other, expected) in [
         ("127.0.0.1:1", "127.0.0.1:1", true),
         ("127.0.0.1:1", "127.0.0.1:2", false),
@@ -80,12 +77,12 @@ fn addresses_that_cover_each_other_are_a_usage_error() {
         ("[::]:1", "0.0.0.0:1", false),
         ("127.0.0.1:0", "127.0.0.1:0", false),
     ] {
-        assert_eq!(overlap(&address(one), &address(other)), expected, "{one} {other}");
+        assert_eq!(collide(&address(one), &address(other)), expected, "{one} {other}");
     }
 }
 
 #[test]
-fn forged_path_mtu_news_is_not_believed() {
+fn forged_path_mtu_messages_are_ignored() {
     let v4 = bind_one(address("127.0.0.1:0"), 1).unwrap();
     assert_eq!(sockopt::ip_mtu_discover(&v4[0]).unwrap(), sockopt::Ipv4PathMtuDiscovery::OMIT);
     let v6 = bind_one(address("[::1]:0"), 1).unwrap();
@@ -93,10 +90,10 @@ fn forged_path_mtu_news_is_not_believed() {
     assert!(sockopt::ipv6_v6only(&v6[0]).unwrap());
 }
 
-/// Also for who takes the socket over.
+/// The process that takes the socket over knows it too.
 #[test]
-fn the_kernel_tells_the_address_that_was_asked_where_it_could_be_another() {
-    for (bound, told) in [
+fn pktinfo_is_on_only_where_the_destination_could_be_another_address() {
+    for (bound, pktinfo) in [
         ("127.0.0.1:0", false),
         ("[::1]:0", false),
         ("0.0.0.0:0", true),
@@ -104,8 +101,8 @@ fn the_kernel_tells_the_address_that_was_asked_where_it_could_be_another() {
         ("127.0.0.2:0", true),
     ] {
         let socket = bind_one(address(bound), 1).unwrap().remove(0);
-        let expected = (!told).then(|| socket.local().ip());
-        assert_eq!(socket.only(), expected, "{bound}");
-        assert_eq!(adopt(socket.socket).unwrap().only(), expected, "{bound}");
+        let expected = (!pktinfo).then(|| socket.local().ip());
+        assert_eq!(socket.fixed_destination(), expected, "{bound}");
+        assert_eq!(adopt(socket.socket).unwrap().fixed_destination(), expected, "{bound}");
     }
 }

@@ -1,8 +1,8 @@
-//! One worker's loop over its sockets.
+//! The loop of one worker over its sockets.
 
 use super::BoundSocket;
-use super::batch::{self, Batch, Datagram, Sent};
-use super::roster::Roster;
+use super::batch::{self, Batch, ReceivedDatagram, Sent};
+use super::worker_sockets::WorkerSockets;
 use crate::outcome::Outcome;
 use crate::source::{self, NoSourceRules, Seen};
 use crate::stats::WorkerStats;
@@ -16,70 +16,54 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-/// Batches from one socket before the next socket has its turn.
-const ROUNDS: usize = 4;
+/// Batches from one socket before the next socket is served.
+const BATCHES: usize = 4;
 
-/// Batches from one socket after the order to stop, so that requests already here are answered:
-/// what a receive buffer holds, and an end to it also under a flood.
-const LAST_ROUNDS: usize = 192;
+/// Batches from one socket before it is closed, so that requests already received are answered. Holds what
+/// a receive buffer holds, and bounds the work under a flood.
+const LAST_BATCHES: usize = 192;
 
-// The kernel doubles the size asked for, and books at least 768 bytes for the smallest datagram.
-const _: () = assert!(LAST_ROUNDS * batch::SIZE * 768 > 2 * super::RECEIVE_BUFFER);
+// The kernel doubles the requested size, and accounts at least 768 bytes for the smallest datagram.
+const _: () = assert!(LAST_BATCHES * batch::SIZE * 768 > 2 * super::RECEIVE_BUFFER);
 
-/// Longest sleep: how often an idle worker shows that it turns.
+/// Longest sleep: how often an idle worker shows that it runs.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Pause after an error that is no stranger's doing (no memory, say), so that it cannot make the
-/// worker spin.
+/// Pause after an error of the machine, such as no memory, so that the worker does not spin.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// Answers what arrives at `sockets` until `stop` is ordered; then answers what is already there and
-/// returns. Each datagram is counted once in `stats`. A change of `policy` holds from the next batch.
+/// returns. A socket that is removed meanwhile is served a last time, and then closed. Counts each datagram
+/// once in `stats`. A change of `policy` holds from the next batch.
 ///
 /// # Errors
-/// Only what the program itself must have caused, such as a file descriptor that is no socket.
-pub fn run<S: AsRef<BoundSocket>>(
-    sockets: &[S],
+/// Only those that this program must have caused itself, such as a file descriptor that is no socket.
+pub(super) fn run(
+    sockets: &WorkerSockets,
     policy: &ArcSwap<Policy>,
     stats: &WorkerStats,
     stop: &Stop,
 ) -> io::Result<()> {
     let mut worker = Worker::new(policy, stats);
-    worker.watch(sockets, stop, None)?;
-    worker.finish(sockets, |_| true)
-}
-
-/// [`run`] over sockets that change. One that is taken out is served a last time, and then closed.
-///
-/// # Errors
-/// As [`run`].
-pub(super) fn run_roster(
-    roster: &Roster,
-    policy: &ArcSwap<Policy>,
-    stats: &WorkerStats,
-    stop: &Stop,
-) -> io::Result<()> {
-    let mut worker = Worker::new(policy, stats);
-    let mut sockets = roster.read();
+    let mut current = sockets.read();
     while !stop.is_ordered() {
-        worker.watch(&sockets, stop, Some(roster))?;
-        let before = std::mem::replace(&mut sockets, roster.read());
-        let stays = |socket: &Arc<_>| sockets.iter().any(|other| Arc::ptr_eq(socket, other));
+        worker.watch(&current, stop, sockets)?;
+        let before = std::mem::replace(&mut current, sockets.read());
+        let stays = |socket: &Arc<_>| current.iter().any(|other| Arc::ptr_eq(socket, other));
         worker.finish(&before, |socket| !stays(socket))?;
     }
-    worker.finish(&sockets, |_| true)
+    worker.finish(&current, |_| true)
 }
 
-/// What one worker works with.
 struct Worker<'a> {
     policy: Cache<&'a ArcSwap<Policy>, Arc<Policy>>,
     stats: &'a WorkerStats,
     batch: Batch,
-    /// Of the batch; at most as many as that has datagrams.
+    /// The replies of the current batch that are diverted.
     diverted: Vec<Diverted>,
 }
 
-/// A reply that leaves from another endpoint than the one that was asked, or goes to another port.
+/// A reply that leaves from another endpoint than the one asked, or goes to another port.
 struct Diverted {
     index: usize,
     answer: Answer,
@@ -92,17 +76,12 @@ impl<'a> Worker<'a> {
         Worker { policy: Cache::new(policy), stats, batch: Batch::new(), diverted }
     }
 
-    /// Serves until the order to stop, or until the sockets changed.
-    fn watch<S: AsRef<BoundSocket>>(
-        &mut self,
-        sockets: &[S],
-        stop: &Stop,
-        roster: Option<&Roster>,
-    ) -> io::Result<()> {
+    /// Serves until the order to stop, or until the list of sockets changed.
+    fn watch(&mut self, sockets: &[Arc<BoundSocket>], stop: &Stop, list: &WorkerSockets) -> io::Result<()> {
         let mut watched: Vec<_> =
-            sockets.iter().map(|socket| PollFd::new(socket.as_ref(), PollFlags::IN)).collect();
+            sockets.iter().map(|socket| PollFd::new(&**socket, PollFlags::IN)).collect();
         watched.push(PollFd::new(stop, PollFlags::IN));
-        watched.extend(roster.map(|roster| PollFd::new(roster, PollFlags::IN)));
+        watched.push(PollFd::new(list, PollFlags::IN));
         while !stop.is_ordered() {
             self.stats.idle.add(1);
             match poll(&mut watched, Some(&SLEEP)) {
@@ -112,40 +91,44 @@ impl<'a> Worker<'a> {
                 Err(errno) => return Err(errno.into()),
             }
             for (socket, watch) in sockets.iter().zip(&watched) {
-                if !watch.revents().is_empty() && !self.serve(sockets, socket.as_ref(), ROUNDS)? {
+                if !watch.revents().is_empty() && !self.serve(sockets, socket, BATCHES)? {
                     pause(stop);
                 }
             }
-            if watched.get(sockets.len() + 1).is_some_and(|roster| !roster.revents().is_empty()) {
+            if !watched[sockets.len() + 1].revents().is_empty() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Answers what is already there at those sockets that `last` says yes to.
-    fn finish<S: AsRef<BoundSocket>>(&mut self, sockets: &[S], last: impl Fn(&S) -> bool) -> io::Result<()> {
+    /// Answers what the sockets for which `last` is true have received already.
+    fn finish(
+        &mut self,
+        sockets: &[Arc<BoundSocket>],
+        last: impl Fn(&Arc<BoundSocket>) -> bool,
+    ) -> io::Result<()> {
         for socket in sockets.iter().filter(|socket| last(socket)) {
-            self.serve(sockets, socket.as_ref(), LAST_ROUNDS)?;
+            self.serve(sockets, socket, LAST_BATCHES)?;
         }
         Ok(())
     }
 
-    /// Answers up to `rounds` batches from one of the sockets. False if receiving failed for a reason
+    /// Answers up to `batches` batches from one of the sockets. Returns false if receiving failed for a reason
     /// that may pass.
-    fn serve<S: AsRef<BoundSocket>>(
+    fn serve(
         &mut self,
-        sockets: &[S],
+        sockets: &[Arc<BoundSocket>],
         socket: &BoundSocket,
-        rounds: usize,
+        batches: usize,
     ) -> io::Result<bool> {
         let mut failures = 0;
-        for _ in 0..rounds {
+        for _ in 0..batches {
             self.stats.wakeups.add(1);
             let count = match self.batch.receive(socket) {
                 Ok(count) => count,
                 Err(error) if is_ours(&error) => return Err(error),
-                // Being told of it clears what an earlier packet left behind.
+                // Reporting it clears an error that an earlier packet left in the socket.
                 Err(_) if failures == 0 => {
                     failures += 1;
                     continue;
@@ -174,7 +157,7 @@ impl<'a> Worker<'a> {
         let mut outcomes = [Outcome::NotStun; batch::SIZE];
         for (index, outcome) in outcomes.iter_mut().enumerate().take(count) {
             let datagram = batch.datagram(index);
-            let asked = match askable(&datagram, socket.only()) {
+            let asked = match asked_address(&datagram, socket.fixed_destination()) {
                 Ok(ip) => SocketAddr::new(ip, socket.local().port()),
                 Err(reason) => {
                     stats.count(reason);
@@ -194,36 +177,35 @@ impl<'a> Worker<'a> {
                 batch.mark(index, answer.length);
             }
         }
-        let calls = batch.send(socket, |index, sent| stats.count(ending(outcomes[index], sent)));
+        let calls = batch.send(socket, |index, sent| stats.count(final_outcome(outcomes[index], sent)));
         stats.wakeups.add(calls);
     }
 
-    /// Sends each by the socket that it has to leave from (RFC 5780 §6.1).
+    /// Sends each diverted reply with the socket that it has to leave from (RFC 5780 §6.1).
     #[cold]
-    fn send_diverted<S: AsRef<BoundSocket>>(&mut self, sockets: &[S]) {
+    fn send_diverted(&mut self, sockets: &[Arc<BoundSocket>]) {
         let Worker { stats, batch, diverted, .. } = self;
         for Diverted { index, answer, origin } in diverted.drain(..) {
-            let sockets = sockets.iter().map(AsRef::as_ref);
-            let Some(socket) = { sockets }.find(|socket| socket.can_send_from(&origin)) else {
+            let Some(socket) = sockets.iter().find(|socket| socket.can_send_from(&origin)) else {
                 stats.count(Outcome::TransmitFailed);
                 continue;
             };
             batch.mark_diverted(index, answer.length, origin.ip(), answer.port);
-            let calls = batch.send(socket, |_, sent| stats.count(ending(answer.outcome, sent)));
+            let calls = batch.send(&**socket, |_, sent| stats.count(final_outcome(answer.outcome, sent)));
             stats.wakeups.add(calls);
         }
     }
 }
 
-/// Whether an error of receiving says that this program is wrong. All others are the machine's
-/// condition or an earlier packet's echo, and a server lives through them.
+/// Whether an error of receiving shows a fault of this program. All others come from the machine's state or
+/// from an earlier packet, and must not end a server.
 fn is_ours(error: &io::Error) -> bool {
     const OURS: [i32; 4] = [libc::EBADF, libc::ENOTSOCK, libc::EFAULT, libc::EINVAL];
     error.raw_os_error().is_none_or(|errno| OURS.contains(&errno))
 }
 
-/// How a datagram ends whose reply was to be sent.
-fn ending(outcome: Outcome, sent: Sent) -> Outcome {
+/// The outcome of a datagram after its reply was sent or not.
+fn final_outcome(outcome: Outcome, sent: Sent) -> Outcome {
     match sent {
         Sent::Left => outcome,
         Sent::Full => Outcome::TransmitFull,
@@ -231,18 +213,18 @@ fn ending(outcome: Outcome, sent: Sent) -> Outcome {
     }
 }
 
-/// The address that a datagram asked, `only` where just that can have been; or why it gets no answer
-/// whatever it says.
+/// Returns the address that a datagram was sent to, which is `fixed` if the socket has only one; or why it
+/// gets no reply whatever it contains.
 #[inline]
-fn askable(datagram: &Datagram<'_>, only: Option<IpAddr>) -> Result<IpAddr, Outcome> {
+fn asked_address(datagram: &ReceivedDatagram<'_>, fixed: Option<IpAddr>) -> Result<IpAddr, Outcome> {
     if datagram.truncated {
         return Err(Outcome::BadLength);
     }
     source::judge(&datagram.source, Seen::BySocket, &NoSourceRules)?;
-    only.or(datagram.destination).ok_or(Outcome::NotServed)
+    fixed.or(datagram.destination).ok_or(Outcome::NotServed)
 }
 
-/// Waits a moment, or until the order to stop. A wait cut short is no harm.
+/// Waits for [`PAUSE`], or until the order to stop. A shorter wait does no harm.
 fn pause(stop: &Stop) {
     let _ = poll(&mut [PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)], Some(&PAUSE));
 }

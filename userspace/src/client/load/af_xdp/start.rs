@@ -9,10 +9,12 @@ use crate::client::load::pool::{LoadStep, WorkerPool};
 use crate::client::load::shape::{RequestShape, RequestTemplate, ShapeMix};
 use crate::client::message::fill_random;
 use crate::config;
-use crate::datapath::af_xdp::program::Program;
-use crate::datapath::af_xdp::queue::{Place, bind};
+use crate::datapath::af_xdp::bind::{QueuePlan, bind};
+use crate::datapath::af_xdp::frame_queue::FrameQueue;
+use crate::datapath::af_xdp::program::XdpProgram;
 use crate::datapath::af_xdp::{attach, bind_modes};
-use crate::datapath::{available_cores, pin};
+use crate::datapath::available_cores;
+use crate::datapath::cores::pin;
 use crate::error::{Failure, Result};
 use crate::interface::{self, Interface};
 use crate::served::Served;
@@ -31,7 +33,7 @@ const REPLY_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 400_000_000 };
 /// The XDP program on the interface, and the reserved ports. Dropping it restores the interface; close
 /// the workers' sockets only afterwards.
 pub(in crate::client::load) struct LoadAttachment {
-    program: Program,
+    program: XdpProgram,
     queues: u32,
     /// Keep the ports reserved during the load.
     _ports: Vec<UdpSocket>,
@@ -115,7 +117,7 @@ fn launch(
     shared: &Arc<XdpLoadPlan>,
     ports: Vec<UdpSocket>,
 ) -> Result<(LoadAttachment, WorkerPool)> {
-    let mut program = Program::load(layout.queues, false)?;
+    let mut program = XdpProgram::load(layout.queues, false)?;
     let mode = attach(&mut program, interface, args.xdp_mode, &mut Vec::new()).map_err(with_remedy)?;
     let (modes, _) = bind_modes(interface, mode, args.bind_mode, false)?;
     program.serve(&shared.served)?;
@@ -125,7 +127,7 @@ fn launch(
     for index in 0..layout.cores.len() {
         let queues = layout.queues_of(index);
         let (name, core) = (interface.name.clone(), layout.cores[index]);
-        let place = Place {
+        let target = QueuePlan {
             interface: name,
             number: 0,
             core,
@@ -137,7 +139,7 @@ fn launch(
         let senders = layout.senders();
         let shared = Arc::clone(shared);
         let sockets = pool.spawn(move || {
-            let (sockets, queues) = bind_queues(&place, &queues, sending)?;
+            let (sockets, queues) = bind_queues(&target, &queues, sending)?;
             let mut worker = XdpLoadWorker::new(shared, index, senders, queues);
             Ok((sockets, move |step: &LoadStep| worker.step(step)))
         })?;
@@ -189,18 +191,18 @@ type NumberedSocket = (u32, RawFd);
 /// Pins the calling worker's thread and binds its queues. Returns the sockets by queue number, and the
 /// queues.
 fn bind_queues(
-    place: &Place,
+    target: &QueuePlan,
     numbers: &[u32],
     sending: u32,
 ) -> Result<(Vec<NumberedSocket>, Vec<LoadQueue>)> {
-    pin(place.core)?;
+    pin(target.core)?;
     let (mut sockets, mut queues) = (Vec::new(), Vec::new());
     for &number in numbers {
-        let (socket, frames, _, _) = bind(&Place { number, ..place.clone() })?;
+        let (socket, _, _) = bind(&QueuePlan { number, ..target.clone() })?;
         // Kernels without this option (before 6.18) transmit 32 frames per call.
         let _ = socket.set_transmit_budget(BATCH as u32);
         sockets.push((number, socket.as_raw_fd()));
-        queues.push(LoadQueue::new(socket, frames, number < sending));
+        queues.push(LoadQueue { frames: FrameQueue::new(socket), sends: number < sending });
     }
     Ok((sockets, queues))
 }

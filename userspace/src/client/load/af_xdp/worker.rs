@@ -7,8 +7,8 @@ use crate::client::load::id::RequestStamp;
 use crate::client::load::plan::{LoadPlan, Pace};
 use crate::client::load::pool::LoadStep;
 use crate::client::load::tally::Tally;
-use crate::datapath::af_xdp::socket::{XdpSocket, is_passing};
-use crate::datapath::af_xdp::umem::UmemFrame;
+use crate::datapath::af_xdp::frame_queue::FrameQueue;
+use crate::datapath::af_xdp::socket::ignore_transient;
 use crate::error::{Failure, Result};
 use crate::served::Served;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use xstun_core::classify::classify;
-use xstun_core::rings::{BATCH, Rings};
+use xstun_core::rings::BATCH;
 
 /// Most calls for one batch. In copy mode the kernel returns at each frame that it could not queue, and
 /// when its budget for one call is used up.
@@ -59,18 +59,9 @@ impl FlowIndex {
 
 /// A bound queue.
 pub(super) struct LoadQueue {
-    rings: Rings<XdpSocket>,
+    pub(super) frames: FrameQueue,
     /// Whether requests leave here. Replies arrive on every queue.
-    sends: bool,
-}
-
-impl LoadQueue {
-    /// Takes ownership of a socket and its frames, and fills the fill ring.
-    pub(super) fn new(socket: XdpSocket, frames: Vec<UmemFrame>, sends: bool) -> Self {
-        let mut rings = Rings::new(socket, frames);
-        rings.refill();
-        LoadQueue { rings, sends }
-    }
+    pub(super) sends: bool,
 }
 
 /// A worker and its queues.
@@ -84,8 +75,6 @@ pub(super) struct XdpLoadWorker {
     /// The queue that sends next.
     next_queue: usize,
     checker: ReplyChecker,
-    received: Vec<UmemFrame>,
-    outgoing: Vec<UmemFrame>,
 }
 
 impl XdpLoadWorker {
@@ -96,8 +85,7 @@ impl XdpLoadWorker {
         queues: Vec<LoadQueue>,
     ) -> Self {
         let checker = ReplyChecker::new(Arc::clone(&shared.plan));
-        let [received, outgoing] = [0, 1].map(|_| Vec::with_capacity(BATCH));
-        XdpLoadWorker { shared, index, senders, queues, next_queue: 0, checker, received, outgoing }
+        XdpLoadWorker { shared, index, senders, queues, next_queue: 0, checker }
     }
 
     /// Sends until the step's stop is ordered, then waits for the last replies.
@@ -127,8 +115,8 @@ impl XdpLoadWorker {
         let end = plan.now() + step.grace.as_nanos() as u64;
         while !(plan.tracker.is_settled() && self.is_drained()) && plan.now() < end {
             for queue in &mut self.queues {
-                queue.rings.reclaim();
-                wake(&mut queue.rings).map_err(gone)?;
+                queue.frames.reclaim();
+                wake(&mut queue.frames).map_err(gone)?;
             }
             if !self.receive(&shared, plan.now()) {
                 self.idle(MAX_SLEEP)?;
@@ -139,7 +127,7 @@ impl XdpLoadWorker {
 
     /// Whether no frame waits to leave.
     fn is_drained(&self) -> bool {
-        self.queues.iter().all(|queue| queue.rings.occupancy().transmit == 0)
+        self.queues.iter().all(|queue| queue.frames.occupancy().transmit == 0)
     }
 
     /// Sends at most one batch of the requests that are due, on the next sending queue. Returns how many left.
@@ -152,30 +140,24 @@ impl XdpLoadWorker {
             return Ok(0);
         }
         let sending = self.queues.iter().filter(|queue| queue.sends).count();
-        let rings = &mut self.queues[self.next_queue].rings;
+        let frames = &mut self.queues[self.next_queue].frames;
         // The sending queues are the first.
         self.next_queue = (self.next_queue + 1) % sending;
-        rings.reclaim();
-        rings.take(&mut self.outgoing, batch);
+        frames.reclaim();
         let first = own.next();
-        for (index, frame) in self.outgoing.iter_mut().enumerate() {
+        let taken = frames.write(batch, |index, buffer| {
             let number = first.wrapping_add(index as u32);
             // Each sender starts at another flow, so that they do not all use the same one at a time.
             let flow = (number as usize + self.index * plan.flows.len() / self.senders) % plan.flows.len();
             let due = pace.due(sent + index as u64, now);
             let id = plan.key.encode(RequestStamp { worker: self.index as u8, number, due }, flow as u32);
             own.clear(number);
-            let shape = plan.mix.at(number);
-            rings
-                .queues()
-                .umem()
-                .edit(frame, |buffer, _| (shared.frames.write(buffer, shape, flow, &id), ()));
-        }
-        let taken = self.outgoing.len();
+            shared.frames.write(buffer, plan.mix.at(number), flow, &id)
+        });
         // The next batch reuses the numbers of requests that found no room, because nobody has seen them.
-        let left = taken - rings.send(&mut self.outgoing);
+        let left = taken - frames.send();
         own.add_sent(left as u32, left as u64);
-        wake(rings)?;
+        wake(frames)?;
         Ok(left as u64)
     }
 
@@ -184,20 +166,17 @@ impl XdpLoadWorker {
     fn receive(&mut self, shared: &XdpLoadPlan, now: u64) -> bool {
         let mut any = false;
         for queue in &mut self.queues {
-            let rings = &mut queue.rings;
-            rings.refill();
-            if rings.receive(&mut self.received) == 0 {
+            let frames = &mut queue.frames;
+            frames.refill();
+            if frames.receive() == 0 {
                 continue;
             }
             any = true;
-            for mut frame in self.received.drain(..) {
-                let checker = &mut self.checker;
-                rings.queues().umem().edit(&mut frame, |buffer, length| {
-                    check(shared, checker, &buffer[..length], now);
-                    (length, ())
-                });
-                rings.recycle(frame);
-            }
+            let checker = &mut self.checker;
+            frames.rewrite(|buffer, length| {
+                check(shared, checker, &buffer[..length], now);
+                0
+            });
         }
         if any {
             self.checker.publish(self.index);
@@ -208,9 +187,9 @@ impl XdpLoadWorker {
     /// Waits at most `pause`, or until a frame arrives.
     fn idle(&mut self, pause: Duration) -> Result<()> {
         for queue in &mut self.queues {
-            let socket = queue.rings.queues();
+            let socket = queue.frames.socket();
             if socket.fill_needs_wakeup() {
-                ignore_transient(socket.wake_receive()).map_err(gone)?;
+                socket.wake_receive().map_err(gone)?;
             }
         }
         if pause < MIN_SLEEP {
@@ -219,7 +198,7 @@ impl XdpLoadWorker {
         }
         let pause = (pause - MIN_SLEEP / 2).min(MAX_SLEEP);
         let pause = Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as _ };
-        let sockets = self.queues.iter_mut().map(|queue| PollFd::new(queue.rings.queues(), PollFlags::IN));
+        let sockets = self.queues.iter_mut().map(|queue| PollFd::new(queue.frames.socket(), PollFlags::IN));
         let mut sockets: Vec<_> = sockets.collect();
         match poll(&mut sockets, Some(&pause)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -247,26 +226,18 @@ fn check(shared: &XdpLoadPlan, checker: &mut ReplyChecker, bytes: &[u8], now: u6
 
 /// Makes the kernel transmit the frames in the ring.
 #[inline]
-fn wake(rings: &mut Rings<XdpSocket>) -> io::Result<()> {
-    if rings.occupancy().transmit == 0 || !rings.queues().transmit_needs_wakeup() {
+fn wake(frames: &mut FrameQueue) -> io::Result<()> {
+    if frames.occupancy().transmit == 0 || !frames.socket().transmit_needs_wakeup() {
         return Ok(());
     }
     for _ in 0..WAKE_CALLS {
-        match rings.queues().wake_transmit() {
+        match frames.socket().wake_transmit() {
             // Frames are left: the budget is used up, or the kernel dropped one.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)) => {}
             other => return ignore_transient(other),
         }
     }
     Ok(())
-}
-
-/// Ignores the error of a wake-up that may succeed later.
-fn ignore_transient(woken: io::Result<()>) -> io::Result<()> {
-    match woken {
-        Err(error) if !is_passing(&error) => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn gone(error: io::Error) -> Failure {

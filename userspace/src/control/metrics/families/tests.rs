@@ -1,7 +1,7 @@
 mod dashboard;
 
 use super::{MetricDefinition, MetricKind, all, exposition};
-use crate::datapath::socket::stream::Ending;
+use crate::datapath::socket::stream::CloseReason;
 use crate::outcome::Outcome;
 use crate::stats::{FrameLevels, KernelStats};
 use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
@@ -44,7 +44,7 @@ fn status() -> ServerStatus {
         path: "tls".into(),
         counts: counts(1),
         refused: zeros(["limit", "source_limit"]),
-        endings: zeros(Ending::ALL.map(Ending::name)),
+        endings: zeros(CloseReason::ALL.map(CloseReason::name)),
         ..TransportStatus::default()
     };
     let interface = InterfaceStatus {

@@ -1,13 +1,13 @@
-//! The addresses that come and go with a datagram, in the kernel's own structures.
+//! The addresses of a datagram, in the kernel's structures.
 
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd as _};
 
-/// A peer's address, of either version of IP.
+/// A peer's address, of either IP version.
 #[repr(C)]
-pub(super) union Name {
+pub(super) union PeerAddress {
     family: libc::sa_family_t,
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
@@ -19,10 +19,10 @@ union Info {
     v6: libc::in6_pktinfo,
 }
 
-/// Room for the one control message that is asked for. What the kernel writes here on receipt is,
-/// with the interface taken out, what `sendmmsg` wants in order to answer from the same address.
+/// Space for the one control message, IP_PKTINFO or IPV6_PKTINFO. What the kernel writes here on receipt is,
+/// without the interface, what `sendmmsg` needs in order to answer from the same address.
 #[repr(C)]
-pub(super) struct Control {
+pub(super) struct PktinfoMessage {
     header: libc::cmsghdr,
     info: Info,
 }
@@ -30,15 +30,15 @@ pub(super) struct Control {
 const _: () = {
     // SAFETY: CMSG_LEN and CMSG_SPACE only calculate.
     let (start, space) = unsafe { (libc::CMSG_LEN(0), libc::CMSG_SPACE(size_of::<Info>() as u32)) };
-    assert!(offset_of!(Control, info) == start as usize);
-    assert!(size_of::<Control>() == space as usize);
+    assert!(offset_of!(PktinfoMessage, info) == start as usize);
+    assert!(size_of::<PktinfoMessage>() == space as usize);
 };
 
-/// Asks the kernel to tell each datagram's destination (IP_PKTINFO; IPV6_RECVPKTINFO, RFC 3542 §6.1).
+/// Makes the kernel report each datagram's destination (IP_PKTINFO; IPV6_RECVPKTINFO, RFC 3542 §6.1).
 ///
 /// # Errors
-/// The kernel's own.
-pub(in crate::datapath::socket) fn ask_destination(socket: impl AsFd, ipv6: bool) -> io::Result<()> {
+/// setsockopt(2) failed.
+pub(in crate::datapath::socket) fn enable_pktinfo(socket: impl AsFd, ipv6: bool) -> io::Result<()> {
     let (level, option) = option(ipv6);
     let on: libc::c_int = 1;
     // SAFETY: setsockopt(2) reads as many bytes as the length says, here those of one int.
@@ -49,11 +49,11 @@ pub(in crate::datapath::socket) fn ask_destination(socket: impl AsFd, ipv6: bool
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether [`ask_destination`] was called for a socket, by whichever process.
+/// Whether [`enable_pktinfo`] was called for a socket, in any process.
 ///
 /// # Errors
-/// The kernel's own.
-pub(in crate::datapath::socket) fn tells_destination(socket: impl AsFd, ipv6: bool) -> io::Result<bool> {
+/// getsockopt(2) failed.
+pub(in crate::datapath::socket) fn has_pktinfo(socket: impl AsFd, ipv6: bool) -> io::Result<bool> {
     let (level, option) = option(ipv6);
     let mut on: libc::c_int = 0;
     let mut length = size_of_val(&on) as libc::socklen_t;
@@ -72,9 +72,9 @@ const fn option(ipv6: bool) -> (libc::c_int, libc::c_int) {
     }
 }
 
-/// The sender that the kernel wrote, an IPv4-mapped address turned into the IPv4 address that it is.
+/// The sender that the kernel wrote. An IPv4-mapped address is converted to IPv4.
 #[inline]
-pub(super) fn source(name: &Name) -> SocketAddr {
+pub(super) fn source(name: &PeerAddress) -> SocketAddr {
     // SAFETY: every bit pattern is valid for every field, and the family says which one was written.
     unsafe {
         if libc::c_int::from(name.family) == libc::AF_INET {
@@ -89,17 +89,16 @@ pub(super) fn source(name: &Name) -> SocketAddr {
     }
 }
 
-/// The unicast address that was asked, if `written` bytes of control data tell it. What lies beyond
-/// these an earlier datagram has left.
+/// The unicast address that the datagram was sent to, if the `written` bytes of control data contain it. The
+/// bytes beyond are left from an earlier datagram.
 #[inline]
-pub(super) fn destination(control: &Control, written: usize) -> Option<IpAddr> {
-    let whole = |size| written >= offset_of!(Control, info) + size;
+pub(super) fn destination(control: &PktinfoMessage, written: usize) -> Option<IpAddr> {
+    let whole = |size| written >= offset_of!(PktinfoMessage, info) + size;
     // SAFETY: every bit pattern is valid for every field, and the header says which one was written.
     unsafe {
         if is_v4(control) && whole(size_of::<libc::in_pktinfo>()) {
             let info = control.info.v4;
-            // The kernel names another address to reply from where the one that was asked is a
-            // multicast or broadcast address.
+            // For a multicast or broadcast address the kernel gives another address to reply from.
             return (info.ipi_spec_dst.s_addr == info.ipi_addr.s_addr)
                 .then(|| Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
         }
@@ -111,11 +110,11 @@ pub(super) fn destination(control: &Control, written: usize) -> Option<IpAddr> {
     None
 }
 
-/// Leaves of what the kernel wrote the address to reply from, and takes out the interface that the
-/// request came in by: the routing table says how to the client. A link-local address means nothing
-/// without its interface (RFC 4007 §6) and keeps it.
+/// Clears the interface that the request arrived on, and keeps the address to reply from: the routing table
+/// decides the way to the client. A link-local address is ambiguous without its interface (RFC 4007 §6), so
+/// that is kept.
 #[inline]
-pub(super) fn forget_interface(control: &mut Control) {
+pub(super) fn forget_interface(control: &mut PktinfoMessage) {
     // SAFETY: every bit pattern is valid for every field, and the header says which one was written.
     unsafe {
         if is_v4(control) {
@@ -127,21 +126,21 @@ pub(super) fn forget_interface(control: &mut Control) {
     }
 }
 
-/// Makes the control message that `sendmmsg` wants where the kernel wrote none: by whatever interface, and
-/// from an address that [`set_origin`] writes.
-pub(super) fn make(control: &mut Control, ipv6: bool) {
+/// Writes the control message that `sendmmsg` needs where the kernel wrote none: on any interface, and from the
+/// address that [`set_origin`] writes.
+pub(super) fn make(control: &mut PktinfoMessage, ipv6: bool) {
     let (level, kind, length) = match ipv6 {
         false => (libc::IPPROTO_IP, libc::IP_PKTINFO, size_of::<libc::in_pktinfo>()),
         true => (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size_of::<libc::in6_pktinfo>()),
     };
     control.header.cmsg_level = level;
     control.header.cmsg_type = kind;
-    control.header.cmsg_len = (offset_of!(Control, info) + length) as _;
+    control.header.cmsg_len = (offset_of!(PktinfoMessage, info) + length) as _;
     control.info.v6 = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: [0; 16] }, ipi6_ifindex: 0 };
 }
 
-/// Has the reply leave from `origin`, if that is of the version of IP that the kernel wrote.
-pub(super) fn set_origin(control: &mut Control, origin: IpAddr) {
+/// Sets the address that the reply leaves from, if it is of the IP version that the kernel wrote.
+pub(super) fn set_origin(control: &mut PktinfoMessage, origin: IpAddr) {
     match origin {
         IpAddr::V4(ip) if is_v4(control) => {
             control.info.v4 = libc::in_pktinfo {
@@ -157,8 +156,8 @@ pub(super) fn set_origin(control: &mut Control, origin: IpAddr) {
     }
 }
 
-/// Changes the port of a peer's address.
-pub(super) fn set_port(name: &mut Name, port: u16) {
+/// Sets the port of a peer's address.
+pub(super) fn set_port(name: &mut PeerAddress, port: u16) {
     // SAFETY: every bit pattern is valid for every field, and the family says which one was written.
     unsafe {
         if libc::c_int::from(name.family) == libc::AF_INET {
@@ -169,10 +168,10 @@ pub(super) fn set_port(name: &mut Name, port: u16) {
     }
 }
 
-fn is_v4(control: &Control) -> bool {
+fn is_v4(control: &PktinfoMessage) -> bool {
     (control.header.cmsg_level, control.header.cmsg_type) == (libc::IPPROTO_IP, libc::IP_PKTINFO)
 }
 
-fn is_v6(control: &Control) -> bool {
+fn is_v6(control: &PktinfoMessage) -> bool {
     (control.header.cmsg_level, control.header.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
 }

@@ -1,10 +1,10 @@
-use super::{Batch, PAYLOAD, SIZE, Sent, ask_destination};
+use super::{Batch, PAYLOAD, SIZE, Sent, enable_pktinfo};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 
 fn wildcard() -> (UdpSocket, u16) {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    ask_destination(&socket, false).unwrap();
+    enable_pktinfo(&socket, false).unwrap();
     let port = socket.local_addr().unwrap().port();
     (socket, port)
 }
@@ -54,9 +54,9 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
     }
 }
 
-/// As where the request came by a socket of one address, and the reply leaves by a wildcard's.
+/// As when the request came to a socket with one address, and the reply leaves by a wildcard's.
 #[test]
-fn a_reply_leaves_from_an_address_that_the_kernel_did_not_tell() {
+fn a_reply_leaves_from_an_address_that_the_kernel_did_not_report() {
     for (asked, any, origin) in [("127.0.0.1:0", "0.0.0.0:0", "127.0.0.9"), ("[::1]:0", "[::]:0", "::1")] {
         let (server, sender) = (UdpSocket::bind(asked).unwrap(), UdpSocket::bind(any).unwrap());
         let client = UdpSocket::bind(asked).unwrap();
@@ -133,7 +133,7 @@ fn a_buffer_shortened_by_a_reply_is_whole_again_for_the_next_datagram() {
 }
 
 #[test]
-fn a_full_peer_leaves_the_rest_and_each_is_told_once() {
+fn a_full_peer_leaves_the_rest_and_each_is_reported_once() {
     let (one, other) = UnixDatagram::pair().unwrap();
     // The kernel makes of this its least, a few datagrams.
     rustix::net::sockopt::set_socket_send_buffer_size(&one, 1).unwrap();

@@ -1,6 +1,6 @@
-//! Addresses that change under the threads, asked by std's sockets.
+//! Addresses that change while the threads run, with std's sockets as clients.
 
-use super::Service;
+use super::SocketService;
 use crate::config::Listen;
 use crate::datapath::socket::tests::wait_until;
 use crate::datapath::{Inheritance, cores};
@@ -59,7 +59,8 @@ fn addresses_come_and_go_and_what_was_sent_before_is_answered() {
         ["127.0.0.1", "127.0.0.2", "0.0.0.0"].map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
     let cores = cores::available().unwrap();
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
-    let mut service = Service::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
+    let mut service =
+        SocketService::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
     ask(first);
 
     let bound = service.bind(&at(&[first, second])).unwrap();
@@ -109,7 +110,8 @@ fn a_wildcard_and_an_address_change_places_and_nothing_is_lost() {
 fn change_places(first: SocketAddr, wildcard: SocketAddr) {
     let cores = cores::available().unwrap();
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
-    let mut service = Service::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
+    let mut service =
+        SocketService::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
     let asked = AtomicUsize::new(0);
     // Dropped also where something fails: the thread ends with it.
     let changing = Arc::new(());
@@ -130,7 +132,7 @@ fn change_places(first: SocketAddr, wildcard: SocketAddr) {
             let listen = at(&[address]);
             let bound = service.bind(&listen).unwrap();
             service.add(bound);
-            assert!(service.deafen(&listen));
+            assert!(service.quiesce(&listen));
             std::thread::sleep(DELIVERY);
             service.retain(&listen);
         }
@@ -139,12 +141,12 @@ fn change_places(first: SocketAddr, wildcard: SocketAddr) {
 }
 
 #[test]
-fn an_address_that_cannot_be_had_changes_nothing() {
+fn an_address_that_cannot_be_bound_changes_nothing() {
     let other = UdpSocket::bind("127.0.0.3:0").unwrap();
     let taken = other.local_addr().unwrap();
     let first = SocketAddr::new("127.0.0.1".parse().unwrap(), free_port());
     let cores = cores::available().unwrap();
-    let service = Service::start(
+    let service = SocketService::start(
         &at(&[first]),
         &cores,
         Arc::new(ArcSwap::from_pointee(Policy::default())),
@@ -168,11 +170,11 @@ fn another_service_goes_on_with_the_same_sockets() {
     let core = cores::available().unwrap()[0];
     let policy = || Arc::new(ArcSwap::from_pointee(Policy::default()));
     let start = |cores: &[usize], inheritance: &mut Inheritance| {
-        Service::start(&at(&[address]), cores, policy(), inheritance).unwrap()
+        SocketService::start(&at(&[address]), cores, policy(), inheritance).unwrap()
     };
     let mut service = start(&[core; 4], &mut Inheritance::default());
     for workers in [1, 3, 8] {
-        let mut inheritance = Inheritance { udp: service.bequeath().unwrap(), ..Inheritance::default() };
+        let mut inheritance = Inheritance { udp: service.duplicate().unwrap(), ..Inheritance::default() };
         let next = start(&vec![core; workers], &mut inheritance);
         assert!(inheritance.udp.is_empty(), "all is taken");
         service.stop();

@@ -1,4 +1,4 @@
-//! How many connections there may be, in all and from one source, and which one has to go for another.
+//! How many connections may be open, in total and for each source, and which one is evicted for another.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -7,37 +7,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The limits, and what is open. It remembers a source only while that has a connection, so its
-/// memory is bounded by the limit in all.
+/// The limits, and the open connections. A source is remembered only while it has a connection, so the total
+/// limit bounds the memory.
 ///
-/// A full house must not stay one for ever because some know how to keep a place. So a newcomer is given
-/// the place of the connection that has been silent for longest, of the source that holds most, if that
-/// holds more than the newcomer's own: nobody is kept out who has no connection yet.
+/// Clients that keep connections open must not lock others out. So a new connection evicts the one that has
+/// been silent for longest, of the source with the most connections, if that source has more than the new
+/// one's. A source without a connection is therefore always admitted.
 #[derive(Debug)]
 pub(super) struct Admission {
-    open: Mutex<Open>,
-    /// Messages and connections so far: a clock that tells which of two was earlier.
-    turns: AtomicU64,
+    open: Mutex<OpenConnections>,
+    /// Messages and connections so far: a logical clock.
+    clock: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Open {
-    most: usize,
-    most_of_source: usize,
-    all: usize,
-    of_source: HashMap<Source, Vec<Arc<Seat>>>,
+struct OpenConnections {
+    limit: usize,
+    source_limit: usize,
+    total: usize,
+    of_source: HashMap<Source, Vec<Arc<ConnectionState>>>,
 }
 
-/// What is known of one connection.
 #[derive(Debug)]
-struct Seat {
-    /// The turn of its last whole message, or of its begin.
-    spoke: AtomicU64,
+struct ConnectionState {
+    /// The time of its last complete message, or of its admission, by the logical clock.
+    active: AtomicU64,
     evicted: Notify,
 }
 
-/// What counts as one source: an IPv4 address, or the network of 64 bits that a host on IPv6 can
-/// take any address of.
+/// What counts as one source: an IPv4 address, or an IPv6 prefix of 64 bits, since a host can use any address
+/// of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Source {
     V4(Ipv4Addr),
@@ -58,112 +57,113 @@ impl From<IpAddr> for Source {
 
 /// The limit that a connection would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    All,
+pub(super) enum Limit {
+    Total,
     Source,
 }
 
-/// One connection's place, free again when it is dropped.
+/// The slot of one open connection, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     admission: Arc<Admission>,
     source: Source,
-    seat: Arc<Seat>,
+    state: Arc<ConnectionState>,
 }
 
-impl Place {
-    /// Notes that the connection brought a whole message.
-    pub(super) fn speak(&self) {
-        self.seat.spoke.store(self.admission.turn(), Ordering::Relaxed);
+impl ConnectionSlot {
+    /// Notes that the connection sent a complete message.
+    pub(super) fn touch(&self) {
+        self.state.active.store(self.admission.tick(), Ordering::Relaxed);
     }
 
-    /// Waits until another connection has been given this place.
+    /// Waits until the slot is given to another connection.
     pub(super) async fn evicted(&self) {
-        self.seat.evicted.notified().await;
+        self.state.evicted.notified().await;
     }
 }
 
 impl Admission {
-    pub(super) fn new(most: usize, most_of_source: usize) -> Self {
-        let open = Open { most, most_of_source, all: 0, of_source: HashMap::new() };
-        Admission { open: Mutex::new(open), turns: AtomicU64::new(0) }
+    pub(super) fn new(limit: usize, source_limit: usize) -> Self {
+        let open = OpenConnections { limit, source_limit, total: 0, of_source: HashMap::new() };
+        Admission { open: Mutex::new(open), clock: AtomicU64::new(0) }
     }
 
-    /// Sets other limits. Connections that are open beyond them stay until others come.
-    pub(super) fn limit(&self, most: usize, most_of_source: usize) {
+    /// Changes the limits. Open connections beyond them stay until others come.
+    pub(super) fn limit(&self, limit: usize, source_limit: usize) {
         let mut open = self.open();
-        (open.most, open.most_of_source) = (most, most_of_source);
+        (open.limit, open.source_limit) = (limit, source_limit);
     }
 
-    /// Connections that are open.
+    /// The number of open connections.
     pub(super) fn count(&self) -> usize {
-        self.open().all
+        self.open().total
     }
 
-    /// Takes a place for a connection from `ip`, if need be another's.
+    /// Takes a slot for a connection from `ip`, from another connection if necessary.
     ///
     /// # Errors
     /// The limit that is reached.
-    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Place, Full> {
+    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionSlot, Limit> {
         let source = Source::from(ip);
         let mut open = self.open();
         let of_source = open.of_source.get(&source).map_or(0, Vec::len);
-        if of_source >= open.most_of_source {
-            return Err(if open.all >= open.most { Full::All } else { Full::Source });
+        if of_source >= open.source_limit {
+            return Err(if open.total >= open.limit { Limit::Total } else { Limit::Source });
         }
-        while open.all >= open.most {
-            let evicted = open.evict(of_source).ok_or(Full::All)?;
+        while open.total >= open.limit {
+            let evicted = open.evict(of_source).ok_or(Limit::Total)?;
             evicted.evicted.notify_one();
         }
-        let seat = Arc::new(Seat { spoke: AtomicU64::new(self.turn()), evicted: Notify::new() });
-        open.of_source.entry(source).or_default().push(Arc::clone(&seat));
-        open.all += 1;
-        Ok(Place { admission: Arc::clone(self), source, seat })
+        let active = AtomicU64::new(self.tick());
+        let state = Arc::new(ConnectionState { active, evicted: Notify::new() });
+        open.of_source.entry(source).or_default().push(Arc::clone(&state));
+        open.total += 1;
+        Ok(ConnectionSlot { admission: Arc::clone(self), source, state })
     }
 
-    fn turn(&self) -> u64 {
-        self.turns.fetch_add(1, Ordering::Relaxed)
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Open {
-    /// Takes a connection out for one of a source that holds `held`. A walk over all of them, and only
-    /// when all places are taken.
-    fn evict(&mut self, held: usize) -> Option<Arc<Seat>> {
-        let greedier = self.of_source.iter().filter(|(_, seats)| seats.len() > held);
-        let seats = greedier.flat_map(|(source, seats)| seats.iter().map(move |seat| (source, seats, seat)));
-        let last =
-            seats.max_by_key(|(_, seats, seat)| (seats.len(), Reverse(seat.spoke.load(Ordering::Relaxed))));
-        let (source, seat) = last.map(|(source, _, seat)| (*source, Arc::clone(seat)))?;
-        self.remove(&source, &seat);
-        Some(seat)
+impl OpenConnections {
+    /// Removes a connection to admit one of a source that has `held` already. Visits every connection, but only
+    /// when the limit is reached.
+    fn evict(&mut self, held: usize) -> Option<Arc<ConnectionState>> {
+        let larger = self.of_source.iter().filter(|(_, states)| states.len() > held);
+        let all = larger.flat_map(|(source, states)| states.iter().map(move |state| (source, states, state)));
+        let silent_longest = all
+            .max_by_key(|(_, states, state)| (states.len(), Reverse(state.active.load(Ordering::Relaxed))));
+        let (source, state) = silent_longest.map(|(source, _, state)| (*source, Arc::clone(state)))?;
+        self.remove(&source, &state);
+        Some(state)
     }
 
-    /// Takes this connection out, if it is still there.
-    fn remove(&mut self, source: &Source, seat: &Arc<Seat>) {
-        let Some(seats) = self.of_source.get_mut(source) else { return };
-        let Some(index) = seats.iter().position(|other| Arc::ptr_eq(other, seat)) else { return };
-        seats.swap_remove(index);
-        self.all -= 1;
-        if seats.is_empty() {
+    /// Removes this connection, if it is still there.
+    fn remove(&mut self, source: &Source, state: &Arc<ConnectionState>) {
+        let Some(states) = self.of_source.get_mut(source) else { return };
+        let Some(index) = states.iter().position(|other| Arc::ptr_eq(other, state)) else { return };
+        states.swap_remove(index);
+        self.total -= 1;
+        if states.is_empty() {
             self.of_source.remove(source);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.admission.open().remove(&self.source, &self.seat);
+        self.admission.open().remove(&self.source, &self.state);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Admission, Full, Place};
+    use super::{Admission, ConnectionSlot, Limit};
     use std::net::IpAddr;
     use std::pin::pin;
     use std::sync::Arc;
@@ -174,84 +174,84 @@ mod tests {
     }
 
     #[test]
-    fn a_source_has_its_limit_and_a_place_is_free_again_when_dropped() {
+    fn a_source_has_its_limit_and_a_slot_is_free_again_when_dropped() {
         let admission = Arc::new(Admission::new(10, 2));
         let first = admission.admit(ip("192.0.2.1")).unwrap();
         let _mapped = admission.admit(ip("::ffff:192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Full::Source);
+        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Limit::Source);
         let _other = admission.admit(ip("192.0.2.2")).unwrap();
         drop(first);
         admission.admit(ip("192.0.2.1")).unwrap();
     }
 
     #[test]
-    fn other_limits_hold_for_those_who_come() {
+    fn changed_limits_hold_for_new_connections() {
         let admission = Arc::new(Admission::new(2, 2));
-        let _places = [1, 2].map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap());
+        let _slots = [1, 2].map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap());
         admission.limit(1, 1);
-        assert_eq!((admission.count(), admission.admit(ip("10.0.0.2")).unwrap_err()), (2, Full::All));
+        assert_eq!((admission.count(), admission.admit(ip("10.0.0.2")).unwrap_err()), (2, Limit::Total));
         admission.limit(4, 1);
         let _third = admission.admit(ip("10.0.0.3")).unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.3")).unwrap_err(), Full::Source);
+        assert_eq!(admission.admit(ip("10.0.0.3")).unwrap_err(), Limit::Source);
         admission.limit(1, 1);
         let _fourth = admission.admit(ip("10.0.0.4")).unwrap();
-        assert_eq!(admission.count(), 1, "whoever comes then has the limit kept");
+        assert_eq!(admission.count(), 1, "the next admission enforces the limit");
     }
 
     #[test]
     fn an_ipv6_network_of_64_bits_is_one_source() {
         let admission = Arc::new(Admission::new(10, 1));
         let _one = admission.admit(ip("2001:db8::1")).unwrap();
-        assert_eq!(admission.admit(ip("2001:db8::ffff:2")).unwrap_err(), Full::Source);
+        assert_eq!(admission.admit(ip("2001:db8::ffff:2")).unwrap_err(), Limit::Source);
         admission.admit(ip("2001:db8:0:1::1")).unwrap();
     }
 
     #[test]
-    fn the_limit_in_all_holds_and_nothing_is_remembered_of_who_is_gone() {
+    fn the_total_limit_holds_and_sources_without_connections_are_forgotten() {
         let admission = Arc::new(Admission::new(3, 3));
-        let places: Vec<_> =
+        let slots: Vec<_> =
             (1..=3).map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap()).collect();
-        assert_eq!(admission.admit(ip("10.0.0.1")).unwrap_err(), Full::All);
+        assert_eq!(admission.admit(ip("10.0.0.1")).unwrap_err(), Limit::Total);
         assert_eq!(admission.open().of_source.len(), 3);
-        drop(places);
-        assert_eq!(admission.open().all, 0);
+        drop(slots);
+        assert_eq!(admission.open().total, 0);
         assert!(admission.open().of_source.is_empty());
     }
 
-    /// Whether another has been given this place.
-    fn is_lost(place: &Place) -> bool {
-        pin!(place.evicted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    /// Whether the slot was given to another connection.
+    fn is_evicted(slot: &ConnectionSlot) -> bool {
+        pin!(slot.evicted()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     #[test]
-    fn a_newcomer_gets_the_place_of_who_was_silent_longest_of_the_source_that_holds_most() {
+    fn a_new_connection_evicts_the_longest_silent_one_of_the_largest_source() {
         let admission = Arc::new(Admission::new(5, 3));
         let few = admission.admit(ip("192.0.2.1")).unwrap();
         let many = [(); 3].map(|()| admission.admit(ip("192.0.2.2")).unwrap());
         let last = admission.admit(ip("192.0.2.3")).unwrap();
-        many[0].speak();
+        many[0].touch();
         let new = admission.admit(ip("192.0.2.9")).unwrap();
         assert_eq!(
-            [&few, &many[0], &many[1], &many[2], &last].map(is_lost),
+            [&few, &many[0], &many[1], &many[2], &last].map(is_evicted),
             [false, false, true, false, false]
         );
-        // Who holds as many as anybody makes nobody go.
+        // A source evicts connections only of one that has more.
         let _second = admission.admit(ip("192.0.2.9")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.9")).unwrap_err(), Full::All);
-        assert!(is_lost(&many[2]) && !is_lost(&new));
+        assert_eq!(admission.admit(ip("192.0.2.9")).unwrap_err(), Limit::Total);
+        assert!(is_evicted(&many[2]) && !is_evicted(&new));
         assert_eq!(admission.count(), 5);
-        // Dropping what has lost its place frees no other's.
+        // Dropping an evicted connection frees no other slot.
         drop(many);
         assert_eq!(admission.count(), 4);
     }
 
     #[test]
-    fn nobody_is_kept_out_by_sources_however_many() {
+    fn any_number_of_sources_cannot_lock_another_out() {
         let admission = Arc::new(Admission::new(4, 2));
-        let places: Vec<_> =
+        let slots: Vec<_> =
             (1..=4).map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap()).collect();
-        places[0].speak();
+        slots[0].touch();
         let _new = admission.admit(ip("10.0.0.9")).unwrap();
-        assert_eq!(places.iter().map(is_lost).collect::<Vec<_>>(), [false, true, false, false]);
+        assert_eq!(slots.iter().map(is_evicted).collect::<Vec<_>>(), [false, true, false, false]);
     }
 }

@@ -1,4 +1,4 @@
-//! As whom TLS is answered: certificate and key from their files, and others on demand.
+//! The TLS identity: certificate and key from their files, replaceable at run time.
 
 use crate::config::TlsConfig;
 use crate::error::{Failure, Result};
@@ -17,29 +17,29 @@ use webpki::{EndEntityCert, KeyUsage};
 /// STUN for NAT discovery in ALPN (RFC 7443 §3).
 const ALPN: &[u8] = b"stun.nat-discovery";
 
-/// The certificate in force. Connections that are open keep the one they began with.
-pub(super) struct Identity(ArcSwap<ServerConfig>);
+/// The certificate in force. Open connections keep the one that they began with.
+pub(super) struct TlsIdentity(ArcSwap<ServerConfig>);
 
-impl Identity {
+impl TlsIdentity {
     pub(super) fn new(certificate: ServerConfig) -> Self {
-        Identity(ArcSwap::from_pointee(certificate))
+        TlsIdentity(ArcSwap::from_pointee(certificate))
     }
 
-    /// Has another certificate be in force for the connections to come.
+    /// Puts another certificate in force for new connections.
     pub(super) fn replace(&self, certificate: ServerConfig) {
         self.0.store(Arc::new(certificate));
     }
 
-    /// What shakes hands for one connection.
+    /// The acceptor for the handshake of one connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.load_full())
     }
 }
 
-/// Reads certificate and key. Warns of a certificate that clients will refuse for its dates.
+/// Reads certificate and key. Warns if clients will refuse the certificate because of its dates.
 ///
 /// # Errors
-/// A sentence that names the flag and the file.
+/// A message that names the flag and the file.
 pub(super) fn read(files: &TlsConfig) -> Result<ServerConfig> {
     let chain = chain(&files.certificate)?;
     let key = key(&files.key)?;
@@ -48,13 +48,13 @@ pub(super) fn read(files: &TlsConfig) -> Result<ServerConfig> {
     }
     let unusable = |error: rustls::Error| match error {
         rustls::Error::InconsistentKeys(_) => Failure::usage(format!(
-            "the key in {} (--tls-key) is not that of the certificate in {} (--tls-certificate)",
+            "the key in {} (--tls-key) does not belong to the certificate in {} (--tls-certificate)",
             files.key.display(),
             files.certificate.display()
         ))
         .of_value("--tls-key", files.key.display())
         .of_value("--tls-certificate", files.certificate.display())
-        .remedy("name the two files that belong together; the server's own certificate stands first"),
+        .remedy("name two files that belong together; the server's own certificate must come first"),
         other => Failure::usage(format!(
             "cannot serve with {} (--tls-certificate) and {} (--tls-key)",
             files.certificate.display(),
@@ -71,8 +71,8 @@ pub(super) fn read(files: &TlsConfig) -> Result<ServerConfig> {
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // No sessions to resume: nothing is kept for a peer that is gone, and a new certificate is
-    // everybody's from the next connection on.
+    // No session resumption: nothing is kept for a closed connection, and a new certificate holds for every
+    // new one.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
@@ -85,7 +85,7 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
         .map_err(|error| unreadable("--tls-certificate", file, error))?;
     if chain.is_empty() {
         return Err(Failure::invalid("--tls-certificate", file.display(), "holds no certificate")
-            .remedy("a PEM file with BEGIN CERTIFICATE is wanted"));
+            .remedy("give a PEM file with BEGIN CERTIFICATE"));
     }
     Ok(chain)
 }
@@ -96,10 +96,10 @@ fn key(file: &Path) -> Result<PrivateKeyDer<'static>> {
         pem::Error::NoItemsFound if is_encrypted(&bytes) => {
             Failure::usage(format!("the key in {} (--tls-key) is encrypted", file.display()))
                 .of_value("--tls-key", file.display())
-                .remedy("`openssl pkey -in FILE -out NEWFILE` takes the passphrase off")
+                .remedy("`openssl pkey -in FILE -out NEWFILE` removes the passphrase")
         }
         pem::Error::NoItemsFound => Failure::invalid("--tls-key", file.display(), "holds no private key")
-            .remedy("a PEM file with BEGIN PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY is wanted"),
+            .remedy("give a PEM file with BEGIN PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY"),
         other => unreadable("--tls-key", file, other),
     })
 }
@@ -124,25 +124,25 @@ fn is_encrypted(bytes: &[u8]) -> bool {
     String::from_utf8_lossy(bytes).contains("BEGIN ENCRYPTED PRIVATE KEY")
 }
 
-/// What is wrong with a certificate's dates at this moment.
+/// Returns why a certificate is not valid now, because of its dates.
 fn wrong_dates(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     let usage = KeyUsage::server_auth();
-    // Without anchors no certificate is trusted; its dates are looked at before its issuer.
+    // Without trust anchors every certificate fails; its dates are checked before its issuer.
     match certificate.verify_for_usage(&[], &[], &[], UnixTime::now(), usage, None, None).err()? {
         webpki::Error::CertExpired { time, not_after } => Some(format!(
             "expired {} ago: clients will refuse it",
             span(time.as_secs().saturating_sub(not_after.as_secs()))
         )),
         webpki::Error::CertNotValidYet { time, not_before } => Some(format!(
-            "becomes valid in {} only: clients refuse it until then",
+            "is not valid before {} from now: clients refuse it until then",
             span(not_before.as_secs().saturating_sub(time.as_secs()))
         )),
         _ => None,
     }
 }
 
-/// Seconds as a person says them.
+/// Formats seconds as minutes, hours or days.
 fn span(seconds: u64) -> String {
     match seconds {
         0..7_200 => format!("{} minutes", seconds / 60),

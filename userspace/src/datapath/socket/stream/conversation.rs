@@ -1,14 +1,16 @@
-//! One connection: messages in, replies out, in order, until it ends.
+//! One connection: reads messages and writes replies, in order, until it ends.
 
-use super::Door;
-use super::admission::Place;
-use super::framing::{Desk, Inbox, LONGEST};
-use super::stats::Ending;
-use super::stopping::Stopping;
+use super::admission::ConnectionSlot;
+use super::framing::{LONGEST, MessageBuffer, ReceiveBuffer};
+use super::stats::CloseReason;
+use super::stopping::StopSignal;
+use super::transport::ConnectionContext;
 use crate::outcome::Outcome;
 use crate::stun::{Exchange, REPLY_ROOM, respond};
+use rustix::net::sockopt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,124 +18,130 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long a peer has to take what is still on its way to it when the connection is closed.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a peer has to read what was sent when the connection is closed.
+const LINGER: Duration = Duration::from_secs(1);
 
-/// The two ends of a connection.
-struct Ends {
+/// A connection, apart from its byte stream.
+struct Conversation<'a> {
     source: SocketAddr,
-    /// Ours, which the client asked.
+    /// Our address, which the client connected to.
     asked: SocketAddr,
+    context: &'a ConnectionContext,
+    slot: &'a ConnectionSlot,
+    stop: StopSignal,
 }
 
 /// Serves one connection from `source` to its end.
 pub(super) async fn serve(
     mut stream: TcpStream,
     source: SocketAddr,
-    door: &Door,
-    place: &Place,
-    mut stopping: Stopping,
-) -> Ending {
-    let Ok(asked) = stream.local_addr() else { return Ending::ByPeer };
-    let ends = Ends { source, asked };
-    let Some(identity) = &door.identity else {
-        let ending = converse(&mut stream, &ends, door, place, &mut stopping).await;
-        close(&mut stream, place, ending).await;
-        return reset_if_abrupt(&stream, ending);
+    context: &ConnectionContext,
+    slot: &ConnectionSlot,
+    mut stop: StopSignal,
+) -> CloseReason {
+    let Ok(asked) = stream.local_addr() else { return CloseReason::ByPeer };
+    let Some(identity) = &context.identity else {
+        let reason = Conversation { source, asked, context, slot, stop }.run(&mut stream).await;
+        close(&mut stream, slot, reason).await;
+        return reset_if_abrupt(&stream, reason);
     };
     let handshake = timeout(HANDSHAKE, identity.acceptor().accept(stream));
     let mut stream = tokio::select! {
-        shaken = handshake => match shaken {
+        result = handshake => match result {
             Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return Ending::HandshakeFailed,
-            Err(_) => return Ending::HandshakeLate,
+            Ok(Err(_)) => return CloseReason::HandshakeFailed,
+            Err(_) => return CloseReason::HandshakeLate,
         },
-        () = place.evicted() => return Ending::Evicted,
-        () = stopping.ordered() => return Ending::Stopped,
+        () = slot.evicted() => return CloseReason::Evicted,
+        () = stop.ordered() => return CloseReason::Stopped,
     };
-    let ending = converse(&mut stream, &ends, door, place, &mut stopping).await;
-    close(&mut stream, place, ending).await;
-    reset_if_abrupt(stream.get_ref().0, ending)
+    let reason = Conversation { source, asked, context, slot, stop }.run(&mut stream).await;
+    close(&mut stream, slot, reason).await;
+    reset_if_abrupt(stream.get_ref().0, reason)
 }
 
-/// Answers every message in order. Whole messages that are here are answered before more is read, so
-/// a peer that takes no replies is not listened to either, and costs two small buffers.
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    ends: &Ends,
-    door: &Door,
-    place: &Place,
-    stopping: &mut Stopping,
-) -> Ending {
-    let mut inbox = Inbox::new();
-    let mut desk: Desk = [0; LONGEST + REPLY_ROOM];
-    let stats = &door.stats.messages;
-    // Only a whole message puts it off: bytes that drip in do not.
-    let mut deadline = Instant::now() + door.idle();
-    loop {
-        while let Some(next) = inbox.take(&mut desk) {
-            stats.received.add(1);
-            place.speak();
-            deadline = Instant::now() + door.idle();
-            let length = match next {
-                Ok(length) => length,
-                Err(outcome) => {
-                    stats.count(outcome);
-                    return Ending::Malformed;
+impl Conversation<'_> {
+    /// Answers every message in order. Complete messages are answered before more is read, so a peer that does
+    /// not read its replies is not read from either, and costs two small buffers.
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> CloseReason {
+        let mut received = ReceiveBuffer::new();
+        let mut message: MessageBuffer = [0; LONGEST + REPLY_ROOM];
+        // Only a complete message extends it: bytes that drip in do not.
+        let mut deadline = Instant::now() + self.context.idle();
+        loop {
+            while let Some(next) = received.take(&mut message) {
+                self.context.stats.messages.received.add(1);
+                self.slot.touch();
+                deadline = Instant::now() + self.context.idle();
+                if let Err(reason) = self.answer(stream, &mut message, next, deadline).await {
+                    return reason;
                 }
-            };
-            let asked = || ends.asked;
-            let exchange = match door.identity {
-                Some(_) => Exchange::tls(&ends.source, asked),
-                None => Exchange::stream(&ends.source, asked),
-            };
-            let answer = respond(&mut desk, length, exchange, &door.shared.policy.load());
-            if answer.length == 0 {
-                stats.count(answer.outcome);
-                if !leaves_open(answer.outcome) {
-                    return Ending::Malformed;
-                }
-                continue;
             }
-            let sent = tokio::select! {
+            if self.stop.is_over() {
+                return CloseReason::Stopped;
+            }
+            // Biased: what was received comes before the order to stop.
+            let read = tokio::select! {
                 biased;
-                sent = send(stream, &desk[..answer.length]) => sent.map_err(|_| Ending::ByPeer),
-                () = sleep_until(deadline) => Err(Ending::Stalled),
-                () = place.evicted() => Err(Ending::Evicted),
-                () = stopping.over() => Err(Ending::Stalled),
+                read = stream.read(received.room()) => read,
+                () = sleep_until(deadline) => return CloseReason::Idle,
+                () = self.slot.evicted() => return CloseReason::Evicted,
+                () = self.stop.last_call() => return CloseReason::Stopped,
             };
-            stats.count(match sent {
-                Ok(()) => answer.outcome,
-                Err(Ending::ByPeer) => Outcome::TransmitFailed,
-                Err(_) => Outcome::TransmitFull,
-            });
-            if let Err(ending) = sent {
-                return ending;
+            match read {
+                Ok(0) => return CloseReason::ByPeer,
+                Ok(count) => received.fill(count),
+                // Not a TLS record.
+                Err(error) if error.kind() == ErrorKind::InvalidData => return CloseReason::Malformed,
+                Err(_) => return CloseReason::ByPeer,
             }
         }
-        if stopping.is_over() {
-            return Ending::Stopped;
-        }
-        // What has been received goes before the order to stop.
-        let read = tokio::select! {
-            biased;
-            read = stream.read(inbox.room()) => read,
-            () = sleep_until(deadline) => return Ending::Idle,
-            () = place.evicted() => return Ending::Evicted,
-            () = stopping.last_call() => return Ending::Stopped,
+    }
+
+    /// Answers and counts the message of this length, or counts why there is none.
+    ///
+    /// # Errors
+    /// The connection must be closed.
+    async fn answer<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        message: &mut MessageBuffer,
+        length: Result<usize, Outcome>,
+        deadline: Instant,
+    ) -> Result<(), CloseReason> {
+        let stats = &self.context.stats.messages;
+        let length = length.map_err(|outcome| {
+            stats.count(outcome);
+            CloseReason::Malformed
+        })?;
+        let asked = || self.asked;
+        let exchange = match self.context.identity {
+            Some(_) => Exchange::tls(&self.source, asked),
+            None => Exchange::stream(&self.source, asked),
         };
-        match read {
-            Ok(0) => return Ending::ByPeer,
-            Ok(count) => inbox.received(count),
-            // TLS records that are none.
-            Err(error) if error.kind() == ErrorKind::InvalidData => return Ending::Malformed,
-            Err(_) => return Ending::ByPeer,
+        let answer = respond(message, length, exchange, &self.context.settings.policy.load());
+        if answer.length == 0 {
+            stats.count(answer.outcome);
+            return if leaves_open(answer.outcome) { Ok(()) } else { Err(CloseReason::Malformed) };
         }
+        let sent = tokio::select! {
+            biased;
+            sent = send(stream, &message[..answer.length]) => sent.map_err(|_| CloseReason::ByPeer),
+            () = sleep_until(deadline) => Err(CloseReason::Stalled),
+            () = self.slot.evicted() => Err(CloseReason::Evicted),
+            () = self.stop.over() => Err(CloseReason::Stalled),
+        };
+        stats.count(match sent {
+            Ok(()) => answer.outcome,
+            Err(CloseReason::ByPeer) => Outcome::TransmitFailed,
+            Err(_) => Outcome::TransmitFull,
+        });
+        sent
     }
 }
 
-/// Whether a connection goes on after a message that gets no reply: one that is sound but owes none.
-/// After anything else its peer is no STUN client, or out of step.
+/// Whether a connection stays open after a message without a reply: the message is valid and needs none.
+/// After anything else the peer is no STUN client, or out of sync.
 fn leaves_open(silence: Outcome) -> bool {
     matches!(silence, Outcome::Indication | Outcome::Response | Outcome::OtherMethod)
 }
@@ -143,17 +151,21 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, reply: &[u8]) -> io::Result
     stream.flush().await
 }
 
-/// Closes the sending side, in good order where the peer may still be reading. A connection that is
-/// dropped with bytes unread is reset by the kernel, and the reset overtakes replies on their way: so
-/// after a malformed message the rest is read and thrown away until the peer closes, or for a moment.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, place: &Place, ending: Ending) {
-    if is_abrupt(ending) {
+/// Shuts down the sending side, unless the close is abrupt. The kernel resets a connection that is closed with
+/// unread bytes, and the reset overtakes replies in flight. So after a malformed message the rest is read and
+/// discarded until the peer closes, at most for [`LINGER`].
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    slot: &ConnectionSlot,
+    reason: CloseReason,
+) {
+    if is_abrupt(reason) {
         return;
     }
-    let farewell = async {
+    let shutdown = async {
         let closed = stream.shutdown().await;
         let mut rest = [0; 512];
-        while ending == Ending::Malformed && closed.is_ok() {
+        while reason == CloseReason::Malformed && closed.is_ok() {
             match stream.read(&mut rest).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => break,
@@ -161,21 +173,26 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, place: &Place,
         }
     };
     tokio::select! {
-        _ = timeout(FAREWELL, farewell) => {}
-        () = place.evicted() => {}
+        _ = timeout(LINGER, shutdown) => {}
+        () = slot.evicted() => {}
     }
 }
 
-/// Whether nothing more is offered to the peer: it takes nothing, or what it held is another's now and
-/// must not be held on to.
-fn is_abrupt(ending: Ending) -> bool {
-    matches!(ending, Ending::Stalled | Ending::Evicted)
+/// Whether the connection is closed without waiting for the peer: it reads nothing, or its slot is another
+/// connection's now.
+fn is_abrupt(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Stalled | CloseReason::Evicted)
 }
 
-/// Lets the kernel forget at once what a peer does not take, instead of offering it for minutes.
-fn reset_if_abrupt(stream: &TcpStream, ending: Ending) -> Ending {
-    if is_abrupt(ending) {
-        super::listen::reset(stream);
+/// Resets an abruptly closed connection, so that the kernel does not retransmit unread replies for minutes.
+fn reset_if_abrupt(stream: &TcpStream, reason: CloseReason) -> CloseReason {
+    if is_abrupt(reason) {
+        reset(stream);
     }
-    ending
+    reason
+}
+
+/// Makes the kernel reset the connection when it is dropped, and keep nothing of it.
+pub(super) fn reset(stream: impl AsFd) {
+    let _ = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }

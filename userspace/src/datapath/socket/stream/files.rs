@@ -1,13 +1,13 @@
-//! Room for connections among the files that this process may open.
+//! The limit on open files, and how many connections fit below it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 
-/// Files for all that is opened later and is no connection: AF_XDP sockets, maps, netlink.
+/// Files for everything that is opened later and is no connection: AF_XDP sockets, maps, netlink.
 const RESERVE: u64 = 512;
 
-/// Makes room for this many connections, `open_ones` of which there are already, by raising the soft limit on open files where the hard
-/// limit lets it. Gives the number that there is room for, at least one; warns if it is lower.
+/// Makes room for this many connections, `open_ones` of which are open already: raises the soft limit on open
+/// files as far as the hard limit allows. Returns the number that fits, at least one; warns if it is lower.
 pub(super) fn make_room(connections: usize, open_ones: usize) -> usize {
     let open = fs::read_dir("/proc/self/fd").map_or(0, |files| files.count());
     let open = open.saturating_sub(open_ones) as u64;
@@ -20,7 +20,7 @@ pub(super) fn make_room(connections: usize, open_ones: usize) -> usize {
     }
     if fitting < connections as u64 {
         tracing::warn!(
-            "--max-connections {connections} is cut to {fitting}: this process may open no more than {} \
+            "--max-connections {connections} is lowered to {fitting}: this process may open no more than {} \
              files; raise the hard limit (`ulimit -Hn`, LimitNOFILE= of systemd)",
             raised.current.unwrap_or_default()
         );
@@ -28,7 +28,7 @@ pub(super) fn make_room(connections: usize, open_ones: usize) -> usize {
     fitting as usize
 }
 
-/// The limit to set, and how many connections fit below it beside `others`.
+/// Returns the limit to set, and how many connections fit below it beside `others` open files.
 fn plan(limit: Rlimit, others: u64, connections: u64) -> (Rlimit, u64) {
     let wanted = others + connections;
     let current = match limit.current {

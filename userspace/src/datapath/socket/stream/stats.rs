@@ -1,20 +1,20 @@
-//! What is counted of connections.
+//! Counters of connections.
 
 use crate::stats::{Counter, WorkerStats};
 
-/// How a connection ended. Each that was accepted ends in exactly one way.
+/// Why a connection was closed. Each accepted connection has exactly one reason.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum CloseReason {
     /// The peer closed or reset it.
     ByPeer,
     /// No whole message came for the idle time.
     Idle,
     /// The peer did not take a reply for the idle time.
     Stalled,
-    /// It brought something that is no STUN message, or a malformed one.
+    /// The peer sent something that is no STUN message, or a malformed one.
     Malformed,
-    /// All places were taken, and another connection was given this one's.
+    /// The limit was reached, and the connection was closed to admit another.
     Evicted,
     /// The TLS handshake failed.
     HandshakeFailed,
@@ -24,59 +24,59 @@ pub enum Ending {
     Stopped,
 }
 
-impl Ending {
-    /// Every ending, in the order of its number.
-    pub const ALL: [Ending; 8] = [
-        Ending::ByPeer,
-        Ending::Idle,
-        Ending::Stalled,
-        Ending::Malformed,
-        Ending::Evicted,
-        Ending::HandshakeFailed,
-        Ending::HandshakeLate,
-        Ending::Stopped,
+impl CloseReason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [CloseReason; 8] = [
+        CloseReason::ByPeer,
+        CloseReason::Idle,
+        CloseReason::Stalled,
+        CloseReason::Malformed,
+        CloseReason::Evicted,
+        CloseReason::HandshakeFailed,
+        CloseReason::HandshakeLate,
+        CloseReason::Stopped,
     ];
 
     /// Metric label.
     pub const fn name(self) -> &'static str {
         match self {
-            Ending::ByPeer => "closed_by_peer",
-            Ending::Idle => "closed_idle",
-            Ending::Stalled => "closed_stalled",
-            Ending::Malformed => "closed_malformed",
-            Ending::Evicted => "closed_evicted",
-            Ending::HandshakeFailed => "handshake_failed",
-            Ending::HandshakeLate => "handshake_late",
-            Ending::Stopped => "closed_at_stop",
+            CloseReason::ByPeer => "closed_by_peer",
+            CloseReason::Idle => "closed_idle",
+            CloseReason::Stalled => "closed_stalled",
+            CloseReason::Malformed => "closed_malformed",
+            CloseReason::Evicted => "closed_evicted",
+            CloseReason::HandshakeFailed => "handshake_failed",
+            CloseReason::HandshakeLate => "handshake_late",
+            CloseReason::Stopped => "closed_at_stop",
         }
     }
 }
 
-/// What is counted of one transport, TCP or TLS. Its one writer is the thread of the connections.
+/// Counters of one transport, TCP or TLS. Only the thread of the connections writes them.
 #[derive(Debug, Default)]
 pub struct StreamStats {
-    /// Messages, each in one outcome.
+    /// Messages, each with one outcome.
     pub messages: WorkerStats,
-    /// Connections taken on.
+    /// Accepted connections.
     pub accepted: Counter,
-    /// Connections refused because there were as many as there may be, and no source had more than theirs.
+    /// Connections refused because the limit was reached, and no source had more than theirs.
     pub refused_limit: Counter,
-    /// Connections refused because their source had as many as it may have.
+    /// Connections refused because their source had reached its limit.
     pub refused_source_limit: Counter,
-    /// Times that the kernel could not hand a connection over.
+    /// Failures of accept(2).
     pub accept_failed: Counter,
-    endings: [Counter; Ending::ALL.len()],
+    closed: [Counter; CloseReason::ALL.len()],
 }
 
 impl StreamStats {
-    /// Counts the end of one connection.
-    pub(super) fn end(&self, ending: Ending) {
-        self.endings[ending as usize].add(1);
+    /// Counts one closed connection.
+    pub(super) fn count_closed(&self, reason: CloseReason) {
+        self.closed[reason as usize].add(1);
     }
 
-    /// How many connections ended so.
-    pub fn ended(&self, ending: Ending) -> u64 {
-        self.endings[ending as usize].get()
+    /// How many connections were closed for this reason.
+    pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize].get()
     }
 
     /// Every count with its name.
@@ -87,23 +87,23 @@ impl StreamStats {
             ("refused_source_limit", self.refused_source_limit.get()),
             ("accept_failed", self.accept_failed.get()),
         ];
-        let endings = Ending::ALL.into_iter().map(|ending| (ending.name(), self.ended(ending)));
-        self.messages.named().chain(connections).chain(endings)
+        let closed = CloseReason::ALL.into_iter().map(|reason| (reason.name(), self.closed(reason)));
+        self.messages.named().chain(connections).chain(closed)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, StreamStats};
+    use super::{CloseReason, StreamStats};
     use std::collections::HashSet;
 
     #[test]
-    fn each_ending_stands_at_its_number_and_every_count_has_a_name_of_its_own() {
-        for (index, ending) in Ending::ALL.into_iter().enumerate() {
-            assert_eq!(ending as usize, index, "{ending:?}");
+    fn each_reason_has_its_number_and_every_count_its_own_name() {
+        for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{reason:?}");
         }
         let stats = StreamStats::default();
-        stats.end(Ending::Stalled);
+        stats.count_closed(CloseReason::Stalled);
         let named: Vec<_> = stats.named().collect();
         assert!(named.contains(&("closed_stalled", 1)));
         let names: HashSet<_> = named.iter().map(|(name, _)| name).collect();

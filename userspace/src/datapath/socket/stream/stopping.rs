@@ -1,37 +1,37 @@
-//! The order to stop, as connections see it: what has been received is answered, but not for ever.
+//! The order to stop, for connections: what was received is answered, within a bounded time.
 
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// How long after the order a connection still listens: what its peer has sent before may not have
-/// been noticed yet.
+/// How long after the order a connection still reads: what its peer sent before may not have been noticed
+/// yet.
 const LAST_CALL: Duration = Duration::from_millis(50);
-/// How long after the order a connection that goes on receiving goes on answering.
+/// How long after the order a connection answers a peer that keeps sending.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Gives the order. Dropping it gives the order too, without grace.
 #[derive(Debug)]
-pub(super) struct Order(watch::Sender<Option<Instant>>);
+pub(super) struct StopOrder(watch::Sender<Option<Instant>>);
 
 /// Waits for the order.
 #[derive(Clone, Debug)]
-pub(super) struct Stopping(watch::Receiver<Option<Instant>>);
+pub(super) struct StopSignal(watch::Receiver<Option<Instant>>);
 
-/// The order, and one who waits for it.
-pub(super) fn channel() -> (Order, Stopping) {
+/// Creates an order and the signal that waits for it.
+pub(super) fn channel() -> (StopOrder, StopSignal) {
     let (sender, receiver) = watch::channel(None);
-    (Order(sender), Stopping(receiver))
+    (StopOrder(sender), StopSignal(receiver))
 }
 
-impl Order {
+impl StopOrder {
     /// Orders all to stop.
     pub(super) fn give(&self) {
         self.0.send_replace(Some(Instant::now()));
     }
 }
 
-impl Stopping {
+impl StopSignal {
     /// Waits until the order is given.
     pub(super) async fn ordered(&mut self) {
         self.since(Duration::ZERO).await;
@@ -53,7 +53,7 @@ impl Stopping {
     }
 
     async fn since(&mut self, time: Duration) {
-        // An error is the end of the one who would give the order.
+        // An error means that the order was dropped.
         let order = self.0.wait_for(Option::is_some).await.ok().and_then(|order| *order);
         if let Some(order) = order {
             sleep_until(order + time).await;

@@ -4,7 +4,7 @@ mod limits;
 mod messages;
 mod tls;
 
-use super::{Ending, Service, StreamStats};
+use super::{CloseReason, StreamService, StreamStats};
 use crate::config::{Listen, StreamConfig, TlsConfig};
 use crate::datapath::Inheritance;
 use crate::datapath::socket::tests::wait_until;
@@ -39,12 +39,12 @@ fn at(addresses: &[SocketAddr]) -> Listen {
     Listen { addresses: addresses.to_vec(), ..on("127.0.0.1") }
 }
 
-fn start(config: &StreamConfig) -> Service {
+fn start(config: &StreamConfig) -> StreamService {
     start_on("127.0.0.1", config)
 }
 
-fn start_on(ip: &str, config: &StreamConfig) -> Service {
-    Service::start(
+fn start_on(ip: &str, config: &StreamConfig) -> StreamService {
+    StreamService::start(
         &on(ip),
         config,
         &Arc::new(ArcSwap::from_pointee(Policy::default())),
@@ -53,15 +53,15 @@ fn start_on(ip: &str, config: &StreamConfig) -> Service {
     .unwrap()
 }
 
-fn transport<'a>(service: &'a Service, name: &str) -> &'a super::Transport {
+fn transport<'a>(service: &'a StreamService, name: &str) -> &'a super::StreamTransport {
     service.transports().iter().find(|transport| transport.name == name).unwrap()
 }
 
-fn stats(service: &Service) -> Arc<StreamStats> {
+fn stats(service: &StreamService) -> Arc<StreamStats> {
     Arc::clone(&service.transports()[0].stats)
 }
 
-fn connect(service: &Service) -> TcpStream {
+fn connect(service: &StreamService) -> TcpStream {
     connect_to(service.transports()[0].addresses[0])
 }
 
@@ -125,8 +125,8 @@ fn expect_end(stream: &TcpStream) {
     assert!(rest.is_empty(), "{rest:?}");
 }
 
-fn wait_for(stats: &StreamStats, ending: Ending, count: u64) {
-    wait_until(&format!("{count} connections end as {ending:?}"), || stats.ended(ending) == count);
+fn wait_for(stats: &StreamStats, ending: CloseReason, count: u64) {
+    wait_until(&format!("{count} connections end as {ending:?}"), || stats.closed(ending) == count);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_stop_answers_what_was_received_and_leaves_the_port_free() {
     assert_eq!(read_message(&mut &asking), success(3, local));
     expect_end(&asking);
     expect_end(&idle);
-    assert_eq!(stats.ended(Ending::Stopped), 2);
+    assert_eq!(stats.closed(CloseReason::Stopped), 2);
     std::net::TcpListener::bind(address).unwrap();
 }
 
@@ -167,7 +167,7 @@ fn a_stop_does_not_wait_for_a_peer_that_never_ends() {
         drop(service);
         flood.join().unwrap();
     });
-    assert_eq!(stats.ended(Ending::Stopped) + stats.ended(Ending::ByPeer), 1);
+    assert_eq!(stats.closed(CloseReason::Stopped) + stats.closed(CloseReason::ByPeer), 1);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn every_connection_ends_once_and_every_message_has_one_outcome() {
         }
     }
     drop(service);
-    let endings: u64 = Ending::ALL.into_iter().map(|ending| stats.ended(ending)).sum();
+    let endings: u64 = CloseReason::ALL.into_iter().map(|ending| stats.closed(ending)).sum();
     assert_eq!(stats.accepted.get(), endings);
     let outcomes: u64 = stats.messages.outcomes().map(|(_, count)| count).sum();
     assert_eq!(stats.messages.received.get(), outcomes);
@@ -263,7 +263,7 @@ fn a_wildcard_and_an_address_change_places_and_nobody_is_turned_away() {
             let listen = at(&[address]);
             let bound = service.bind(&listen, &config()).unwrap();
             service.add(bound, &config()).unwrap();
-            assert!(service.deafen(&listen, &config()));
+            assert!(service.quiesce(&listen, &config()));
             std::thread::sleep(HANDSHAKE);
             service.retain(&listen, &config());
         }
@@ -278,8 +278,10 @@ fn a_port_in_use_is_refused_with_the_name_of_who_has_it() {
     let listen =
         Listen { addresses: vec![taken], flag: "--listen", by_default: false, alternate: Vec::new() };
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
-    let failure =
-        Service::start(&listen, &config(), &policy, &mut Inheritance::default()).err().unwrap().to_string();
+    let failure = StreamService::start(&listen, &config(), &policy, &mut Inheritance::default())
+        .err()
+        .unwrap()
+        .to_string();
     let start = format!("cannot bind TCP {taken} (--listen): Address already in use (os error 98); ");
     assert!(failure.starts_with(&start), "{failure}");
     let process = format!("process {}, has it", std::process::id());

@@ -1,6 +1,8 @@
-use super::super::{PAYLOAD, SIZE, bind_one};
-use super::{askable, run};
-use crate::datapath::socket::{BoundSocket, Datagram};
+use super::super::tests::bind_one;
+use super::super::{PAYLOAD, SIZE};
+use super::{WorkerSockets, asked_address};
+use crate::datapath::socket::BoundSocket;
+use crate::datapath::socket::batch::ReceivedDatagram;
 use crate::outcome::Outcome;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
@@ -11,6 +13,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+/// A worker over sockets that do not change.
+fn run(
+    sockets: Vec<BoundSocket>,
+    policy: &ArcSwap<Policy>,
+    stats: &WorkerStats,
+    stop: &Stop,
+) -> std::io::Result<()> {
+    let sockets = WorkerSockets::new(sockets.into_iter().map(Arc::new).collect())?;
+    super::run(&sockets, policy, stats, stop)
+}
 
 /// Real workers, each in its thread, stopped when dropped.
 struct Responder {
@@ -27,7 +40,7 @@ impl Responder {
         let start = |socket| {
             let stats = Arc::new(WorkerStats::default());
             let (stop, stats_of_worker, policy) = (stop.clone(), stats.clone(), policy.clone());
-            let worker = thread::spawn(move || run(&[socket], &policy, &stats_of_worker, &stop));
+            let worker = thread::spawn(move || run(vec![socket], &policy, &stats_of_worker, &stop));
             (worker, stats)
         };
         let workers = sockets.into_iter().map(start).collect();
@@ -149,7 +162,7 @@ fn workers_share_one_port() {
 }
 
 #[test]
-fn garbage_gets_silence_is_counted_and_harms_nobody() {
+fn garbage_gets_no_reply_and_is_counted() {
     let (sockets, port) = listen("127.0.0.1:0");
     let responder = Responder::start(sockets);
     let client = client("127.0.0.1:0", ("127.0.0.1", port));
@@ -182,7 +195,7 @@ fn a_request_to_a_broadcast_address_is_not_answered() {
 }
 
 #[test]
-fn a_client_that_is_gone_ends_nothing() {
+fn a_client_that_has_closed_its_socket_does_not_end_the_worker() {
     let (sockets, port) = listen("127.0.0.1:0");
     for number in 0..10 {
         // Its reply will draw an ICMP error upon the server's socket.
@@ -204,7 +217,7 @@ fn what_came_before_the_order_to_stop_is_still_answered() {
     let stop = Stop::new().unwrap();
     stop.order();
     let stats = WorkerStats::default();
-    run(&sockets, &ArcSwap::from_pointee(Policy::default()), &stats, &stop).unwrap();
+    run(sockets, &ArcSwap::from_pointee(Policy::default()), &stats, &stop).unwrap();
     assert_eq!(reply_to(&client), (3, 44));
     assert_eq!(stats.outcome(Outcome::Answered), 1);
 }
@@ -293,7 +306,7 @@ fn a_reply_leaves_from_the_endpoint_and_for_the_port_that_were_asked_for() {
         let policy = ArcSwap::from_pointee(Policy { extras: Some(extras), ..Policy::default() });
         let (stop, stats) = (Stop::new().unwrap(), WorkerStats::default());
         thread::scope(|scope| {
-            scope.spawn(|| run(&sockets, &policy, &stats, &stop).unwrap());
+            scope.spawn(|| run(sockets, &policy, &stats, &stop).unwrap());
             let _ordered = OrderOnDrop(&stop);
             let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
             let hearer = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -325,7 +338,7 @@ fn a_reply_leaves_from_the_endpoint_and_for_the_port_that_were_asked_for() {
 }
 
 #[test]
-fn an_endpoint_that_the_worker_has_no_socket_for_is_told_in_the_counters() {
+fn a_reply_that_no_socket_can_send_is_counted_as_failed() {
     let (mut sockets, discovery) = four_endpoints(Cover::Exactly);
     let primary = discovery.endpoints()[0];
     sockets.truncate(1);
@@ -339,7 +352,7 @@ fn an_endpoint_that_the_worker_has_no_socket_for_is_told_in_the_counters() {
     client.send(&message).unwrap();
     client.send(&request(2)).unwrap();
     stop.order();
-    run(&sockets, &policy, &stats, &stop).unwrap();
+    run(sockets, &policy, &stats, &stop).unwrap();
     assert_eq!((stats.outcome(Outcome::TransmitFailed), stats.outcome(Outcome::Answered)), (1, 1));
 }
 
@@ -349,15 +362,15 @@ fn a_file_that_is_no_socket_ends_the_worker_with_an_error() {
     let file = BoundSocket {
         socket: std::fs::File::open("/dev/null").unwrap().into(),
         local: "127.0.0.1:9".parse().unwrap(),
-        told: true,
+        pktinfo: true,
     };
     let policy = ArcSwap::from_pointee(Policy::default());
-    let error = run(&[file], &policy, &WorkerStats::default(), &stop).unwrap_err();
+    let error = run(vec![file], &policy, &WorkerStats::default(), &stop).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
 }
 
 #[test]
-fn some_datagrams_are_answered_whatever_they_say_by_silence() {
+fn some_datagrams_get_no_reply_whatever_they_contain() {
     let own: IpAddr = Ipv4Addr::new(192, 0, 2, 1).into();
     let table: [(&str, Option<IpAddr>, bool, Option<Outcome>); 13] = [
         ("198.51.100.7:40000", Some(own), false, None),
@@ -376,10 +389,10 @@ fn some_datagrams_are_answered_whatever_they_say_by_silence() {
     ];
     for (source, destination, truncated, reason) in table {
         let source: SocketAddr = source.parse().unwrap();
-        let datagram = Datagram { buffer: &mut [], length: 0, source, destination, truncated };
-        assert_eq!(askable(&datagram, None).err(), reason, "{source}");
-        // Where only one address can have been asked, nobody need tell which.
+        let datagram = ReceivedDatagram { buffer: &mut [], length: 0, source, destination, truncated };
+        assert_eq!(asked_address(&datagram, None).err(), reason, "{source}");
+        // A socket with one address needs no report of the destination.
         let reason = reason.filter(|reason| *reason != Outcome::NotServed);
-        assert_eq!(askable(&datagram, Some(own)).err(), reason, "{source}");
+        assert_eq!(asked_address(&datagram, Some(own)).err(), reason, "{source}");
     }
 }

@@ -35,12 +35,12 @@ fn refused(certificate: &str, key: &str) -> String {
 }
 
 #[test]
-fn what_is_wrong_with_the_files_is_told_by_flag_and_name() {
+fn a_failure_names_the_flag_and_the_file() {
     let (certificate, key) = pair();
     let (other, _) = pair();
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let cut = &certificate[..certificate.len() / 2];
-    for (certificate, key, told) in [
+    for (certificate, key, expected) in [
         ("", &key[..], "--tls-certificate D/certificate.pem is empty"),
         (&certificate, "", "--tls-key D/key.pem is empty"),
         ("words", &key, "--tls-certificate D/certificate.pem holds no certificate"),
@@ -48,11 +48,11 @@ fn what_is_wrong_with_the_files_is_told_by_flag_and_name() {
         (&key, &key, "--tls-certificate D/certificate.pem holds no certificate"),
         (&certificate, &certificate, "--tls-key D/key.pem holds no private key"),
         (&certificate, encrypted, "the key in D/key.pem (--tls-key) is encrypted; `openssl pkey"),
-        (cut, &key, "--tls-certificate D/certificate.pem is no good PEM file: "),
+        (cut, &key, "--tls-certificate D/certificate.pem is not a valid PEM file: "),
         (
             &other,
             &key,
-            "the key in D/key.pem (--tls-key) is not that of the certificate in D/certificate.pem",
+            "the key in D/key.pem (--tls-key) does not belong to the certificate in D/certificate.pem",
         ),
         (
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -60,13 +60,13 @@ fn what_is_wrong_with_the_files_is_told_by_flag_and_name() {
             "cannot serve with D/certificate.pem (--tls-certificate) and D/key.pem (--tls-key): ",
         ),
     ] {
-        let said = refused(certificate, key);
-        assert!(said.starts_with(told), "{said}");
+        let failure = refused(certificate, key);
+        assert!(failure.starts_with(expected), "{failure}");
     }
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let (certificate, key) = pair();
     let files = files(&certificate, &key);
     fs::remove_file(&files.tls.key).unwrap();
@@ -76,7 +76,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn keys_of_every_usual_kind_are_taken() {
+fn every_usual_kind_of_key_is_accepted() {
     for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
@@ -85,21 +85,20 @@ fn keys_of_every_usual_kind_are_taken() {
     }
 }
 
-/// The dates are a warning and no refusal: a server with an old certificate still serves those who do
-/// not look.
+/// Wrong dates are a warning, no failure: an expired certificate still serves clients that do not check it.
 #[test]
-fn a_certificate_out_of_its_dates_is_told_and_served() {
+fn a_certificate_with_wrong_dates_is_reported_and_served() {
     let key = KeyPair::generate().unwrap();
-    for (not_before, not_after, told) in
-        [(2000, 2001, Some("expired ")), (2000, 4000, None), (3999, 4000, Some("becomes valid in "))]
+    for (not_before, not_after, expected) in
+        [(2000, 2001, Some("expired ")), (2000, 4000, None), (3999, 4000, Some("is not valid before "))]
     {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.not_before = rcgen::date_time_ymd(not_before, 1, 1);
         params.not_after = rcgen::date_time_ymd(not_after, 1, 1);
         let certificate = params.self_signed(&key).unwrap();
-        let said = super::wrong_dates(certificate.der());
-        assert_eq!(said.is_some(), told.is_some(), "{said:?}");
-        assert!(said.iter().all(|said| said.starts_with(told.unwrap())), "{said:?}");
+        let found = super::wrong_dates(certificate.der());
+        assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+        assert!(found.iter().all(|found| found.starts_with(expected.unwrap())), "{found:?}");
         assert!(read(&files(&certificate.pem(), &key.serialize_pem()).tls).is_ok());
     }
     assert_eq!([span(600), span(7_200), span(172_800)], ["10 minutes", "2 hours", "2 days"]);

@@ -1,8 +1,8 @@
 //! What slow, silent, greedy and many peers can do: nothing to the others.
 
 use super::{
-    Ending, Service, StreamConfig, ask_over, at, config, connect, connect_to, expect_end, read_message,
-    request, start, stats, success, wait_for, wait_until,
+    CloseReason, StreamConfig, StreamService, ask_over, at, config, connect, connect_to, expect_end,
+    read_message, request, start, stats, success, wait_for, wait_until,
 };
 use crate::outcome::Outcome;
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -28,7 +28,7 @@ fn is_refused(stream: &TcpStream) -> bool {
 /// Connects with a small receive buffer, which does not grow as the kernel's own would: by megabytes for a
 /// peer that does not read. Set before connecting, since a window that was offered and is taken back has the
 /// kernel drop segments, those that open the other direction's window among them.
-fn connect_narrowly(service: &Service) -> TcpStream {
+fn connect_narrowly(service: &StreamService) -> TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
     rustix::net::connect(&socket, &service.transports()[0].addresses[0]).unwrap();
@@ -78,7 +78,7 @@ fn an_idle_connection_is_closed_and_one_that_drips_too() {
         let mut nothing = [0; 1];
         // Ended in good order, or by a reset for the bytes that came after.
         assert!(!matches!((&dripping).read(&mut nothing), Ok(1..)));
-        wait_for(&stats, Ending::Idle, 3);
+        wait_for(&stats, CloseReason::Idle, 3);
         dripping.shutdown(std::net::Shutdown::Both).ok();
     });
     assert_eq!(stats.messages.received.get(), 1);
@@ -100,7 +100,7 @@ fn a_peer_that_never_reads_is_closed_and_costs_one_reply() {
                 }
             }
         });
-        let ended = std::panic::catch_unwind(|| wait_for(&stats, Ending::Stalled, 1));
+        let ended = std::panic::catch_unwind(|| wait_for(&stats, CloseReason::Stalled, 1));
         if ended.is_err() {
             // Else the thread above would keep this one from failing.
             let _ = greedy.shutdown(std::net::Shutdown::Both);
@@ -144,7 +144,7 @@ fn the_limit_in_all_refuses_and_a_closed_connection_makes_room() {
     assert!(is_refused(&connect(&service)));
     assert_eq!((stats.accepted.get(), stats.refused_limit.get()), (3, 1));
     open.pop();
-    wait_for(&stats, Ending::ByPeer, 1);
+    wait_for(&stats, CloseReason::ByPeer, 1);
     wait_until("there is room again", || !is_refused(&connect(&service)));
 }
 
@@ -161,7 +161,7 @@ fn a_source_that_holds_most_makes_room_for_another() {
     let other = connect_to(v6.addresses[1]);
     ask_over(&other, 3);
     assert!(is_refused(&open[1]), "it was silent longest");
-    wait_for(&stats, Ending::Evicted, 1);
+    wait_for(&stats, CloseReason::Evicted, 1);
     [&open[0], &open[2], &other].into_iter().for_each(|stream| ask_over(stream, 4));
     assert_eq!((stats.accepted.get(), stats.refused_limit.get()), (4, 0));
 }

@@ -1,9 +1,9 @@
 //! What is answered, what is not, and what ends a connection.
 
-use super::super::LONGEST;
+use super::super::framing::LONGEST;
 use super::{
-    Ending, ask_over, config, connect, expect_end, message, read_message, request, start, start_on, stats,
-    success, wait_for, wait_until,
+    CloseReason, ask_over, config, connect, expect_end, message, read_message, request, start, start_on,
+    stats, success, wait_for, wait_until,
 };
 use crate::outcome::Outcome;
 use std::io::{Read as _, Write as _};
@@ -90,7 +90,7 @@ fn what_is_not_sound_closes_the_connection_after_the_replies_before_it() {
         assert_eq!(read_message(&mut &stream), success(1, stream.local_addr().unwrap()), "{outcome:?}");
         expect_end(&stream);
         drop(stream);
-        wait_for(&stats, Ending::Malformed, 1);
+        wait_for(&stats, CloseReason::Malformed, 1);
         assert_eq!(stats.messages.outcome(outcome), 1, "{outcome:?}");
         assert_eq!(stats.messages.received.get(), 2);
     }
@@ -132,7 +132,7 @@ fn a_client_that_has_no_more_to_say_still_gets_its_reply() {
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_message(&mut &stream), success(1, stream.local_addr().unwrap()));
     expect_end(&stream);
-    wait_for(&stats, Ending::ByPeer, 1);
+    wait_for(&stats, CloseReason::ByPeer, 1);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_message_that_is_cut_off_is_no_message() {
     stream.shutdown(Shutdown::Write).unwrap();
     let mut nothing = [0; 1];
     assert_eq!((&stream).read(&mut nothing).unwrap(), 0);
-    wait_for(&stats, Ending::ByPeer, 1);
+    wait_for(&stats, CloseReason::ByPeer, 1);
     assert_eq!(stats.messages.received.get(), 0);
 }
 

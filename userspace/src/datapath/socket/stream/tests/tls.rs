@@ -1,8 +1,8 @@
 //! TLS, asked by rustls's own client over std's sockets.
 
 use super::{
-    Ending, LIMIT, StreamConfig, TlsConfig, ask, ask_over, at, config, connect_to, on, read_message, request,
-    start, stats, success, transport, wait_for,
+    CloseReason, LIMIT, StreamConfig, TlsConfig, ask, ask_over, at, config, connect_to, on, read_message,
+    request, start, stats, success, transport, wait_for,
 };
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -130,13 +130,13 @@ fn a_client_of_another_protocol_is_refused() {
     let address = transport(&service, "tls").addresses[0];
     let error = refusal(connect_to(address), &certificate.client(&[&version::TLS13], &["h2"]));
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
-    wait_for(&stats, Ending::HandshakeFailed, 1);
+    wait_for(&stats, CloseReason::HandshakeFailed, 1);
 
     // Plain STUN on the port of TLS.
     let plain = connect_to(address);
     (&plain).write_all(&request(1)).unwrap();
     let _ = (&plain).read_to_end(&mut Vec::new());
-    wait_for(&stats, Ending::HandshakeFailed, 2);
+    wait_for(&stats, CloseReason::HandshakeFailed, 2);
     asked(connect_to(address), &certificate.client(&[&version::TLS13], &[]));
 }
 
@@ -148,8 +148,8 @@ fn one_who_never_shakes_hands_is_closed_and_keeps_nobody_waiting() {
     let address = transport(&service, "tls").addresses[0];
     let silent: Vec<_> = (0..50).map(|_| connect_to(address)).collect();
     asked(connect_to(address), &certificate.client(&[&version::TLS13], &[]));
-    assert_eq!(stats.ended(Ending::HandshakeLate), 0);
-    wait_for(&stats, Ending::HandshakeLate, 50);
+    assert_eq!(stats.closed(CloseReason::HandshakeLate), 0);
+    wait_for(&stats, CloseReason::HandshakeLate, 50);
     drop(silent);
 }
 

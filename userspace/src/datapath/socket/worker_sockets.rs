@@ -1,4 +1,4 @@
-//! The sockets of one worker, which the control loop changes under it.
+//! The sockets of one worker, which the control loop changes while the worker runs.
 
 use super::BoundSocket;
 use arc_swap::ArcSwap;
@@ -7,46 +7,46 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
-/// A list of sockets, and a file descriptor that turns readable when it changed.
+/// A list of sockets, and a file descriptor that becomes readable when the list changed.
 #[derive(Debug)]
-pub(super) struct Roster {
+pub(super) struct WorkerSockets {
     sockets: ArcSwap<Vec<Arc<BoundSocket>>>,
     changed: OwnedFd,
 }
 
-impl Roster {
+impl WorkerSockets {
     /// # Errors
-    /// No file descriptor was to be had.
+    /// No file descriptor is available.
     pub(super) fn new(sockets: Vec<Arc<BoundSocket>>) -> io::Result<Self> {
         let changed = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Roster { sockets: ArcSwap::from_pointee(sockets), changed })
+        Ok(WorkerSockets { sockets: ArcSwap::from_pointee(sockets), changed })
     }
 
-    /// The list of this moment. A later change makes the file descriptor readable again.
+    /// Returns the current list, for the worker. A later change makes the file descriptor readable again.
     pub(super) fn read(&self) -> Arc<Vec<Arc<BoundSocket>>> {
         // Nothing to read means that nothing changed.
         let _ = rustix::io::read(&self.changed, &mut [0; 8]);
         self.sockets.load_full()
     }
 
-    /// The list of this moment, for others than the worker.
-    pub(super) fn read_all(&self) -> Vec<Arc<BoundSocket>> {
+    /// Returns the current list, for every other thread.
+    pub(super) fn peek(&self) -> Vec<Arc<BoundSocket>> {
         self.sockets.load().to_vec()
     }
 
-    /// Puts sockets in. Only one thread may change a roster.
+    /// Adds sockets. Only one thread may change a list.
     pub(super) fn add(&self, sockets: impl IntoIterator<Item = Arc<BoundSocket>>) {
         let now = self.sockets.load().iter().cloned().chain(sockets).collect();
         self.change(now);
     }
 
-    /// Takes out those that `stays` says no to, and gives them. The worker answers what they have
-    /// received already, and then lets go of them.
+    /// Removes the sockets for which `stays` is false, and returns them. The worker answers what they have
+    /// received already, and then drops them.
     pub(super) fn retain(&self, stays: impl Fn(&BoundSocket) -> bool) -> Vec<Weak<BoundSocket>> {
-        let (now, gone): (Vec<_>, Vec<_>) =
+        let (now, removed): (Vec<_>, Vec<_>) =
             self.sockets.load().iter().cloned().partition(|socket| stays(socket));
         self.change(now);
-        gone.iter().map(Arc::downgrade).collect()
+        removed.iter().map(Arc::downgrade).collect()
     }
 
     fn change(&self, now: Vec<Arc<BoundSocket>>) {
@@ -56,7 +56,7 @@ impl Roster {
     }
 }
 
-impl AsFd for Roster {
+impl AsFd for WorkerSockets {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.changed.as_fd()
     }

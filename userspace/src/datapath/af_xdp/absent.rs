@@ -1,0 +1,106 @@
+//! AF_XDP in a build without the feature `af-xdp`: no path ever starts, so [`AfXdp`] has no value.
+#![allow(dead_code, reason = "nobody constructs or reads what only a path would use")]
+
+mod mode;
+mod request;
+
+pub use mode::{BindMode, XdpMode};
+pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};
+
+use super::{InheritedLink, StepDown};
+use crate::error::{Failure, Result};
+use crate::interface::Interface;
+use crate::served::Served;
+use std::sync::Arc;
+use xstun_core::classify::Verdict;
+
+/// Whether this build can serve over AF_XDP.
+pub(crate) const BUILT: bool = false;
+
+/// Whether this binary contains the eBPF object.
+pub(crate) const fn object_present() -> bool {
+    false
+}
+
+/// An interface that is served over AF_XDP: there is none.
+pub(crate) enum AfXdp {}
+
+impl AfXdp {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub(crate) fn start(
+        _interface: Interface,
+        _request: &AfXdpRequest<'_>,
+        _taken_over: Option<TakenOverLink<'_>>,
+    ) -> Result<Self> {
+        Err(Failure::system("this xstun was built without AF_XDP")
+            .of("--datapath")
+            .remedy("build it with the feature `af-xdp`, or use --datapath socket"))
+    }
+
+    pub(crate) fn update(&mut self, _interface: Interface, _now: Served) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn reap(&mut self) -> Vec<(u32, Failure)> {
+        match *self {}
+    }
+
+    pub(crate) fn step_down(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) fn has_stepped_down(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn program_id(&self) -> u32 {
+        match *self {}
+    }
+
+    pub(crate) fn duplicate_link(&self) -> Result<Option<InheritedLink>> {
+        match *self {}
+    }
+
+    pub(crate) fn close_queues(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) fn restore(&mut self) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn interface(&self) -> &Interface {
+        match *self {}
+    }
+
+    pub(crate) fn mode(&self) -> XdpMode {
+        match *self {}
+    }
+
+    pub(crate) fn served(&self) -> Arc<Served> {
+        match *self {}
+    }
+
+    pub(crate) fn queues(&self) -> std::iter::Empty<ServedQueue<'_>> {
+        match *self {}
+    }
+
+    pub(crate) fn ended(&self) -> &[EndedQueue] {
+        match *self {}
+    }
+
+    pub(crate) fn step_downs(&self) -> &[StepDown] {
+        match *self {}
+    }
+
+    pub(crate) fn verdicts(&self) -> Result<[u64; Verdict::ALL.len()]> {
+        match *self {}
+    }
+
+    pub(crate) fn flush_log(&mut self) {
+        match *self {}
+    }
+}

@@ -1,0 +1,129 @@
+//! Takes one interface as high on the ladder as it goes: AF_XDP, or else the sockets.
+
+use super::af_xdp::{self, AfXdp, AfXdpRequest, TakenOverLink};
+use super::endpoints;
+use crate::config::{BindModeArg, Config, DatapathArg, FixedConfig, XdpModeArg};
+use crate::error::{Failure, FailureKind, Result};
+use crate::interface::{self, Address, Interface};
+use crate::stun::Policy;
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A rung of the ladder that is not available.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StepDown {
+    /// The rung, or the queue.
+    pub(crate) from: String,
+    /// Why, in the kernel's words where it gave any.
+    pub(crate) reason: String,
+}
+
+impl StepDown {
+    /// Takes the reason from a failure's whole text.
+    pub(crate) fn new(from: impl Into<String>, failure: &Failure) -> Self {
+        StepDown { from: from.into(), reason: failure.to_string() }
+    }
+}
+
+impl fmt::Display for StepDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.from, self.reason)
+    }
+}
+
+/// An interface named by `--interface`, and the rung that it is on.
+pub(crate) struct InterfacePath {
+    /// Its name, as given.
+    pub(crate) name: String,
+    /// Receive queues that it had at the start, served over AF_XDP or not.
+    pub(crate) receive_queues: u32,
+    /// Its AF_XDP path; `None` if the sockets serve it.
+    pub(crate) af_xdp: Option<AfXdp>,
+    /// The steps down on the way to the sockets; empty if an AF_XDP path exists, which lists its own.
+    pub(crate) stepped_down: Vec<StepDown>,
+}
+
+/// What every interface of one server is started with.
+pub(super) struct Climb<'a> {
+    pub(super) config: &'a Config,
+    /// Every address of the host.
+    pub(super) host: &'a [Address],
+    pub(super) policy: &'a Arc<ArcSwap<Policy>>,
+}
+
+impl InterfacePath {
+    /// Starts AF_XDP on `interface` where that is wanted and possible. The queues begin at the
+    /// `first_core`-th of the configured cores.
+    ///
+    /// # Errors
+    /// AF_XDP is not available, and stepping down would hide what the operator asked for.
+    pub(super) fn start(
+        interface: Interface,
+        climb: &Climb<'_>,
+        first_core: usize,
+        taken_over: Option<TakenOverLink<'_>>,
+    ) -> Result<Self> {
+        let config = &climb.config.fixed;
+        let mut path = InterfacePath {
+            name: interface.name.clone(),
+            receive_queues: interface::receive_queues(&interface),
+            af_xdp: None,
+            stepped_down: Vec::new(),
+        };
+        if config.datapath == DatapathArg::Socket {
+            return Ok(path);
+        }
+        if let Some(why) = never_over_xdp(&interface) {
+            let failure = Failure::system(format!("{} cannot be served over AF_XDP: {why}", path.name))
+                .of("--datapath");
+            if config.datapath == DatapathArg::AfXdp {
+                return Err(failure.remedy("use --datapath auto or socket"));
+            }
+            path.stepped_down.push(StepDown::new("af-xdp", &failure));
+            return Ok(path);
+        }
+        let mut cores = config.cores.clone();
+        cores.rotate_left(first_core % config.cores.len());
+        let served = endpoints::served(&interface, &climb.config.live.listen, climb.host);
+        let request = AfXdpRequest { config, served, policy: Arc::clone(climb.policy), cores: &cores };
+        match AfXdp::start(interface, &request, taken_over) {
+            Ok(af_xdp) => path.af_xdp = Some(af_xdp),
+            Err(failure) if must_not_step_down(config, &failure) => return Err(failure),
+            Err(failure) => path.stepped_down.push(StepDown::new("af-xdp", &failure)),
+        }
+        Ok(path)
+    }
+}
+
+/// Why an interface can never be served over AF_XDP, whatever the kernel says.
+fn never_over_xdp(interface: &Interface) -> Option<&'static str> {
+    if interface.loopback {
+        // A loopback source is never answered in a frame, so nothing would be.
+        Some("loopback traffic is served by the sockets")
+    } else if !interface.ethernet {
+        Some("its frames have no Ethernet header")
+    } else {
+        None
+    }
+}
+
+/// Whether a failure must end the start instead of a step down: a flag pins the rung, the flags are
+/// wrong, a permission is missing, or another program would be displaced. Anything else is a limit of
+/// this machine.
+pub(super) fn must_not_step_down(config: &FixedConfig, failure: &Failure) -> bool {
+    let pinned = config.xdp_mode == XdpModeArg::Native
+        || config.bind_mode == BindModeArg::ZeroCopy
+        || config.busy_poll;
+    config.datapath == DatapathArg::AfXdp
+        // A build without AF_XDP has no rung that these flags could pin.
+        || af_xdp::BUILT && pinned
+        || failure.kind() == FailureKind::Usage
+        || is_denied(failure)
+        || failure.errno() == Some(libc::EBUSY)
+}
+
+/// Whether a permission is missing, which every lower XDP rung needs too.
+pub(super) fn is_denied(failure: &Failure) -> bool {
+    matches!(failure.errno(), Some(libc::EPERM | libc::EACCES))
+}
