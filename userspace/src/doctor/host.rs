@@ -155,7 +155,7 @@ impl HostFacts {
         let required = missing(&[NET_ADMIN, NET_RAW, BPF]);
         let optional = missing(&[PERFMON, IPC_LOCK]);
         if !required.is_empty() {
-            Check::problem(CHECK, format!("AF_XDP requires {required}")).fix(GRANT)
+            Check::problem(CHECK, format!("this process lacks {required}, which AF_XDP requires")).fix(GRANT)
         } else if !optional.is_empty() {
             Check::warning(CHECK, format!("sufficient for AF_XDP, but without {optional}")).fix(GRANT)
         } else {

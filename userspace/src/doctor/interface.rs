@@ -49,7 +49,7 @@ impl InterfaceFacts {
             _ if !self.interface.ethernet => Check::warning(CHECK, "not Ethernet: served over sockets only")
                 .fix("name an Ethernet interface, or omit --interface"),
             Some("vlan") => use_other(
-                "vlan: only generic XDP here; on the interface below, the program reads the tag",
+                "vlan: only generic XDP here; serve the interface below, where the program reads the tag",
                 self.lower.as_deref().unwrap_or("PARENT"),
             ),
             Some(kind @ ("bond" | "team")) => use_other(

@@ -92,7 +92,7 @@ impl InterfaceFacts {
             Check::warning(
                 CHECK,
                 format!(
-                    "{found}: requests in {} look untagged; do not --listen on its addresses here",
+                    "{found}: requests in {} look untagged; never name its addresses in --listen here",
                     self.vlans.join(", ")
                 ),
             )

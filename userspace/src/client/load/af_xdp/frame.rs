@@ -41,9 +41,9 @@ struct Template {
     /// The frame, with zeros for source address, source port, transaction ID, FINGERPRINT and checksums.
     bytes: Vec<u8>,
     request: RequestTemplate,
-    /// Checksum sum of the IPv4 header.
+    /// Sum of the 16-bit words of the IPv4 header.
     ip: u64,
-    /// Checksum sum of the UDP datagram and its pseudo-header.
+    /// Sum of the 16-bit words of the UDP datagram and its pseudo-header.
     datagram: u64,
 }
 
@@ -51,7 +51,7 @@ struct Template {
 struct FlowSource {
     address: IpAddr,
     port: [u8; 2],
-    /// Checksum sum of the address.
+    /// Sum of the 16-bit words of the address.
     sum: u64,
 }
 
