@@ -10,15 +10,13 @@ mod serve;
 mod top;
 
 pub use configure::{CheckArgs, ConfigCommand, command};
-pub use credentials::{CredentialsArgs, Mechanism, ProbeCredentialsArgs};
+pub(crate) use credentials::{CredentialsArgs, Mechanism, ProbeCredentialsArgs};
 pub use doctor::DoctorArgs;
 pub use drain::DrainArgs;
 pub use load::LoadArgs;
 pub use probe::ProbeArgs;
-pub use serve::{
-    Advertise, BindModeArg, DatapathArg, FixedArgs, LiveArgs, LogFormat, LogLevel, PathArgs, ReplyArgs,
-    ServeArgs, StreamArgs, XdpModeArg, fixed_keys, live_keys,
-};
+pub(crate) use serve::{Advertise, BindModeArg, DatapathArg, PathArgs, ReplyArgs, StreamArgs, XdpModeArg};
+pub use serve::{FixedArgs, LiveArgs, LogFormat, LogLevel, ServeArgs, fixed_keys, live_keys};
 pub use top::TopArgs;
 
 use clap::{Parser, Subcommand};

@@ -9,7 +9,7 @@ mod metrics;
 mod policy;
 mod stream;
 
-pub use crate::cli::{BindModeArg, DatapathArg, LogLevel, XdpModeArg};
+pub(crate) use crate::cli::{BindModeArg, DatapathArg, LogLevel, XdpModeArg};
 pub(crate) use cores::{cores, ranges};
 pub use credentials::CredentialsConfig;
 pub use listen::Listen;
@@ -31,51 +31,51 @@ pub(crate) const STUN_PORT: u16 = 3478;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// What needs a restart.
-    pub fixed: FixedConfig,
+    pub(crate) fixed: FixedConfig,
     /// What a reload may change.
-    pub live: LiveConfig,
+    pub(crate) live: LiveConfig,
 }
 
 /// The part of the configuration that stays as it was at the start: a change needs a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixedConfig {
     /// Interfaces to serve over AF_XDP, each once.
-    pub interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<String>,
     /// Path that serves the interfaces.
-    pub datapath: DatapathArg,
+    pub(crate) datapath: DatapathArg,
     /// Where the XDP program runs.
-    pub xdp_mode: XdpModeArg,
+    pub(crate) xdp_mode: XdpModeArg,
     /// How frames reach the workers.
-    pub bind_mode: BindModeArg,
+    pub(crate) bind_mode: BindModeArg,
     /// Receive queues to serve on each interface; all if `None`.
-    pub queues: Option<u32>,
+    pub(crate) queues: Option<u32>,
     /// Cores for the workers, ascending, at least one.
-    pub cores: Vec<usize>,
+    pub(crate) cores: Vec<usize>,
     /// Whether the workers poll the NIC.
-    pub busy_poll: bool,
+    pub(crate) busy_poll: bool,
     /// Whether the XDP program logs each frame.
-    pub xdp_log: bool,
+    pub(crate) xdp_log: bool,
     /// Where metrics, health checks and the status page are served over HTTP, if anywhere.
-    pub metrics: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
     /// Path of the control socket, if there is to be one.
-    pub control: Option<PathBuf>,
+    pub(crate) control: Option<PathBuf>,
     /// Whether to take over from the server that listens at `control`.
-    pub take_over: bool,
+    pub(crate) take_over: bool,
 }
 
 /// The part of the configuration that a reload may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveConfig {
     /// Where to listen.
-    pub listen: Listen,
+    pub(crate) listen: Listen,
     /// TCP and TLS.
-    pub stream: StreamConfig,
+    pub(crate) stream: StreamConfig,
     /// The only users that are answered; everybody is if `None`.
-    pub credentials: Option<CredentialsConfig>,
+    pub(crate) credentials: Option<CredentialsConfig>,
     /// How long health checks fail before a server that drains exits.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
     /// Least severe level that is logged.
-    pub log_level: LogLevel,
+    pub(crate) log_level: LogLevel,
     /// All of the policy but the credentials, which stand in a file: see [`LiveConfig::policy`].
     open_policy: Policy,
 }

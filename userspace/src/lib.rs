@@ -17,7 +17,7 @@ pub mod output;
 pub mod privileges;
 pub mod settings;
 pub mod stats;
-pub mod status;
+mod status;
 pub mod stop;
 
 pub use xstun_core::{answer, frame, outcome, served, source, stun};

@@ -5,147 +5,147 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Recommended port of `--metrics-listen`, on the loopback address; `xstun top` connects there by default.
-pub const METRICS_PORT: u16 = 9478;
+pub(crate) const METRICS_PORT: u16 = 9478;
 
 /// A server at one moment. Counts are since its start, or since the start of a worker if that is later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ServerStatus {
+pub(crate) struct ServerStatus {
     /// Version of xstun.
-    pub version: String,
+    pub(crate) version: String,
     /// `starting`, `serving` or `draining`.
-    pub state: String,
+    pub(crate) state: String,
     /// Whether this binary was built with AF_XDP.
-    pub af_xdp_built: bool,
+    pub(crate) af_xdp_built: bool,
     /// Seconds since the server started, by the monotonic clock.
-    pub uptime: f64,
+    pub(crate) uptime: f64,
     /// The interfaces of `--interface`.
-    pub interfaces: Vec<InterfaceStatus>,
+    pub(crate) interfaces: Vec<InterfaceStatus>,
     /// Where UDP sockets listen.
-    pub sockets: Vec<std::net::SocketAddr>,
+    pub(crate) sockets: Vec<std::net::SocketAddr>,
     /// Every worker of datagrams.
-    pub workers: Vec<WorkerStatus>,
+    pub(crate) workers: Vec<WorkerStatus>,
     /// TCP and TLS, as far as they are served.
-    pub streams: Vec<TransportStatus>,
+    pub(crate) streams: Vec<TransportStatus>,
     /// The last step downs, the latest last.
-    pub step_downs: Vec<StepDownStatus>,
+    pub(crate) step_downs: Vec<StepDownStatus>,
     /// Resources that the process uses.
-    pub process: ProcessStatus,
+    pub(crate) process: ProcessStatus,
 }
 
 /// An interface of `--interface`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct InterfaceStatus {
+pub(crate) struct InterfaceStatus {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Receive queues by the rung of the ladder that serves them; see [`RUNGS`].
-    pub queues: BTreeMap<String, u32>,
+    pub(crate) queues: BTreeMap<String, u32>,
     /// Verdicts of the XDP program by name; empty without a program.
-    pub verdicts: BTreeMap<String, u64>,
+    pub(crate) verdicts: BTreeMap<String, u64>,
     /// Addresses and ports that are served there over AF_XDP.
-    pub listen: Vec<std::net::SocketAddr>,
+    pub(crate) listen: Vec<std::net::SocketAddr>,
     /// Number of step downs.
-    pub step_downs: u64,
+    pub(crate) step_downs: u64,
     /// Whether our XDP program was attached at the last check; absent where none should be.
-    pub attached: Option<bool>,
+    pub(crate) attached: Option<bool>,
     /// Whether frames that the program redirects arrived at the last check; absent without a program.
-    pub delivering: Option<bool>,
+    pub(crate) delivering: Option<bool>,
 }
 
 /// The rungs of the ladder, the highest first, as [`InterfaceStatus::queues`] and the metrics name them.
-pub const RUNGS: [&str; 4] = ["native-zero-copy", "native-copy", "generic", "sockets"];
+pub(crate) const RUNGS: [&str; 4] = ["native-zero-copy", "native-copy", "generic", "sockets"];
 
 /// A worker of datagrams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct WorkerStatus {
+pub(crate) struct WorkerStatus {
     /// `af-xdp` or `sockets`.
-    pub path: String,
+    pub(crate) path: String,
     /// The interface of a worker over AF_XDP.
-    pub interface: Option<String>,
+    pub(crate) interface: Option<String>,
     /// Its receive queue.
-    pub queue: Option<u32>,
+    pub(crate) queue: Option<u32>,
     /// The core that it is pinned to.
-    pub core: usize,
+    pub(crate) core: usize,
     /// Whether it beat lately.
-    pub ticking: bool,
+    pub(crate) ticking: bool,
     /// Whether it has ended with its queue, so that only its counts are left.
     #[serde(default)]
-    pub ended: bool,
+    pub(crate) ended: bool,
     /// Its counts.
-    pub counts: MessageCounts,
+    pub(crate) counts: MessageCounts,
     /// Counts of its socket by the kernel (XDP_STATISTICS), by name; AF_XDP only.
-    pub kernel: BTreeMap<String, u64>,
+    pub(crate) kernel: BTreeMap<String, u64>,
     /// Number of frames of its UMEM by where they are, at most a second old; AF_XDP only.
-    pub frames: BTreeMap<String, u64>,
+    pub(crate) frames: BTreeMap<String, u64>,
 }
 
 /// Counts of datagrams and messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MessageCounts {
+pub(crate) struct MessageCounts {
     /// Datagrams, frames or messages received.
-    pub received: u64,
+    pub(crate) received: u64,
     /// Batches of at least one datagram.
-    pub batches: u64,
+    pub(crate) batches: u64,
     /// System calls that made the kernel transmit or receive.
-    pub wakeups: u64,
+    pub(crate) wakeups: u64,
     /// Replies sent.
-    pub replies: u64,
+    pub(crate) replies: u64,
     /// Datagrams whose UDP checksum a local sender with transmit offload left incomplete.
-    pub unfinished_checksums: u64,
+    pub(crate) unfinished_checksums: u64,
     /// Datagrams and messages by the name of their outcome.
-    pub outcomes: BTreeMap<String, u64>,
+    pub(crate) outcomes: BTreeMap<String, u64>,
 }
 
 /// TCP or TLS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TransportStatus {
+pub(crate) struct TransportStatus {
     /// `tcp` or `tls`.
-    pub path: String,
+    pub(crate) path: String,
     /// Where it listens.
-    pub listen: Vec<std::net::SocketAddr>,
+    pub(crate) listen: Vec<std::net::SocketAddr>,
     /// Whether its thread beat lately.
-    pub ticking: bool,
+    pub(crate) ticking: bool,
     /// Counts of messages.
-    pub counts: MessageCounts,
+    pub(crate) counts: MessageCounts,
     /// Connections accepted.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Connections that are open.
-    pub open: u64,
+    pub(crate) open: u64,
     /// Connections refused, by the limit that they exceeded.
-    pub refused: BTreeMap<String, u64>,
+    pub(crate) refused: BTreeMap<String, u64>,
     /// Failures of accept(2).
-    pub accept_failed: u64,
+    pub(crate) accept_failed: u64,
     /// Connections by how they ended.
-    pub endings: BTreeMap<String, u64>,
+    pub(crate) endings: BTreeMap<String, u64>,
 }
 
 /// A step down: a rung of the ladder that was not available, or failed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StepDownStatus {
+pub(crate) struct StepDownStatus {
     /// Seconds since the server started.
-    pub at: f64,
+    pub(crate) at: f64,
     /// The interface.
-    pub interface: String,
+    pub(crate) interface: String,
     /// The rung, or the queue.
-    pub from: String,
+    pub(crate) from: String,
     /// The reason, as the kernel words it if it gives one.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// Resources that a process uses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProcessStatus {
+pub(crate) struct ProcessStatus {
     /// CPU time in user and kernel mode, in seconds.
-    pub cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
     /// Resident memory, in bytes.
-    pub resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
     /// Address space, in bytes.
-    pub virtual_bytes: u64,
+    pub(crate) virtual_bytes: u64,
     /// Open file descriptors.
-    pub open_fds: u64,
+    pub(crate) open_fds: u64,
     /// Limit on open file descriptors.
-    pub max_fds: u64,
+    pub(crate) max_fds: u64,
     /// Threads.
-    pub threads: u64,
+    pub(crate) threads: u64,
     /// Start time, in seconds since 1970.
-    pub start_time: f64,
+    pub(crate) start_time: f64,
 }

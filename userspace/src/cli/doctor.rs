@@ -7,9 +7,9 @@ use clap::Args;
 pub struct DoctorArgs {
     /// Interface to examine (repeatable) [default: every interface that is up, except loopback]
     #[arg(short, long = "interface", value_name = "IF")]
-    pub interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<String>,
 
     /// Print one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }

@@ -23,78 +23,78 @@ Exit codes: 0 all replies were correct, 1 a reply was wrong or a system error, 2
 pub struct LoadArgs {
     /// Server, by name or address; an IPv6 address with a port needs brackets
     #[arg(value_name = "HOST[:PORT]")]
-    pub server: String,
+    pub(crate) server: String,
 
     /// Send over AF_XDP on this interface (needs root) instead of over sockets
     #[arg(short, long, value_name = "IF")]
-    pub interface: Option<String>,
+    pub(crate) interface: Option<String>,
 
     /// Seconds to run
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
-    pub duration: Duration,
+    pub(crate) duration: Duration,
 
     /// Seconds to run before counting starts
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub warm_up: Option<Duration>,
+    pub(crate) warm_up: Option<Duration>,
 
     /// Requests per second in total, each sent at its due time regardless of replies; with --find-max,
     /// the rate to start from [default: over sockets as many as are answered, over AF_XDP as many as can
     /// be sent]
     #[arg(short, long, value_name = "N")]
-    pub rate: Option<NonZeroU64>,
+    pub(crate) rate: Option<NonZeroU64>,
 
     /// Search for the highest rate that the server sustains, by doubling and then bisecting
     #[arg(long, conflicts_with = "duration")]
-    pub find_max: bool,
+    pub(crate) find_max: bool,
 
     /// Fraction of the requests that may be lost in a step of --find-max
     #[arg(long, value_name = "PART", value_parser = part, default_value = "0.001", requires = "find_max")]
-    pub loss: f64,
+    pub(crate) loss: f64,
 
     /// Duration of each step of --find-max
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2", requires = "find_max")]
-    pub step: Duration,
+    pub(crate) step: Duration,
 
     /// Shapes of the requests and their weights; see below
     #[arg(long, value_name = "NAME[=WEIGHT],...", default_value = "bare")]
-    pub shape: String,
+    pub(crate) shape: String,
 
     /// Source ports per source address
     #[arg(long, value_name = "N", default_value = "16")]
-    pub ports: NonZeroU32,
+    pub(crate) ports: NonZeroU32,
 
     /// Address of this host to send from (repeatable) [default: the one that the route prefers]
     #[arg(long = "source", value_name = "ADDR")]
-    pub sources: Vec<IpAddr>,
+    pub(crate) sources: Vec<IpAddr>,
 
     /// Sending threads over sockets, each with its own ports
     #[arg(short, long, value_name = "N", default_value = "1", conflicts_with = "interface")]
-    pub threads: NonZeroU32,
+    pub(crate) threads: NonZeroU32,
 
     /// Queues of the interface to send on, starting at queue 0; replies are received on all [default: all]
     #[arg(long, value_name = "N", requires = "interface")]
-    pub queues: Option<NonZeroU32>,
+    pub(crate) queues: Option<NonZeroU32>,
 
     /// Cores for the workers, for example 0-3,6; one worker per core, which share the queues [default: all
     /// that this process may use]
     #[arg(long, value_name = "LIST", requires = "interface")]
-    pub cores: Option<String>,
+    pub(crate) cores: Option<String>,
 
     /// Where the XDP program that receives the replies runs
     #[arg(long, value_enum, default_value_t, requires = "interface")]
-    pub xdp_mode: XdpModeArg,
+    pub(crate) xdp_mode: XdpModeArg,
 
     /// How frames reach the NIC; `auto` requests zero-copy only from drivers known to work
     #[arg(long, value_enum, default_value_t, requires = "interface")]
-    pub bind_mode: BindModeArg,
+    pub(crate) bind_mode: BindModeArg,
 
     /// Confirm a server that is neither on this host nor private by naming it again
     #[arg(long, value_name = "HOST")]
-    pub i_own: Option<String>,
+    pub(crate) i_own: Option<String>,
 
     /// Print one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Parses a fraction: 0 or more, less than 1.

@@ -13,58 +13,58 @@ use std::time::Duration;
 pub struct ProbeArgs {
     /// Server, by name or address; an IPv6 address with a port needs brackets
     #[arg(value_name = "HOST[:PORT]")]
-    pub server: String,
+    pub(crate) server: String,
 
     /// Use IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
-    pub ipv4: bool,
+    pub(crate) ipv4: bool,
 
     /// Use IPv6 only
     #[arg(short = '6', long)]
-    pub ipv6: bool,
+    pub(crate) ipv6: bool,
 
     /// Local address and port to send from
     #[arg(long, value_name = "ADDR:PORT")]
-    pub source: Option<SocketAddr>,
+    pub(crate) source: Option<SocketAddr>,
 
     /// Add FINGERPRINT to the request, as Firefox does
     #[arg(long)]
-    pub fingerprint: bool,
+    pub(crate) fingerprint: bool,
 
     /// Send no magic cookie, as RFC 3489 clients do
     #[arg(long, conflicts_with = "fingerprint")]
-    pub classic: bool,
+    pub(crate) classic: bool,
 
     /// The client's credentials.
     #[command(flatten)]
-    pub credentials: ProbeCredentialsArgs,
+    pub(crate) credentials: ProbeCredentialsArgs,
 
     /// Determine how a NAT on the path maps and filters, by the tests of RFC 5780; the server needs two
     /// addresses for it
     #[arg(long, conflicts_with_all = ["classic", "fingerprint", "tcp", "tls", "user"])]
-    pub nat: bool,
+    pub(crate) nat: bool,
 
     /// Use TCP
     #[arg(long, conflicts_with_all = ["tls", "source", "user"])]
-    pub tcp: bool,
+    pub(crate) tcp: bool,
 
     /// Use TLS; the default port is then 5349
     #[arg(long, conflicts_with_all = ["source", "user"])]
-    pub tls: bool,
+    pub(crate) tls: bool,
 
     /// Trust the certificates in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", requires = "tls")]
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
 
     /// Accept any certificate
     #[arg(long, requires = "tls", conflicts_with = "ca")]
-    pub insecure: bool,
+    pub(crate) insecure: bool,
 
     /// Give up after this long [default: RFC 8489's 39.5s: 7 requests, the first two 500 ms apart]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 
     /// Print one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }

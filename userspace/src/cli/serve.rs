@@ -17,7 +17,7 @@ pub struct ServeArgs {
     /// Read options from this TOML file; flags and environment variables take precedence, and SIGHUP
     /// reads the file again
     #[arg(short, long, value_name = "FILE", display_order = 0)]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
     /// What a reload may change.
     #[command(flatten)]
@@ -33,16 +33,16 @@ pub struct ServeArgs {
 pub struct FixedArgs {
     /// Interface to serve over AF_XDP (repeatable)
     #[arg(short, long = "interface", value_name = "IF", display_order = 1)]
-    pub interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<String>,
 
     /// How the interfaces are served.
     #[command(flatten, next_display_order = 10)]
-    pub path: PathArgs,
+    pub(crate) path: PathArgs,
 
     /// Serve metrics, health checks and a status page over HTTP on this address and port, for example
     /// 127.0.0.1:9478, which `xstun top` connects to by default
     #[arg(long, value_name = "ADDR:PORT", display_order = 40)]
-    pub metrics_listen: Option<SocketAddr>,
+    pub(crate) metrics_listen: Option<SocketAddr>,
 
     /// Log what the XDP program does with each frame, at debug level; for a test bench, not for load
     #[arg(long, display_order = 41)]
@@ -54,40 +54,40 @@ pub struct FixedArgs {
 
     /// Unix socket for `xstun drain` and for a server that takes over
     #[arg(long, value_name = "PATH", display_order = 61, help_heading = START_AND_STOP)]
-    pub control: Option<PathBuf>,
+    pub(crate) control: Option<PathBuf>,
 
     /// Take over sockets, listeners and XDP programs from the server that listens at --control, if there
     /// is one; that server exits once this one serves
     #[arg(long, display_order = 62, help_heading = START_AND_STOP)]
-    pub take_over: bool,
+    pub(crate) take_over: bool,
 }
 
 /// Options for how the interfaces are served.
 #[derive(Args, Clone, Debug)]
-pub struct PathArgs {
+pub(crate) struct PathArgs {
     /// Path that serves the interfaces; `auto` uses AF_XDP where it can, and logs why where it cannot
     #[arg(long, value_enum, default_value_t)]
-    pub datapath: DatapathArg,
+    pub(crate) datapath: DatapathArg,
 
     /// Where the XDP program runs: in the driver (native) or in the kernel's generic hook
     #[arg(long, value_enum, default_value_t)]
-    pub xdp_mode: XdpModeArg,
+    pub(crate) xdp_mode: XdpModeArg,
 
     /// How frames reach the worker; `auto` requests zero-copy only from drivers known to work
     #[arg(long, value_enum, default_value_t)]
-    pub bind_mode: BindModeArg,
+    pub(crate) bind_mode: BindModeArg,
 
     /// Receive queues to serve on each interface, starting at queue 0 [default: all]
     #[arg(long, value_name = "N")]
-    pub queues: Option<NonZeroU32>,
+    pub(crate) queues: Option<NonZeroU32>,
 
     /// Cores for the workers, for example 0-3,6 [default: all that this process may use]
     #[arg(long, value_name = "LIST")]
-    pub cores: Option<String>,
+    pub(crate) cores: Option<String>,
 
     /// Poll the NIC from the worker instead of waiting for interrupts; takes 100 % of one core per queue
     #[arg(long)]
-    pub busy_poll: bool,
+    pub(crate) busy_poll: bool,
 }
 
 /// Options that a reload (SIGHUP) may change.
@@ -96,15 +96,15 @@ pub struct LiveArgs {
     /// Address and port to answer on (repeatable) [default: `0.0.0.0:3478` and `[::]:3478`:
     /// every address of the interfaces]
     #[arg(short, long, value_name = "ADDR:PORT", display_order = 2)]
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
 
     /// Which requests are answered, and with what.
     #[command(flatten, next_display_order = 20)]
-    pub reply: ReplyArgs,
+    pub(crate) reply: ReplyArgs,
 
     /// Whose requests are answered.
     #[command(flatten, next_display_order = 30)]
-    pub credentials: CredentialsArgs,
+    pub(crate) credentials: CredentialsArgs,
 
     /// Least severe level that is logged
     #[arg(long, value_enum, default_value_t, display_order = 42)]
@@ -112,7 +112,7 @@ pub struct LiveArgs {
 
     /// TCP and TLS.
     #[command(flatten, next_display_order = 50)]
-    pub stream: StreamArgs,
+    pub(crate) stream: StreamArgs,
 
     /// How long to drain after SIGUSR1 or `xstun drain`: health checks fail, requests are still answered,
     /// then the server exits
@@ -124,74 +124,74 @@ pub struct LiveArgs {
         display_order = 60,
         help_heading = START_AND_STOP
     )]
-    pub drain_seconds: Duration,
+    pub(crate) drain_seconds: Duration,
 }
 
 /// Options for what is answered beyond the plain service.
 #[derive(Args, Clone, Debug)]
-pub struct ReplyArgs {
+pub(crate) struct ReplyArgs {
     /// Do not answer requests without the magic cookie (RFC 3489 clients)
     #[arg(long)]
-    pub no_classic: bool,
+    pub(crate) no_classic: bool,
 
     /// Second address and port of this host, for NAT behaviour discovery (RFC 5780): both must differ
     /// from those of --listen, and all four combinations answer (repeatable, once for IPv4 and once for
     /// IPv6)
     #[arg(long, value_name = "ADDR:PORT")]
-    pub alternate_address: Vec<SocketAddr>,
+    pub(crate) alternate_address: Vec<SocketAddr>,
 
     /// Report the address PUBLIC to clients in place of this host's address LOCAL in NAT behaviour
     /// discovery; for a host behind a one-to-one NAT (repeatable)
     #[arg(long, value_name = "LOCAL=PUBLIC", value_parser = advertise)]
-    pub advertise: Vec<Advertise>,
+    pub(crate) advertise: Vec<Advertise>,
 
     /// Add SOFTWARE with this text (at most 32 bytes) to success replies, which become that much longer
     #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "xstun")]
-    pub software: Option<String>,
+    pub(crate) software: Option<String>,
 
     /// Do not answer requests whose transaction ID is all zeros, as scanners send them
     #[arg(long)]
-    pub drop_zero_transaction: bool,
+    pub(crate) drop_zero_transaction: bool,
 
     /// Redirect users to this server (300 Try Alternate) where that makes no reply longer than its
     /// request; requires --credentials, since RFC 8489 redirects only authenticated clients (repeatable,
     /// once for IPv4 and once for IPv6)
     #[arg(long, value_name = "ADDR:PORT")]
-    pub alternate_server: Vec<SocketAddr>,
+    pub(crate) alternate_server: Vec<SocketAddr>,
 }
 
 /// Options for connections.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TCP and TLS")]
-pub struct StreamArgs {
+pub(crate) struct StreamArgs {
     /// Do not answer over TCP
     #[arg(long)]
-    pub no_tcp: bool,
+    pub(crate) no_tcp: bool,
 
     /// Address and port to answer on over TLS (repeatable) [default: the addresses of --listen, port
     /// 5349]
     #[arg(long, value_name = "ADDR:PORT")]
-    pub tls_listen: Vec<SocketAddr>,
+    pub(crate) tls_listen: Vec<SocketAddr>,
 
     /// Answer over TLS with this certificate and its chain (PEM); SIGHUP reads it again
     #[arg(long, value_name = "FILE")]
-    pub tls_certificate: Option<PathBuf>,
+    pub(crate) tls_certificate: Option<PathBuf>,
 
     /// Private key of the certificate (PEM)
     #[arg(long, value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Most connections open at a time, TCP and TLS together
     #[arg(long, value_name = "N", default_value = "4096")]
-    pub max_connections: NonZeroU32,
+    pub(crate) max_connections: NonZeroU32,
 
     /// Most connections open at a time from one source: an IPv4 address, or an IPv6 /64 network
     #[arg(long, value_name = "N", default_value = "64")]
-    pub max_connections_per_source: NonZeroU32,
+    pub(crate) max_connections_per_source: NonZeroU32,
 
     /// Close a connection that brings no whole message, or takes no reply, for this long
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
-    pub tcp_idle: Duration,
+    pub(crate) tcp_idle: Duration,
 }
 
 const START_AND_STOP: &str = "Start and stop";
@@ -213,16 +213,16 @@ fn long_names<T: Args>() -> Vec<String> {
 
 /// Value of `--advertise`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advertise {
+pub(crate) struct Advertise {
     /// The host's own address.
-    pub local: IpAddr,
+    pub(crate) local: IpAddr,
     /// The address by which clients reach it.
-    pub public: IpAddr,
+    pub(crate) public: IpAddr,
 }
 
 /// Value of `--datapath`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum DatapathArg {
+pub(crate) enum DatapathArg {
     /// AF_XDP where possible, sockets elsewhere.
     #[default]
     Auto,
@@ -234,7 +234,7 @@ pub enum DatapathArg {
 
 /// Value of `--xdp-mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum XdpModeArg {
+pub(crate) enum XdpModeArg {
     /// Native, else generic.
     #[default]
     Auto,
@@ -246,7 +246,7 @@ pub enum XdpModeArg {
 
 /// Value of `--bind-mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum BindModeArg {
+pub(crate) enum BindModeArg {
     /// Zero-copy for trusted drivers, else copy.
     #[default]
     Auto,

@@ -13,17 +13,17 @@ Exit codes: 0 ended, 1 no such server or a system error, 2 bad usage.")]
 pub struct TopArgs {
     /// Address and port of the server's metrics (its --metrics-listen)
     #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:9478")]
-    pub server: SocketAddr,
+    pub(crate) server: SocketAddr,
 
     /// Seconds between two readings, from which rates are computed
     #[arg(short = 'n', long, value_name = "SECONDS", value_parser = super::seconds, default_value = "1")]
-    pub interval: Duration,
+    pub(crate) interval: Duration,
 
     /// Take two readings, print, and exit
     #[arg(long)]
-    pub once: bool,
+    pub(crate) once: bool,
 
     /// Print one JSON object
     #[arg(long, requires = "once")]
-    pub json: bool,
+    pub(crate) json: bool,
 }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialsConfig {
     /// The file with names and passwords.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The realm of long-term credentials; `None` for short-term ones.
-    pub realm: Option<Realm>,
+    pub(crate) realm: Option<Realm>,
 }
 
 impl CredentialsConfig {

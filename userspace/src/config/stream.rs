@@ -14,26 +14,26 @@ pub(super) const STUNS_PORT: u16 = 5349;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamConfig {
     /// Whether TCP is answered, on every address of `--listen`.
-    pub tcp: bool,
+    pub(crate) tcp: bool,
     /// TLS, if there is a certificate.
-    pub tls: Option<TlsConfig>,
+    pub(crate) tls: Option<TlsConfig>,
     /// Most connections open at a time, TCP and TLS together; at least one.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Most connections open at a time from one IPv4 address or IPv6 /64 network; at least one.
-    pub per_source: usize,
+    pub(crate) per_source: usize,
     /// How long a connection may bring no whole message, or take no reply.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
 }
 
 /// Where TLS is answered, and with which certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     /// Where to listen.
-    pub listen: Listen,
+    pub(crate) listen: Listen,
     /// PEM file with the certificate and its chain.
-    pub certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// PEM file with the private key.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl StreamConfig {

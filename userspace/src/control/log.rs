@@ -3,7 +3,7 @@
 mod journald;
 mod repeats;
 
-pub(super) use repeats::report_repeats;
+pub(crate) use repeats::report_repeats;
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::error::Result;

@@ -117,6 +117,7 @@ fn the_keys_that_a_reload_may_change_are_listed_and_no_other() {
     let mut live = xstun::cli::live_keys();
     live.sort();
     assert_eq!(listed, live);
+    assert!(xstun::cli::fixed_keys().iter().all(|key| !live.contains(key)));
 }
 
 /// Log messages that the manual quotes. An operator searches the log for these words.

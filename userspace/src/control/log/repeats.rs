@@ -36,7 +36,7 @@ impl<S> Filter<S> for RepeatFilter {
 }
 
 /// Logs the lines that repeated in a window that has ended. Must be called regularly.
-pub(in crate::control) fn report_repeats() {
+pub(crate) fn report_repeats() {
     // The lock is released before logging, which takes it again.
     let repeated = recent().ended(Instant::now());
     for RecentLine { level, text, more, .. } in repeated {

@@ -8,7 +8,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_connections",
         kind: Gauge,
         labels: &["path"],
-        help: "Connections that are open.",
+        help: "Open connections.",
         read: |status, samples| {
             for stream in &status.streams {
                 samples.count(&[&stream.path], stream.open);
@@ -19,7 +19,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_connections_accepted_total",
         kind: Counter,
         labels: &["path"],
-        help: "Connections taken on.",
+        help: "Connections accepted.",
         read: |status, samples| {
             for stream in &status.streams {
                 samples.count(&[&stream.path], stream.accepted);
@@ -44,7 +44,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_connections_ended_total",
         kind: Counter,
         labels: &["path", "ending"],
-        help: "Connections by how they ended, each in exactly one way.",
+        help: "Connections by how they ended; each ends in exactly one way.",
         read: |status, samples| {
             for stream in &status.streams {
                 for (ending, count) in &stream.endings {
@@ -57,7 +57,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_accept_failures_total",
         kind: Counter,
         labels: &["path"],
-        help: "Times that the kernel could not hand a connection over.",
+        help: "Failures of accept(2).",
         read: |status, samples| {
             for stream in &status.streams {
                 samples.count(&[&stream.path], stream.accept_failed);

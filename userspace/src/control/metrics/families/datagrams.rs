@@ -1,24 +1,24 @@
-//! What became of datagrams, by worker.
+//! Datagrams and messages, by worker.
 
 use super::MetricKind::{Counter, Gauge};
 use super::{MetricDefinition, Samples};
 use crate::status::{MessageCounts, ServerStatus, WorkerStatus};
 
-/// Where something is counted: the path, then the interface and receive queue of a worker over AF_XDP or
-/// the core of one over sockets.
-const PLACE: &[&str] = &["path", "interface", "queue", "core"];
-const PLACE_AND_OUTCOME: &[&str] = &["path", "interface", "queue", "core", "outcome"];
+/// Labels of a worker: the path, then the interface and receive queue of a worker over AF_XDP, or the core of one
+/// over sockets.
+const WORKER: &[&str] = &["path", "interface", "queue", "core"];
+const WORKER_AND_OUTCOME: &[&str] = &["path", "interface", "queue", "core", "outcome"];
 const QUEUE: &[&str] = &["interface", "queue"];
 
 pub(super) const FAMILIES: &[MetricDefinition] = &[
     MetricDefinition {
         name: "xstun_outcomes_total",
         kind: Counter,
-        labels: PLACE_AND_OUTCOME,
-        help: "Datagrams and messages by how they ended, each in exactly one way.",
+        labels: WORKER_AND_OUTCOME,
+        help: "Datagrams and messages by outcome; each has exactly one.",
         read: |status, samples| {
-            each_place(status, |place, counts| {
-                let [path, interface, queue, core] = place;
+            each_count(status, |labels, counts| {
+                let [path, interface, queue, core] = labels;
                 for (outcome, count) in &counts.outcomes {
                     samples.count(&[path, interface, queue, core, outcome], *count);
                 }
@@ -28,33 +28,33 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
     MetricDefinition {
         name: "xstun_received_total",
         kind: Counter,
-        labels: PLACE,
+        labels: WORKER,
         help: "Datagrams, frames (af-xdp) and messages (tcp, tls) received.",
-        read: |status, samples| each_place(status, |place, counts| samples.count(&place, counts.received)),
+        read: |status, samples| each_count(status, |labels, counts| samples.count(&labels, counts.received)),
     },
     MetricDefinition {
         name: "xstun_batches_total",
         kind: Counter,
-        labels: PLACE,
-        help: "Batches of at least one datagram that workers took; received by batches is how full they are.",
+        labels: WORKER,
+        help: "Batches of at least one datagram; received divided by batches is their mean size.",
         read: |status, samples| {
-            each_worker(status, |place, worker| samples.count(&place, worker.counts.batches));
+            each_worker(status, |labels, worker| samples.count(&labels, worker.counts.batches));
         },
     },
     MetricDefinition {
         name: "xstun_wakeups_total",
         kind: Counter,
-        labels: PLACE,
-        help: "System calls by which workers told the kernel to transmit or to receive.",
+        labels: WORKER,
+        help: "System calls by which workers made the kernel transmit or receive.",
         read: |status, samples| {
-            each_worker(status, |place, worker| samples.count(&place, worker.counts.wakeups));
+            each_worker(status, |labels, worker| samples.count(&labels, worker.counts.wakeups));
         },
     },
     MetricDefinition {
         name: "xstun_unfinished_checksums_total",
         kind: Counter,
         labels: QUEUE,
-        help: "Frames whose UDP checksum a local sender with transmit offload had only begun; they are answered.",
+        help: "Frames whose UDP checksum a local sender with transmit offload left incomplete; they are answered.",
         read: |status, samples| {
             each_queue(status, |queue, worker| samples.count(&queue, worker.counts.unfinished_checksums));
         },
@@ -101,7 +101,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         kind: Gauge,
         labels: &["interface", "queue", "place"],
         help: "Frames of the packet memory by where they are: free; fill (fill ring, NIC or receive ring); held by \
-               the worker; transmit (transmit ring, NIC or completion ring). Up to a second old.",
+               the worker; transmit (transmit ring, NIC or completion ring). At most a second old.",
         read: |status, samples| {
             each_queue(status, |[interface, queue], worker| {
                 for (place, count) in &worker.frames {
@@ -113,12 +113,12 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
     MetricDefinition {
         name: "xstun_worker_ticking",
         kind: Gauge,
-        labels: PLACE,
-        help: "1 while the thread turns, 0 when it has stood still for seconds.",
+        labels: WORKER,
+        help: "1 while the thread works, 0 after it has hung for seconds.",
         read: |status, samples| {
-            each_worker(status, |place, worker| {
+            each_worker(status, |labels, worker| {
                 if !worker.ended {
-                    samples.count(&place, worker.ticking.into());
+                    samples.count(&labels, worker.ticking.into());
                 }
             });
             for stream in &status.streams {
@@ -128,14 +128,15 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
     },
 ];
 
-/// Tells `take` each place where datagrams or messages are counted.
-fn each_place(status: &ServerStatus, mut take: impl FnMut([&str; 4], &MessageCounts)) {
-    each_worker(status, |place, worker| take(place, &worker.counts));
+/// Calls `take` with the labels and counts of each worker, TCP and TLS.
+fn each_count(status: &ServerStatus, mut take: impl FnMut([&str; 4], &MessageCounts)) {
+    each_worker(status, |labels, worker| take(labels, &worker.counts));
     for stream in &status.streams {
         take([&stream.path, "", "", ""], &stream.counts);
     }
 }
 
+/// Calls `take` with the labels of each worker of datagrams.
 fn each_worker(status: &ServerStatus, mut take: impl FnMut([&str; 4], &WorkerStatus)) {
     for worker in &status.workers {
         let core = if worker.queue.is_some() { String::new() } else { worker.core.to_string() };
@@ -144,7 +145,7 @@ fn each_worker(status: &ServerStatus, mut take: impl FnMut([&str; 4], &WorkerSta
     }
 }
 
-/// Tells `take` each worker over AF_XDP.
+/// Calls `take` with the labels of each worker over AF_XDP.
 fn each_queue(status: &ServerStatus, mut take: impl FnMut([&str; 2], &WorkerStatus)) {
     each_worker(status, |[_, interface, queue, _], worker| {
         if worker.queue.is_some() {
@@ -153,6 +154,7 @@ fn each_queue(status: &ServerStatus, mut take: impl FnMut([&str; 2], &WorkerStat
     });
 }
 
+/// Adds the count of this name by the kernel, for each worker over AF_XDP.
 fn kernel(status: &ServerStatus, samples: &mut Samples, name: &str) {
     each_queue(status, |queue, worker| {
         if let Some(count) = worker.kernel.get(name) {

@@ -1,4 +1,4 @@
-//! Interfaces and the ladder.
+//! Interfaces, and the ladder of paths that serve them.
 
 use super::MetricDefinition;
 use super::MetricKind::{Counter, Gauge};
@@ -8,8 +8,8 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_xdp_verdicts_total",
         kind: Counter,
         labels: &["interface", "verdict"],
-        help: "Frames by what the XDP program made of them: redirect to the worker, or the reason for passing them \
-               to the kernel's stack.",
+        help: "Frames by verdict of the XDP program: redirect to the worker, or the reason for passing them to the \
+               kernel's stack.",
         read: |status, samples| {
             for interface in &status.interfaces {
                 for (verdict, count) in &interface.verdicts {
@@ -36,8 +36,8 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_step_downs_total",
         kind: Counter,
         labels: &["interface"],
-        help: "Rungs of the ladder that could not be had at the start, or not be held since; the log and \
-               /status.json say why.",
+        help: "Rungs of the ladder that were not available at the start, or failed later; the log and /status.json \
+               say why.",
         read: |status, samples| {
             for interface in &status.interfaces {
                 samples.count(&[&interface.name], interface.step_downs);
@@ -61,7 +61,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_xdp_delivering",
         kind: Gauge,
         labels: &["interface"],
-        help: "1 unless frames that the XDP program hands over are seen not to arrive.",
+        help: "1 unless frames that the XDP program redirects do not arrive.",
         read: |status, samples| {
             for interface in &status.interfaces {
                 if let Some(delivering) = interface.delivering {

@@ -1,4 +1,4 @@
-//! The program and its process, under the names that every exporter gives them.
+//! The program and its process; `process_*` are the names that all exporters use.
 
 use super::MetricDefinition;
 use super::MetricKind::{Counter, Gauge};
@@ -8,7 +8,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_build_info",
         kind: Gauge,
         labels: &["version", "af_xdp"],
-        help: "Always 1; the labels tell the version, and whether it was built with AF_XDP.",
+        help: "Always 1; the labels give the version, and whether it was built with AF_XDP.",
         read: |status, samples| {
             samples.count(&[&status.version, &status.af_xdp_built.to_string()], 1);
         },
@@ -17,7 +17,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_draining",
         kind: Gauge,
         labels: &[],
-        help: "1 while the server drains: it answers, /readyz fails, and it will end soon.",
+        help: "1 while the server drains: it answers, /readyz fails, and it exits soon.",
         read: |status, samples| samples.count(&[], (status.state == "draining").into()),
     },
     MetricDefinition {
@@ -52,7 +52,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "process_max_fds",
         kind: Gauge,
         labels: &[],
-        help: "Most file descriptors that may be open.",
+        help: "Limit on open file descriptors.",
         read: |status, samples| samples.count(&[], status.process.max_fds),
     },
     MetricDefinition {

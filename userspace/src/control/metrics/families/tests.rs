@@ -11,7 +11,7 @@ fn zeros(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String,
     names.into_iter().map(|name| (name.into(), 0)).collect()
 }
 
-/// A server with everything that there is a metric for.
+/// The status of a server with a sample for every metric.
 fn status() -> ServerStatus {
     let counts = |answered| {
         let mut counts = MessageCounts {
@@ -65,7 +65,7 @@ fn status() -> ServerStatus {
 }
 
 #[test]
-fn each_family_is_told_with_its_samples() {
+fn each_metric_is_exposed_with_its_samples() {
     let text = exposition(&status()).unwrap();
     for family in all() {
         assert!(text.contains(&format!("# HELP {} ", family.name)), "{}", family.name);
@@ -82,20 +82,21 @@ fn each_family_is_told_with_its_samples() {
         r#"xstun_xdp_delivering{interface="eth0"} 0"#,
         r#"xstun_build_info{version="1.2.3",af_xdp="false"} 1"#,
     ] {
-        assert!(text.lines().any(|told| told == line), "{line} is not in:\n{text}");
+        assert!(text.lines().any(|exposed| exposed == line), "{line} is not in:\n{text}");
     }
 }
 
-/// Every counter of the kernel that is read has its family: the names meet at run time only.
+/// Every counter of the kernel that is read has a metric; the names are compared only at run time.
 #[test]
-fn every_count_of_the_kernel_has_a_family() {
+fn every_count_of_the_kernel_has_a_metric() {
     let text = exposition(&status()).unwrap();
-    let told = text.lines().filter(|line| line.starts_with("xstun_xdp_") && line.contains("queue=")).count();
-    assert_eq!(told, KernelStats::default().named().len());
+    let exposed =
+        text.lines().filter(|line| line.starts_with("xstun_xdp_") && line.contains("queue=")).count();
+    assert_eq!(exposed, KernelStats::default().named().len());
 }
 
 #[test]
-fn names_follow_the_conventions_and_are_told_once() {
+fn names_follow_the_conventions_and_are_unique() {
     let mut names = BTreeSet::new();
     for MetricDefinition { name, kind, help, labels, .. } in all() {
         assert!(names.insert(name), "{name} is there twice");
@@ -107,15 +108,15 @@ fn names_follow_the_conventions_and_are_told_once() {
 }
 
 #[test]
-fn what_is_not_served_is_not_told() {
+fn a_metric_without_samples_is_left_out() {
     let text = exposition(&ServerStatus::default()).unwrap();
     assert!(!text.contains("xstun_connections") && !text.contains("xstun_xdp"), "{text}");
     assert!(text.contains("\nprocess_open_fds 0\n"), "{text}");
 }
 
-/// `docs/metrics.md` holds this table; a change of the code that it does not follow fails here.
+/// The table of `docs/metrics.md` is made of these metrics.
 #[test]
-fn the_document_tells_every_metric() {
+fn the_document_lists_every_metric() {
     let mut table = String::from("| name | kind | labels | meaning |\n|---|---|---|---|\n");
     for MetricDefinition { name, kind, help, labels, .. } in all() {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
