@@ -139,6 +139,3 @@ impl<Q: Queues> Rings<Q> {
         );
     }
 }
-
-#[cfg(test)]
-mod tests;

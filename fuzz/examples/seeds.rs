@@ -1,15 +1,12 @@
 //! Writes the seeds of the fuzz targets: every row of the conformance table as a message and as frames,
 //! and every frame of the verdict table. `cargo xtask corpus` runs it.
-#![allow(clippy::unwrap_used, reason = "it ends where a file cannot be written")]
-
-#[path = "../../userspace/tests/conformance/table/rows.rs"]
-mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use xstun_fuzz::frames::{Tag, cases, ipv4_header, ipv6_header, udp};
 use xstun_fuzz::targets::policies;
-use xstun_fuzz::{MEND_ALL, SOURCE, messages};
+use xstun_fuzz::{MEND_ALL, SOURCE};
+use xstun_testkit::conformance::{Row, Setting, rows};
+use xstun_testkit::frames::{Tag, cases, ipv4_header, ipv6_header, udp};
 
 /// What the targets switch classic requests off by.
 const NO_CLASSIC: u8 = 128;
@@ -34,21 +31,21 @@ fn main() {
 }
 
 fn messages() -> Vec<Vec<u8>> {
-    table::rows().into_iter().map(|row| row.request).collect()
+    rows().into_iter().map(|row| row.request).collect()
 }
 
 /// Each row as its setting has it, as a datagram and over a stream, and under a policy that draws from all.
 fn policies(sources: &[[u8; SOURCE]]) -> Vec<Vec<u8>> {
-    let row = |row: table::Row| {
+    let row = |row: Row| {
         let set = match row.setting {
-            table::Setting::Default => 0,
-            table::Setting::NoClassic => policies::NO_CLASSIC,
-            table::Setting::NoZeroTransaction => policies::NO_ZERO,
-            table::Setting::Software => policies::SOFTWARE,
-            table::Setting::Elsewhere => policies::SHORT_TERM | policies::ELSEWHERE,
-            table::Setting::Discovery => policies::DISCOVERY,
-            table::Setting::Advertised => policies::DISCOVERY | policies::ADVERTISED,
-            table::Setting::ShortTerm => policies::SHORT_TERM,
+            Setting::Default => 0,
+            Setting::NoClassic => policies::NO_CLASSIC,
+            Setting::NoZeroTransaction => policies::NO_ZERO,
+            Setting::Software => policies::SOFTWARE,
+            Setting::Elsewhere => policies::SHORT_TERM | policies::ELSEWHERE,
+            Setting::Discovery => policies::DISCOVERY,
+            Setting::Advertised => policies::DISCOVERY | policies::ADVERTISED,
+            Setting::ShortTerm => policies::SHORT_TERM,
         };
         let mut inputs = Vec::new();
         for (source, version) in sources.iter().zip([0, 1, 0]) {
@@ -64,7 +61,7 @@ fn policies(sources: &[[u8; SOURCE]]) -> Vec<Vec<u8>> {
         }
         inputs
     };
-    table::rows().into_iter().flat_map(row).collect()
+    rows().into_iter().flat_map(row).collect()
 }
 
 /// The messages in frames of either version, one of them behind a tag, and the frames of the verdict table.

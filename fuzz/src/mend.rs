@@ -1,7 +1,7 @@
 //! Checks and lengths put right, where an input asks for it.
 
-use crate::messages::crc32;
 use etherparse::checksum::Sum16BitWords;
+use xstun_testkit::messages::crc32;
 
 /// Flag: the message's length field, and IP and UDP lengths around it, are its true ones.
 pub const MEND_LENGTHS: u8 = 1;

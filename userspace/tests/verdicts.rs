@@ -1,17 +1,9 @@
 //! The XDP program, run in the kernel by BPF_PROG_TEST_RUN, decides as `classify` does on the host,
 //! counts each frame once under that verdict, and leaves its bytes alone.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
-
-#[path = "common/frames.rs"]
-mod frames;
-#[path = "common/random.rs"]
-mod random;
-
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use random::Random;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -19,6 +11,8 @@ use std::path::PathBuf;
 use xstun_core::classify::{Verdict, classify};
 use xstun_core::served::Served;
 use xstun_ebpf::{MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, PROGRAM_FRAGS, PROGRAM_LINEAR};
+use xstun_testkit::frames;
+use xstun_testkit::random::Random;
 
 const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;

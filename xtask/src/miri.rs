@@ -9,24 +9,8 @@ use anyhow::{Result, bail};
 /// Cases of each property test. Miri is about a thousand times slower than compiled code.
 const CASES: &str = "4";
 
-/// Arguments of `cargo miri test`, one run each.
-const RUNS: [&[&str]; 4] = [
-    &["--package", "xstun-core", "--lib"],
-    &[
-        "--package",
-        "xstun",
-        "--no-default-features",
-        "--lib",
-        "--",
-        "stun::",
-        "frame::",
-        "answer::",
-        "served::",
-    ],
-    &["--package", "xstun", "--no-default-features", "--test", "conformance"],
-    // The book of frames: its tokens and its model, without the kernel's rings behind them.
-    &["--package", "xstun", "--lib", "--", "rings"],
-];
+/// Arguments of `cargo miri test`: the unit tests, the conformance table, and the book of frames.
+const TESTS: [&str; 7] = ["--package", "xstun-core", "--lib", "--test", "conformance", "--test", "rings"];
 
 /// Runs the tests.
 ///
@@ -37,15 +21,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     if ask(version.args(["miri", "--version"])).is_none() {
         bail!("Miri is missing: run `rustup component add miri rust-src --toolchain nightly`");
     }
-    for run in RUNS {
-        let mut cargo = nightly_cargo("Miri needs")?;
-        cargo.current_dir(&workspace.root).env("CARGO_TARGET_DIR", workspace.target.join("miri"));
-        // proptest reads the environment and the clock, which isolation forbids.
-        cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", CASES);
-        if workspace.ebpf_object().exists() {
-            cargo.env("XSTUN_EBPF_OBJECT", workspace.ebpf_object());
-        }
-        exec(cargo.args(["miri", "test"]).args(run))?;
-    }
-    Ok(())
+    let mut cargo = nightly_cargo("Miri needs")?;
+    cargo.current_dir(&workspace.root).env("CARGO_TARGET_DIR", workspace.target.join("miri"));
+    // proptest reads the environment and the clock, which isolation forbids.
+    cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", CASES);
+    exec(cargo.args(["miri", "test"]).args(TESTS))
 }

@@ -21,7 +21,7 @@ use std::fs;
 use std::path::Path;
 
 /// Directories with sources, below the workspace's root.
-const ROOTS: [&str; 6] = ["core", "xdp-ebpf", "userspace", "xtask", "bench", "fuzz"];
+const ROOTS: [&str; 7] = ["core", "testkit", "xdp-ebpf", "userspace", "xtask", "bench", "fuzz"];
 
 /// One break of a rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,18 +1,16 @@
 //! What takes many requests to show, or a buffer of its own; the rules themselves stand row by row in
-//! `tests/conformance/table.rs`.
+//! `xstun_testkit::conformance`.
 
 mod extras;
-#[path = "../../../userspace/tests/common/messages.rs"]
-pub(super) mod messages;
 
 use super::{Exchange, Policy, REPLY_ROOM, respond};
 use crate::outcome::Outcome::{self, *};
-use messages::{
+use std::net::SocketAddr;
+use std::vec::Vec;
+use xstun_testkit::messages::{
     Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
     with_right_length,
 };
-use std::net::SocketAddr;
-use std::vec::Vec;
 
 const MAPPED_ADDRESS: u16 = 0x0001;
 const ERROR_CODE: u16 = 0x0009;

@@ -1,13 +1,14 @@
 //! Frame in, frame out. Input: a byte of flags (see [`crate::frame`]; 128 switches classic requests
 //! off), the frame.
 
-use crate::frames::{CLIENT_MAC, served};
-use crate::{chunk, frame, judge};
+use crate::{chunk, frame};
 use std::sync::LazyLock;
 use xstun_core::answer::answer;
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
 use xstun_core::stun::Policy;
+use xstun_testkit::frames::{CLIENT_MAC, served};
+use xstun_testkit::judge;
 
 const NO_CLASSIC: u8 = 128;
 static SERVED: LazyLock<Served> = LazyLock::new(served);

@@ -1,11 +1,11 @@
 //! The classifier that the XDP program runs. Input: the frame.
 
-use crate::frames::served;
-use crate::judge;
 use std::cell::Cell;
 use std::sync::LazyLock;
 use xstun_core::classify::{MAX_FRAME, ReadFrame, Verdict, classify};
 use xstun_core::served::Served;
+use xstun_testkit::frames::served;
+use xstun_testkit::judge;
 
 static SERVED: LazyLock<Served> = LazyLock::new(served);
 

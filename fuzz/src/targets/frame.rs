@@ -1,12 +1,13 @@
 //! The way in through the headers, and out again with a reply of any length. Input: a byte of flags (see
 //! [`crate::frame`]), a byte for the reply's length, the frame.
 
-use crate::frames::served;
-use crate::{chunk, frame, judge};
+use crate::{chunk, frame};
 use std::sync::LazyLock;
 use xstun_core::frame::{check, destination, locate, turn_around, turn_around_anew};
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
+use xstun_testkit::frames::served;
+use xstun_testkit::judge;
 
 static SERVED: LazyLock<Served> = LazyLock::new(served);
 

@@ -2,7 +2,6 @@
 //! has the user prove who asks), a byte of what is switched on, a byte of who is asked and how, a
 //! source, the message.
 
-use crate::messages::{COOKIE, ENDPOINTS};
 use crate::{LEAVINGS, ROOM, SOURCE, message, source};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use xstun_core::stun::integrity::Integrity;
 use xstun_core::stun::{
     AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
 };
+use xstun_testkit::messages::{COOKIE, ENDPOINTS};
 
 /// Flag of the first byte: the message is given a name and a proof by the user.
 pub const PROVEN: u8 = 128;

@@ -1,10 +1,11 @@
 //! The core over any message from any source. Input: a byte of flags (see [`crate::message`]; 128
 //! switches classic requests off), a source, the message.
 
-use crate::{SOURCE, chunk, message, reference, source};
+use crate::{SOURCE, chunk, message, source};
 use std::net::SocketAddr;
 use xstun_core::outcome::Outcome;
 use xstun_core::stun::{Exchange, Extras, Policy, REPLY_ROOM, respond};
+use xstun_testkit::reference;
 
 const NO_CLASSIC: u8 = 128;
 

@@ -1,12 +1,9 @@
 //! The book of frames against a kernel that moves when the input says. Input: slots of the rings, frames
 //! of the UMEM, then a byte for each step.
 
-#[path = "../../../core/src/rings/tests/model.rs"]
-mod model;
-
-use model::{Model, Token};
 use std::collections::HashSet;
-use xstun_core::rings::{BATCH, Occupancy, Queues, Rings};
+use xstun_core::rings::{BATCH, Occupancy, Rings};
+use xstun_testkit::ring_model::{Model, Token};
 
 /// Frames that an input can give the UMEM at the most.
 const MOST_FRAMES: usize = 256;

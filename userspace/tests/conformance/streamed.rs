@@ -1,10 +1,5 @@
 //! The table over TCP and TLS, each row on a connection of its own.
 
-use crate::common::lab::{Lab, Namespace};
-use crate::common::packets::PORT;
-use crate::common::server::{Counters, Server};
-use crate::messages::{BINDING_ERROR, BINDING_REQUEST, message};
-use crate::table::{Asked, Diverted, Owed, Row, Setting, rows};
 use crate::wired::{flags, other};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -15,6 +10,11 @@ use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName,
 };
 use xstun_core::outcome::Outcome;
+use xstun_testkit::conformance::{Asked, Diverted, Owed, Row, Setting, rows};
+use xstun_testkit::lab::packets::PORT;
+use xstun_testkit::lab::server::{Counters, Server};
+use xstun_testkit::lab::{Lab, Namespace};
+use xstun_testkit::messages::{BINDING_ERROR, BINDING_REQUEST, message};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TLS_PORT: u16 = 5349;

@@ -1,16 +1,17 @@
 //! The table sent to the program, over every path that it serves by.
 
-use crate::common::lab::{Lab, Link, ip};
-use crate::common::packets::{Datagram, Flow, PORT};
-use crate::common::server::{Counters, Server};
-use crate::common::wire::Wire;
-use crate::public;
-use crate::table::{Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Row, Setting, USER, rows};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use xstun_core::outcome::Outcome;
+use xstun_testkit::conformance::{
+    Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Row, Setting, USER, public_addresses, rows,
+};
+use xstun_testkit::lab::packets::{Datagram, Flow, PORT};
+use xstun_testkit::lab::server::{Counters, Server};
+use xstun_testkit::lab::wire::Wire;
+use xstun_testkit::lab::{Lab, Link, ip};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Source port of the first row; each row has its own, by which its reply is known.
@@ -54,7 +55,7 @@ fn discovery_flags(server: IpAddr, lab: &Lab, setting: Setting) -> Vec<String> {
     let mut flags = vec!["--listen".to_owned(), SocketAddr::new(server, PORT).to_string()];
     flags.extend(["--alternate-address".to_owned(), other.to_string()]);
     if setting == Setting::Advertised {
-        for (local, public) in [server, other.ip()].into_iter().zip(public(server.is_ipv4())) {
+        for (local, public) in [server, other.ip()].into_iter().zip(public_addresses(server.is_ipv4())) {
             flags.extend(["--advertise".to_owned(), format!("{local}={public}")]);
         }
     }

@@ -1,13 +1,13 @@
 //! Addresses that come and go while the server runs.
 
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, ip};
-use crate::common::packets::{Datagram, Flow};
-use crate::common::transaction::Transaction;
-use crate::common::wire::Wire;
 use crate::modes::{GENERIC, Mode, NATIVE};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::packets::{Datagram, Flow};
+use xstun_testkit::lab::transaction::Transaction;
+use xstun_testkit::lab::wire::Wire;
+use xstun_testkit::lab::{Lab, ip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

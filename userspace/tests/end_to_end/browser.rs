@@ -1,9 +1,6 @@
 //! A browser behind a NAT gathers the candidate that it could not know without the server.
 
 use crate::clients::is_there;
-use crate::common::lab::{Lab, Namespace};
-use crate::common::packets::{Datagram, PORT};
-use crate::common::wire::Wire;
 use crate::discovery::Behind;
 use crate::modes::{Mode, NATIVE, SOCKETS};
 use std::collections::BTreeSet;
@@ -11,6 +8,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use xstun_testkit::lab::packets::{Datagram, PORT};
+use xstun_testkit::lab::wire::Wire;
+use xstun_testkit::lab::{Lab, Namespace};
 
 /// Longest wait for the browser; generous, since nothing is timed.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -1,15 +1,15 @@
 //! Other people's clients, and our own, each get the address that they asked from.
 
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, Link};
-use crate::common::packets::{Datagram, PORT};
-use crate::common::server::xstun;
-use crate::common::wire::Wire;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::packets::{Datagram, PORT};
+use xstun_testkit::lab::server::xstun;
+use xstun_testkit::lab::wire::Wire;
+use xstun_testkit::lab::{Lab, Link};
 
 /// Set to 1 it lets clients be missing; without it a missing client fails the test that wants it.
 const SKIP_MISSING: &str = "XSTUN_TEST_SKIP_MISSING";

@@ -2,14 +2,14 @@
 //! probe.
 
 use crate::clients::is_there;
-use crate::common::lab::Lab;
-use crate::common::packets::PORT;
-use crate::common::server::xstun;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use rustix::process::Signal;
 use std::fs::{Permissions, set_permissions, write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use xstun_testkit::lab::Lab;
+use xstun_testkit::lab::packets::PORT;
+use xstun_testkit::lab::server::xstun;
 
 /// RFC 8489 §9 from the client's side in Python's own modules. Words: server, source, mechanism, name,
 /// password. Prints the error code of each refusal, and at last the address or the code again; of a

@@ -1,13 +1,13 @@
 //! NAT behaviour discovery (RFC 5780), by other people's clients and our own.
 
 use crate::clients::{is_npm_package_there, is_there, node_modules, python};
-use crate::common::lab::{Lab, Namespace, ip};
-use crate::common::server::{Server, xstun};
-use crate::common::transaction::Transaction;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
+use xstun_testkit::lab::server::{Server, xstun};
+use xstun_testkit::lab::transaction::Transaction;
+use xstun_testkit::lab::{Lab, Namespace, ip};
 
 const OTHER_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 const OTHER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 9);

@@ -1,10 +1,10 @@
 //! What cannot be served is refused in words that help, and leaves nothing attached.
 
-use crate::common::ask::Asker;
-use crate::common::lab::Lab;
-use crate::common::server::xstun;
 use crate::modes::{NATIVE, POWERLESS, SOCKETS};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use xstun_testkit::lab::Lab;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::xstun;
 
 const USAGE: i32 = 2;
 const SYSTEM: i32 = 1;

@@ -1,13 +1,6 @@
 //! Each kind of frame gets the end that RFC and policy owe it, over each path, and is counted there
 //! exactly once.
 
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, Link};
-use crate::common::packets::{Datagram, Flow};
-use crate::common::random::Random;
-use crate::common::server::Counters;
-use crate::common::transaction::Transaction;
-use crate::common::wire::Wire;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use etherparse::{IpFragOffset, IpHeaders, IpNumber, Ipv4Options, Ipv6FragmentHeader, Ipv6RawExtHeader};
 use std::collections::BTreeMap;
@@ -15,6 +8,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use xstun_core::classify::Verdict;
 use xstun_core::outcome::Outcome;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::packets::{Datagram, Flow};
+use xstun_testkit::lab::server::Counters;
+use xstun_testkit::lab::transaction::Transaction;
+use xstun_testkit::lab::wire::Wire;
+use xstun_testkit::lab::{Lab, Link};
+use xstun_testkit::random::Random;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

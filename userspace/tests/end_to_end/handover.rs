@@ -1,8 +1,5 @@
 //! One server takes over from another, under load; and draining.
 
-use crate::common::ask::Asker;
-use crate::common::lab::Lab;
-use crate::common::server::xstun;
 use crate::http::get;
 use crate::load::{all_right, load};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
@@ -12,6 +9,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
+use xstun_testkit::lab::Lab;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::xstun;
 
 fn control(directory: &TempDir) -> String {
     format!("--control={}", directory.path().join("control").display())

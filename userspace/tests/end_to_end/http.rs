@@ -1,9 +1,9 @@
 //! HTTP/1.1 as plain as it can be: one request, everything up to the end of the connection.
 
-use crate::common::lab::Namespace;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+use xstun_testkit::lab::Namespace;
 
 /// Longest wait for an answer; generous, since nothing is timed.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -1,10 +1,10 @@
 //! That the laboratory itself shows what is on the wire, and leaves nothing behind.
 
-use crate::common::lab::Lab;
-use crate::common::packets::{Datagram, Flow};
-use crate::common::wire::Wire;
 use std::path::Path;
 use std::time::Duration;
+use xstun_testkit::lab::Lab;
+use xstun_testkit::lab::packets::{Datagram, Flow};
+use xstun_testkit::lab::wire::Wire;
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]

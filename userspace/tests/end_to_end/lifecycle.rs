@@ -1,13 +1,13 @@
 //! How the server begins and ends, and what it leaves behind.
 
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, Link, ip};
-use crate::common::server::Server;
 use crate::errors::refused;
 use crate::modes::{GENERIC, NATIVE, POWERLESS, SOCKETS, busy_polling_works};
 use rustix::process::Signal;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::Server;
+use xstun_testkit::lab::{Lab, Link, ip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

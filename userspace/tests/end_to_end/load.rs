@@ -1,9 +1,6 @@
 //! The load generator over AF_XDP, against the server on both of its paths and against servers that
 //! do wrong.
 
-use crate::common::lab::Lab;
-use crate::common::packets::PORT;
-use crate::common::server::xstun;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -12,6 +9,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use xstun::stop::Stop;
+use xstun_testkit::lab::Lab;
+use xstun_testkit::lab::packets::PORT;
+use xstun_testkit::lab::server::xstun;
 
 const EVERY_SHAPE: &str = "bare=3,fingerprint,software-fingerprint=2,software,change-request,classic,\
                            classic-change-request,ice";

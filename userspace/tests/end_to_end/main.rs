@@ -1,9 +1,5 @@
 //! The server as a stranger meets it: over a veth pair, between two network namespaces, asked by raw
 //! frames, by plain sockets and by other people's clients.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod addresses;
 mod browser;

@@ -1,9 +1,6 @@
 //! What the server tells of itself: metrics, health, readiness.
 
 use crate::clients::is_there;
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, Namespace};
-use crate::common::server::Server;
 use crate::http::{self, get};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use crate::streams::Certificate;
@@ -13,6 +10,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::Server;
+use xstun_testkit::lab::{Lab, Namespace};
 
 /// Where the servers of these tests tell.
 pub(crate) const TELL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9478);

@@ -1,7 +1,7 @@
 //! The rungs of the ladder that every machine has, pinned.
 
-use crate::common::lab::Lab;
-use crate::common::server::Server;
+use xstun_testkit::lab::Lab;
+use xstun_testkit::lab::server::Server;
 
 /// A pinned way to serve.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,9 +2,9 @@
 
 use crate::browser::ALONE;
 use crate::clients::is_there;
-use crate::common::lab::{Lab, Namespace};
 use crate::metrics::{FLAGS, TELL, ask};
 use crate::modes::NATIVE;
+use xstun_testkit::lab::{Lab, Namespace};
 
 /// Opens the page, lets it run for some seconds of its own time, and gives what it then consists of and
 /// what the browser said.

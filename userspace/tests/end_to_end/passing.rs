@@ -1,17 +1,17 @@
 //! What is not ours reaches the kernel's stack untouched, and the stack goes on with its work while
 //! the server is under load.
 
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, Link};
-use crate::common::packets::{Datagram, Flow};
-use crate::common::server::xstun;
-use crate::common::transaction::Transaction;
-use crate::common::wire::Wire;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::packets::{Datagram, Flow};
+use xstun_testkit::lab::server::xstun;
+use xstun_testkit::lab::transaction::Transaction;
+use xstun_testkit::lab::wire::Wire;
+use xstun_testkit::lab::{Lab, Link};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

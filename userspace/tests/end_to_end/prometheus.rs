@@ -1,7 +1,6 @@
 //! A real Prometheus scrapes the server.
 
 use crate::clients::is_there;
-use crate::common::lab::{Lab, Namespace};
 use crate::http::get;
 use crate::metrics::{FLAGS, ask};
 use crate::modes::NATIVE;
@@ -9,6 +8,7 @@ use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use xstun_testkit::lab::{Lab, Namespace};
 
 /// Longest wait for a scrape; generous, since nothing is timed.
 const LIMIT: Duration = Duration::from_secs(60);

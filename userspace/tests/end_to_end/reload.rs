@@ -1,8 +1,5 @@
 //! The configuration changes under a running server, and under load.
 
-use crate::common::ask::Asker;
-use crate::common::lab::Lab;
-use crate::common::server::Server;
 use crate::load::{all_right, load};
 use crate::modes::{Mode, NATIVE, SOCKETS};
 use rustix::net::{
@@ -17,6 +14,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use xstun_testkit::lab::Lab;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::Server;
 
 const LIMIT: Duration = Duration::from_secs(60);
 

@@ -1,8 +1,5 @@
 //! The server as a service: the rights that it holds, and what it tells its service manager.
 
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, Link};
-use crate::common::server::Server;
 use crate::modes::{NATIVE, SOCKETS, busy_polling_works};
 use rustix::process::{Pid, Signal};
 use std::fs::Permissions;
@@ -13,6 +10,9 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::Duration;
 use xstun::datapath::af_xdp::{FRAME_SIZE, FRAMES};
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::Server;
+use xstun_testkit::lab::{Lab, Link};
 
 /// What the unit grants, and CAP_IPC_LOCK in place of its LimitMEMLOCK.
 const GRANTED: &str = "-all,+net_bind_service,+net_admin,+net_raw,+bpf,+perfmon,+ipc_lock";

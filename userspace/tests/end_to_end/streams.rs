@@ -1,17 +1,17 @@
 //! TCP and TLS through the same interface that AF_XDP serves datagrams on.
 
 use crate::clients::{client, is_installed, python};
-use crate::common::ask::Asker;
-use crate::common::lab::{Lab, Link, Namespace};
-use crate::common::packets::PORT;
-use crate::common::server::{Server, xstun};
-use crate::common::transaction::Transaction;
 use crate::modes::{NATIVE, SOCKETS};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 use tempfile::TempDir;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::packets::PORT;
+use xstun_testkit::lab::server::{Server, xstun};
+use xstun_testkit::lab::transaction::Transaction;
+use xstun_testkit::lab::{Lab, Link, Namespace};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const NAME: &str = "stun.example.net";

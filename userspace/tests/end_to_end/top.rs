@@ -1,7 +1,5 @@
 //! `xstun top`, on a terminal and for scripts.
 
-use crate::common::lab::{Lab, Namespace};
-use crate::common::server::xstun;
 use crate::metrics::{FLAGS, ask};
 use crate::modes::{NATIVE, SOCKETS};
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,6 +8,8 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use xstun_testkit::lab::server::xstun;
+use xstun_testkit::lab::{Lab, Namespace};
 
 /// Longest wait for anything; generous, since nothing is timed.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -2,7 +2,6 @@
 
 use crate::case::{Ask, Case};
 use crate::checks;
-use crate::common::server::{Server, xstun};
 use crate::life;
 use crate::report::Report;
 use crate::stage::Stage;
@@ -10,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use xstun_testkit::lab::server::{Server, xstun};
 
 /// A check's surroundings.
 pub(crate) struct Scene<'a> {

@@ -2,14 +2,14 @@
 
 use crate::ask::Scene;
 use crate::case::Kind;
-use crate::common::ask::Asker;
-use crate::common::server::{Server, xstun};
 use crate::stage::Stage;
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::Duration;
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::{Server, xstun};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const EVERY_SHAPE: &str = "bare=3,fingerprint,software-fingerprint=2,software,change-request,classic,\

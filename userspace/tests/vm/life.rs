@@ -3,13 +3,13 @@
 
 use crate::ask::{Scene, refusal};
 use crate::checks::{Flood, answers, load, neighbours};
-use crate::common::ask::Asker;
-use crate::common::server::Counters;
 use crate::stage::Stage;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use xstun::datapath::af_xdp::{FRAMES, RING_SIZE};
+use xstun_testkit::lab::ask::Asker;
+use xstun_testkit::lab::server::Counters;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Requests a second that are more than a stopped worker's rings hold within seconds.
@@ -95,7 +95,7 @@ fn link(scene: &Scene<'_>) -> String {
     for _ in 0..2 {
         for state in ["down", "up"] {
             let namespace = scene.stage.server.name();
-            crate::common::lab::ip(&["-n", namespace, "link", "set", scene.stage.interface(), state]);
+            xstun_testkit::lab::ip(&["-n", namespace, "link", "set", scene.stage.interface(), state]);
             std::thread::sleep(Duration::from_millis(300));
         }
         scene.stage.raise();

@@ -1,10 +1,5 @@
 //! What runs inside a guest of `cargo xtask vm`: the server on each of the guest's NICs, asked over a
 //! wire from a namespace of its own. Each finding is a line of JSON on the guest's second serial line.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
-
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-#[path = "../common/mod.rs"]
-mod common;
 
 mod ask;
 mod case;

@@ -1,9 +1,9 @@
 //! A NIC and its peer, each in a namespace of its own, with addresses.
 
 use crate::case::{Case, Kind};
-use crate::common::lab::{Link, Namespace, ip};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use xstun_testkit::lab::{Link, Namespace, ip};
 
 /// Port that the server listens on.
 const PORT: u16 = 3478;

@@ -17,7 +17,7 @@ struct Equivalent {
 
 const EQUIVALENTS: [Equivalent; 4] = [
     Equivalent {
-        file: "src/answer.rs",
+        file: "core/src/answer.rs",
         changes: &[
             // In the lengths that have an arm.
             "replace + with -",
@@ -30,7 +30,7 @@ const EQUIVALENTS: [Equivalent; 4] = [
         why: "the arms only make faster copies of the code of the last arm",
     },
     Equivalent {
-        file: "src/stun/request.rs",
+        file: "core/src/stun/request.rs",
         changes: &[
             "delete match arm [] in Request::parse",
             "replace match guard dialect == Dialect::Cookie with false in Request::parse",
@@ -38,12 +38,12 @@ const EQUIVALENTS: [Equivalent; 4] = [
         why: "the walk over all attributes gives the same result, only slower",
     },
     Equivalent {
-        file: "src/frame/reply.rs",
+        file: "core/src/frame/reply.rs",
         changes: &["replace | with ^"],
         why: "the two sides have no bit in common",
     },
     Equivalent {
-        file: "src/stun/credentials/nonce.rs",
+        file: "core/src/stun/credentials/nonce.rs",
         changes: &["replace | with ^ in Nonces::is_valid"],
         why: "no nonce belongs to two periods",
     },
@@ -126,7 +126,7 @@ pub(super) fn report(counts: MutantCounts, results: &Path) -> Result<()> {
 
 /// Returns why the mutant, as `missed.txt` names it, behaves the same; `None` for one that is not known.
 fn equivalence(mutant: &str) -> Option<&'static str> {
-    // src/answer.rs:58:9: delete match arm ...
+    // core/src/answer.rs:58:9: delete match arm ...
     let (place, change) = mutant.split_once(": ")?;
     let file = place.split(':').next()?;
     let known = EQUIVALENTS.iter().find(|known| known.file == file && known.changes.contains(&change))?;
@@ -148,11 +148,11 @@ mod tests {
     #[test]
     fn a_mutant_is_known_by_file_and_change_wherever_it_stands() {
         let arm = "delete match arm (Shape::V4, BARE) in answer";
-        assert!(equivalence(&format!("src/answer.rs:58:9: {arm}")).is_some());
-        assert!(equivalence(&format!("src/answer.rs:1:1: {arm}")).is_some());
-        assert_eq!(equivalence(&format!("src/frame.rs:58:9: {arm}")), None);
+        assert!(equivalence(&format!("core/src/answer.rs:58:9: {arm}")).is_some());
+        assert!(equivalence(&format!("core/src/answer.rs:1:1: {arm}")).is_some());
+        assert_eq!(equivalence(&format!("core/src/frame.rs:58:9: {arm}")), None);
         assert_eq!(
-            equivalence("src/answer.rs:58:9: replace answer -> FrameAnswer with Default::default()"),
+            equivalence("core/src/answer.rs:58:9: replace answer -> FrameAnswer with Default::default()"),
             None
         );
     }

@@ -18,16 +18,17 @@ pub(super) struct PackageRule {
 }
 
 pub(super) const RULES: &[PackageRule] = &[
-    PackageRule { package: "xstun-core", may: &[], tests: &[] },
+    PackageRule { package: "xstun-core", may: &[], tests: &["xstun-testkit"] },
+    PackageRule { package: "xstun-testkit", may: &["xstun-core"], tests: &[] },
     PackageRule { package: "xstun-ebpf", may: &["xstun-core"], tests: &[] },
-    PackageRule { package: "xstun", may: &["xstun-core", "xstun-ebpf"], tests: &[] },
+    PackageRule { package: "xstun", may: &["xstun-core", "xstun-ebpf"], tests: &["xstun-testkit"] },
     PackageRule { package: "xstun-bench-ebpf", may: &["xstun-ebpf"], tests: &[] },
     PackageRule {
         package: "xstun-bench",
         may: &["xstun", "xstun-bench-ebpf", "xstun-core", "xstun-ebpf"],
         tests: &[],
     },
-    PackageRule { package: "xstun-fuzz", may: &["xstun-core"], tests: &[] },
+    PackageRule { package: "xstun-fuzz", may: &["xstun-core", "xstun-testkit"], tests: &[] },
     PackageRule { package: "xstun-baselines", may: &[], tests: &[] },
     PackageRule { package: "xtask", may: &[], tests: &[] },
 ];

@@ -32,7 +32,7 @@ const ALLOWED: [(&str, &str); 11] = [
     ),
     ("bench/baselines/src/batch.rs", "calls recvmmsg and sendmmsg, as the servers do that it represents"),
     (
-        "userspace/tests/common/wire.rs",
+        "testkit/src/lab/wire.rs",
         "opens packet sockets, which no safe crate wraps, on the test's own veth pair",
     ),
 ];

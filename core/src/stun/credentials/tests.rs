@@ -4,9 +4,6 @@ mod redirection;
 
 use super::*;
 use crate::outcome::Outcome::{self, *};
-use crate::stun::tests::messages::{
-    self, Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, ID, classic, fingerprinted, message,
-};
 use crate::stun::{Exchange, Extras, Policy, REPLY_ROOM, integrity::Integrity::*, respond};
 use bytecodec::{DecodeExt as _, EncodeExt as _};
 use std::collections::HashSet;
@@ -15,6 +12,9 @@ use std::sync::Arc;
 use std::vec::Vec;
 use stun_codec::rfc5389::attributes as codec;
 use stun_codec::{MessageClass, MessageDecoder, MessageEncoder, TransactionId, rfc5389};
+use xstun_testkit::messages::{
+    self, Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, ID, classic, fingerprinted, message,
+};
 
 const USERNAME: u16 = 0x0006;
 const ERROR_CODE: u16 = 0x0009;

@@ -1,15 +1,15 @@
 //! The rules of what an operator can switch on, row by row.
 
-use super::messages::{
-    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
-    with_transaction,
-};
 use crate::outcome::Outcome::{self, *};
 use crate::stun::{
     AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
 };
 use std::net::SocketAddr;
 use std::vec::Vec;
+use xstun_testkit::messages::{
+    Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message,
+    with_transaction,
+};
 
 const MAPPED_ADDRESS: u16 = 0x0001;
 const CHANGE_REQUEST: u16 = 0x0003;
