@@ -34,6 +34,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     tidy::run_enforced(workspace)?;
     let flags = Warnings::of_this_compiler(workspace)?.flags();
     clippy(workspace, &["--workspace", "--all-targets", "--features", "xstun-bench/limit"], flags)?;
+    clippy(workspace, &["--package", "xstun-core", "--no-default-features", "--all-targets"], flags)?;
     clippy(workspace, &["--package", "xstun", "--no-default-features", "--all-targets"], flags)?;
     // Not `--all-targets`: the library includes sources whose tests are elsewhere.
     let target = workspace.target.to_string_lossy();
