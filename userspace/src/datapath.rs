@@ -12,11 +12,13 @@ mod endpoints;
 mod inheritance;
 mod ladder;
 pub mod socket;
+mod step_down;
 
 pub use cores::available as available_cores;
 pub use inheritance::Inheritance;
 pub(crate) use inheritance::InheritedLink;
-pub(crate) use ladder::{InterfacePath, StepDown};
+pub(crate) use ladder::InterfacePath;
+pub(crate) use step_down::StepDown;
 
 use crate::config::{Config, LiveConfig};
 use crate::error::{Failure, Result};

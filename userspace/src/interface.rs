@@ -19,12 +19,11 @@ mod sysfs;
 mod watch;
 
 pub use address::{Address, addresses};
-pub use ethtool::{
-    Channels, Features, FlowHash, Rings, channels, features, flow_hash, receive_queues, rings,
-};
+pub use ethtool::{Channels, Features, RingSizes, channels, features, receive_queues, rings};
+pub(crate) use ethtool::{FlowHash, flow_hash};
 pub use napi::NapiSettings;
 pub use neighbour::{Route, neighbour, route};
 pub use netdev::{XdpFeatures, xdp_features};
-pub use route::{Interface, XdpAttachment, XdpMode, all, find};
+pub use route::{AttachedXdpMode, Interface, XdpAttachment, all, find};
 pub use sysfs::driver;
 pub use watch::{Changed, Watch};

@@ -104,7 +104,7 @@ impl KernelStats {
 
 impl WorkerStats {
     /// A number that grows at least once a second while the worker runs.
-    pub fn beats(&self) -> u64 {
+    pub(crate) fn beats(&self) -> u64 {
         self.batches.get().wrapping_add(self.idle.get())
     }
 

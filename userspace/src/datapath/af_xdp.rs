@@ -20,7 +20,7 @@ pub(crate) use program::object_present;
 pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};
 pub use umem::{FRAME_SIZE, FRAMES, RING_SIZE};
 
-use super::ladder::{is_denied, must_not_step_down};
+use super::step_down::{is_denied, must_not_step_down};
 use super::{InheritedLink, StepDown};
 use crate::config::FixedConfig;
 use crate::error::{Failure, Result};
@@ -33,9 +33,6 @@ use queue::QueueThread;
 use std::io;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
-
-/// Whether this build can serve over AF_XDP.
-pub(crate) const BUILT: bool = true;
 
 /// An interface that is served over AF_XDP. Dropping it takes everything down.
 pub(crate) struct AfXdp {

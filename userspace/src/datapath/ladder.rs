@@ -1,36 +1,14 @@
 //! Takes one interface as high on the ladder as it goes: AF_XDP, or else the sockets.
 
-use super::af_xdp::{self, AfXdp, AfXdpRequest, TakenOverLink};
+use super::af_xdp::{AfXdp, AfXdpRequest, TakenOverLink};
 use super::endpoints;
-use crate::config::{BindModeArg, Config, DatapathArg, FixedConfig, XdpModeArg};
-use crate::error::{Failure, FailureKind, Result};
+use super::step_down::{StepDown, must_not_step_down};
+use crate::config::{Config, DatapathArg};
+use crate::error::{Failure, Result};
 use crate::interface::{self, Address, Interface};
 use crate::stun::Policy;
 use arc_swap::ArcSwap;
-use std::fmt;
 use std::sync::Arc;
-
-/// A rung of the ladder that is not available.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StepDown {
-    /// The rung, or the queue.
-    pub(crate) from: String,
-    /// Why, in the kernel's words where it gave any.
-    pub(crate) reason: String,
-}
-
-impl StepDown {
-    /// Takes the reason from a failure's whole text.
-    pub(crate) fn new(from: impl Into<String>, failure: &Failure) -> Self {
-        StepDown { from: from.into(), reason: failure.to_string() }
-    }
-}
-
-impl fmt::Display for StepDown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.from, self.reason)
-    }
-}
 
 /// An interface named by `--interface`, and the rung that it is on.
 pub(crate) struct InterfacePath {
@@ -106,24 +84,4 @@ fn never_over_xdp(interface: &Interface) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// Whether a failure must end the start instead of a step down: a flag pins the rung, the flags are
-/// wrong, a permission is missing, or another program would be displaced. Anything else is a limit of
-/// this machine.
-pub(super) fn must_not_step_down(config: &FixedConfig, failure: &Failure) -> bool {
-    let pinned = config.xdp_mode == XdpModeArg::Native
-        || config.bind_mode == BindModeArg::ZeroCopy
-        || config.busy_poll;
-    config.datapath == DatapathArg::AfXdp
-        // A build without AF_XDP has no rung that these flags could pin.
-        || af_xdp::BUILT && pinned
-        || failure.kind() == FailureKind::Usage
-        || is_denied(failure)
-        || failure.errno() == Some(libc::EBUSY)
-}
-
-/// Whether a permission is missing, which every lower XDP rung needs too.
-pub(super) fn is_denied(failure: &Failure) -> bool {
-    matches!(failure.errno(), Some(libc::EPERM | libc::EACCES))
 }

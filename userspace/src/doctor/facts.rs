@@ -4,7 +4,7 @@ use super::host::HostFacts;
 use super::procfs::{self, RunningProcess};
 use crate::error::Result;
 use crate::interface::{
-    self, Address, Channels, Features, FlowHash, Interface, NapiSettings, Rings, XdpFeatures,
+    self, Address, Channels, Features, FlowHash, Interface, NapiSettings, RingSizes, XdpFeatures,
 };
 use xstun_core::classify::MAX_FRAME;
 
@@ -25,7 +25,7 @@ pub(super) struct InterfaceFacts {
     pub(super) driver: Option<String>,
     pub(super) queues: u32,
     pub(super) channels: Option<Channels>,
-    pub(super) rings: Option<Rings>,
+    pub(super) rings: Option<RingSizes>,
     pub(super) features: Option<Features>,
     pub(super) flow_hash: Option<FlowHash>,
     pub(super) xdp: Option<XdpFeatures>,

@@ -27,7 +27,7 @@ impl Address {
     /// The broadcast address of the subnet: the one that was set, else the last of the subnet, which
     /// the kernel treats as such in any case. None for IPv6 and for subnets without room for one
     /// (RFC 3021).
-    pub fn subnet_broadcast(&self) -> Option<Ipv4Addr> {
+    pub(crate) fn subnet_broadcast(&self) -> Option<Ipv4Addr> {
         let IpAddr::V4(ip) = self.ip else { return None };
         self.broadcast.or_else(|| {
             (self.prefix <= 30).then(|| {

@@ -26,7 +26,7 @@ pub struct Channels {
 
 /// Descriptors in the NIC's own rings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rings {
+pub struct RingSizes {
     /// In each receive ring; `None` where the driver does not say.
     pub receive: Option<u32>,
     /// In each transmit ring.
@@ -60,16 +60,11 @@ impl Features {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Features { active: set(active), changeable: set(changeable) }
     }
-
-    /// Names of the offloads that are on, sorted.
-    pub fn active(&self) -> impl Iterator<Item = &str> {
-        self.active.iter().map(String::as_str)
-    }
 }
 
 /// Whether the receive queue of a UDP datagram depends on its ports (Linux 6.17 and later tell it).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowHash {
+pub(crate) struct FlowHash {
     /// Over IPv4; `None` where the driver does not say.
     pub udp4_ports: Option<bool>,
     /// Over IPv6.
@@ -115,7 +110,7 @@ pub fn channels(interface: &Interface) -> Option<Channels> {
 }
 
 /// Ring sizes of `interface`.
-pub fn rings(interface: &Interface) -> Option<Rings> {
+pub fn rings(interface: &Interface) -> Option<RingSizes> {
     Some(parse_rings(&ask(interface, api::RINGS_GET)?))
 }
 
@@ -125,7 +120,7 @@ pub fn features(interface: &Interface) -> Option<Features> {
 }
 
 /// What the receive queue of a UDP datagram to `interface` depends on.
-pub fn flow_hash(interface: &Interface) -> Option<FlowHash> {
+pub(crate) fn flow_hash(interface: &Interface) -> Option<FlowHash> {
     parse_flow_hash(&ask(interface, api::RSS_GET)?)
 }
 
@@ -157,9 +152,9 @@ fn parse_channels(answer: &[u8]) -> Channels {
     }
 }
 
-fn parse_rings(answer: &[u8]) -> Rings {
+fn parse_rings(answer: &[u8]) -> RingSizes {
     let size = |kind| attribute(answer, kind).and_then(number32);
-    Rings {
+    RingSizes {
         receive: size(api::RINGS_RX),
         transmit: size(api::RINGS_TX),
         receive_max: size(api::RINGS_RX_MAX),
@@ -193,7 +188,7 @@ fn parse_flow_hash(answer: &[u8]) -> Option<FlowHash> {
 #[cfg(test)]
 mod tests {
     use super::super::attribute::Attributes;
-    use super::{FlowHash, Rings, api, parse_features, parse_flow_hash, parse_rings};
+    use super::{FlowHash, RingSizes, api, parse_features, parse_flow_hash, parse_rings};
 
     #[cfg(target_endian = "little")]
     #[test]
@@ -211,7 +206,7 @@ mod tests {
         let all = Some(256);
         assert_eq!(
             parse_rings(&hex(RINGS_VIRTIO)),
-            Rings { receive: all, transmit: all, receive_max: all, transmit_max: all }
+            RingSizes { receive: all, transmit: all, receive_max: all, transmit_max: all }
         );
         assert_eq!(
             parse_flow_hash(&hex(RSS_VIRTIO)),
@@ -239,7 +234,7 @@ mod tests {
             .nested(api::FEATURES_ACTIVE, active)
             .into_bytes();
         let features = parse_features(&answer);
-        assert_eq!(features.active().collect::<Vec<_>>(), ["rx-gro", "rx-lro"]);
+        assert_eq!(features.active.iter().collect::<Vec<_>>(), ["rx-gro", "rx-lro"]);
         assert!(features.is_active("rx-lro") && features.is_changeable("rx-lro"));
         assert!(!features.is_active("rx-gro-hw") && !features.is_changeable("rx-gro-hw"));
     }
@@ -257,6 +252,6 @@ mod tests {
 
     #[test]
     fn a_driver_without_ring_sizes_has_none() {
-        assert_eq!(parse_rings(&[]), Rings::default());
+        assert_eq!(parse_rings(&[]), RingSizes::default());
     }
 }

@@ -40,7 +40,7 @@ impl XdpFeatures {
     }
 
     /// Native XDP takes frames of several buffers (a jumbo MTU).
-    pub fn receive_multi_buffer(&self) -> bool {
+    pub(crate) fn receive_multi_buffer(&self) -> bool {
         self.has(5)
     }
 

@@ -47,12 +47,12 @@ pub struct XdpAttachment {
     /// Number that `bpftool prog show id` takes.
     pub program_id: u32,
     /// Where it runs.
-    pub mode: XdpMode,
+    pub mode: AttachedXdpMode,
 }
 
 /// Where an attached XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpMode {
+pub enum AttachedXdpMode {
     /// In the driver.
     Native,
     /// In the kernel's generic hook.
@@ -63,14 +63,14 @@ pub enum XdpMode {
     Multi,
 }
 
-impl XdpMode {
+impl AttachedXdpMode {
     /// As `ip link` and the flags of `serve` call it.
     pub const fn name(self) -> &'static str {
         match self {
-            XdpMode::Native => "native",
-            XdpMode::Generic => "generic",
-            XdpMode::Offloaded => "offloaded",
-            XdpMode::Multi => "multi",
+            AttachedXdpMode::Native => "native",
+            AttachedXdpMode::Generic => "generic",
+            AttachedXdpMode::Offloaded => "offloaded",
+            AttachedXdpMode::Multi => "multi",
         }
     }
 }
@@ -181,10 +181,10 @@ fn parse(body: &[u8]) -> Option<Interface> {
 
 fn parse_xdp(value: &[u8]) -> Option<XdpAttachment> {
     let (mode, id) = match attribute(value, xdp::ATTACHED).and_then(number)? {
-        1 => (XdpMode::Native, xdp::DRV_PROG_ID),
-        2 => (XdpMode::Generic, xdp::SKB_PROG_ID),
-        3 => (XdpMode::Offloaded, xdp::HW_PROG_ID),
-        4 => (XdpMode::Multi, xdp::DRV_PROG_ID),
+        1 => (AttachedXdpMode::Native, xdp::DRV_PROG_ID),
+        2 => (AttachedXdpMode::Generic, xdp::SKB_PROG_ID),
+        3 => (AttachedXdpMode::Offloaded, xdp::HW_PROG_ID),
+        4 => (AttachedXdpMode::Multi, xdp::DRV_PROG_ID),
         _ => return None,
     };
     // PROG_ID is absent where several are attached; the others are absent before Linux 4.20.

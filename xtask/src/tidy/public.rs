@@ -6,6 +6,7 @@
 
 use super::Finding;
 use super::items::{Item, ItemKind, Reach, items};
+use super::paths::{Module, imports};
 use super::source::{SourceFile, identifiers};
 use std::collections::HashSet;
 
@@ -37,7 +38,10 @@ fn dead(sources: &[SourceFile], library: &str) -> Vec<Finding> {
         .iter()
         .flat_map(|source| items(source).into_iter().filter(everywhere).map(|item| (*source, item)))
         .collect();
+    let aliases: Vec<_> = inside.iter().flat_map(|source| aliases(source)).collect();
     loop {
+        let alive = aliases.iter().filter(|(alias, _)| named.contains(alias.as_str())).collect::<Vec<_>>();
+        named.extend(alive.into_iter().map(|(_, name)| name.as_str()));
         let (alive, still): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(_, item)| named.contains(item.name));
         waiting = still;
@@ -49,6 +53,14 @@ fn dead(sources: &[SourceFile], library: &str) -> Vec<Finding> {
     let is_checked =
         |(_, item): &&(&SourceFile, Item<'_>)| !matches!(item.kind, ItemKind::Module | ItemKind::Field);
     waiting.iter().filter(is_checked).map(|(source, item)| finding(source, item)).collect()
+}
+
+/// Returns the names that `use` items of the file give to items of the crate, each with the item's own.
+fn aliases(source: &SourceFile) -> Vec<(String, String)> {
+    let module = Module::of(&source.name).map(|module| module.path).unwrap_or_default();
+    let imports = imports(&source.code, &module).into_iter();
+    let last = imports.filter_map(|(alias, path)| Some((alias, path.last()?.clone())));
+    last.filter(|(alias, name)| alias != name).collect()
 }
 
 /// Returns the names that must be as visible as the item. The fields of a struct are not among them: its
@@ -98,6 +110,17 @@ mod tests {
             ("xtask/src/main.rs", "fn dead() {}\n"),
         ];
         assert_eq!(found(&files), ["userspace/src/a.rs:2"]);
+    }
+
+    #[test]
+    fn an_item_with_another_name_outside_is_alive() {
+        let files = [
+            ("core/src/lib.rs", "mod cores;\npub use cores::available as available_cores;\n"),
+            ("core/src/cores.rs", "pub fn available() {}\n"),
+            ("userspace/src/main.rs", "fn main() { available_cores() }\n"),
+        ];
+        assert_eq!(found(&files), [""; 0]);
+        assert_eq!(found(&files[..2]), ["core/src/cores.rs:1"]);
     }
 
     #[test]

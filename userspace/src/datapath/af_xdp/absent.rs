@@ -14,9 +14,6 @@ use crate::served::Served;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
 
-/// Whether this build can serve over AF_XDP.
-pub(crate) const BUILT: bool = false;
-
 /// Whether this binary contains the eBPF object.
 pub(crate) const fn object_present() -> bool {
     false

@@ -4,7 +4,7 @@ use super::mode::{BindMode, XdpMode};
 use super::program::XdpProgram;
 use crate::config::{BindModeArg, XdpModeArg};
 use crate::datapath::drivers::{self, ZeroCopy};
-use crate::datapath::ladder::is_denied;
+use crate::datapath::step_down::is_denied;
 use crate::datapath::{InheritedLink, StepDown};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Interface};

@@ -19,10 +19,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 
 /// Datagrams in a batch: as many as NAPI and AF_XDP programs take.
-pub const SIZE: usize = 64;
+pub(crate) const SIZE: usize = 64;
 
 /// Longest datagram received completely, in bytes. Longer ones are truncated and marked.
-pub const PAYLOAD: usize = 2048;
+pub(crate) const PAYLOAD: usize = 2048;
 
 /// Bytes of a buffer. Not a multiple of the page size, so that the first cache lines of all buffers do not
 /// fall into the same cache sets.

@@ -3,8 +3,8 @@ use super::super::facts::InterfaceFacts;
 use super::super::host::{HostFacts, tests::good as host};
 use super::super::procfs::RunningProcess;
 use crate::interface::{
-    Address, Channels, Features, FlowHash, Interface, NapiSettings, Rings, XdpAttachment, XdpFeatures,
-    XdpMode,
+    Address, AttachedXdpMode, Channels, Features, FlowHash, Interface, NapiSettings, RingSizes,
+    XdpAttachment, XdpFeatures,
 };
 
 /// A NIC with two queues and no faults.
@@ -30,7 +30,7 @@ pub(in super::super) fn good() -> InterfaceFacts {
         driver: Some("mlx5_core".into()),
         queues: 2,
         channels: Some(Channels { combined: 2, combined_max: 2, ..Channels::default() }),
-        rings: Some(Rings { receive: Some(1024), transmit: Some(1024), ..Rings::default() }),
+        rings: Some(RingSizes { receive: Some(1024), transmit: Some(1024), ..RingSizes::default() }),
         features: Some(Features::with(&["rx-gro"], &["rx-gro", "rx-lro", "rx-vlan-hw-parse"])),
         flow_hash: Some(FlowHash { udp4_ports: Some(true), udp6_ports: Some(true) }),
         xdp: Some(XdpFeatures::with(&["basic", "redirect", "xsk-zerocopy"])),
@@ -112,7 +112,7 @@ fn tentative_addresses_are_listed_separately() {
 fn an_attached_program_is_named_with_its_holder() {
     let attached = |holder: Option<&str>| {
         changed(|facts| {
-            facts.interface.xdp = Some(XdpAttachment { program_id: 42, mode: XdpMode::Native });
+            facts.interface.xdp = Some(XdpAttachment { program_id: 42, mode: AttachedXdpMode::Native });
             facts.holder = holder.map(|name| RunningProcess { pid: 7, name: name.into() });
         })
     };

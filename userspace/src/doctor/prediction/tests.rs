@@ -2,7 +2,7 @@ use super::super::facts::InterfaceFacts;
 use super::super::host::{HostFacts, tests::good as host};
 use super::super::interface::tests::good;
 use super::predict;
-use crate::interface::{Features, XdpAttachment, XdpFeatures, XdpMode};
+use crate::interface::{AttachedXdpMode, Features, XdpAttachment, XdpFeatures};
 
 fn predicted(host: &HostFacts, change: impl FnOnce(&mut InterfaceFacts)) -> String {
     let mut facts = good();
@@ -72,6 +72,6 @@ fn the_reason_for_sockets_only_is_named() {
     sockets(&host(), &|facts| facts.interface.kind = Some("bond".into()), "members");
     sockets(&HostFacts { ebpf_object: false, ..host() }, &|_| {}, "not built in");
     sockets(&HostFacts { capabilities: 0, ..host() }, &|_| {}, "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF");
-    let attached = XdpAttachment { program_id: 42, mode: XdpMode::Generic };
+    let attached = XdpAttachment { program_id: 42, mode: AttachedXdpMode::Generic };
     sockets(&host(), &|facts| facts.interface.xdp = Some(attached), "42");
 }

@@ -1,5 +1,5 @@
 use super::super::attribute::Attributes;
-use super::{Interface, XdpAttachment, XdpMode, among, parse, parse_xdp, xdp};
+use super::{AttachedXdpMode, Interface, XdpAttachment, among, parse, parse_xdp, xdp};
 use crate::error::FailureKind;
 
 #[cfg(target_endian = "little")]
@@ -83,11 +83,11 @@ fn attached(mode: u8, attributes: Attributes) -> Option<XdpAttachment> {
 fn an_attached_program_has_its_mode_and_number() {
     let ids = |kind| Attributes::default().number(xdp::PROG_ID, 42).number(kind, 42);
     let found = |mode| Some(XdpAttachment { program_id: 42, mode });
-    assert_eq!(attached(1, ids(xdp::DRV_PROG_ID)), found(XdpMode::Native));
-    assert_eq!(attached(2, ids(xdp::SKB_PROG_ID)), found(XdpMode::Generic));
-    assert_eq!(attached(3, ids(xdp::HW_PROG_ID)), found(XdpMode::Offloaded));
+    assert_eq!(attached(1, ids(xdp::DRV_PROG_ID)), found(AttachedXdpMode::Native));
+    assert_eq!(attached(2, ids(xdp::SKB_PROG_ID)), found(AttachedXdpMode::Generic));
+    assert_eq!(attached(3, ids(xdp::HW_PROG_ID)), found(AttachedXdpMode::Offloaded));
     let several = Attributes::default().number(xdp::DRV_PROG_ID, 42).number(xdp::SKB_PROG_ID, 43);
-    assert_eq!(attached(4, several), found(XdpMode::Multi));
+    assert_eq!(attached(4, several), found(AttachedXdpMode::Multi));
     assert_eq!(attached(0, Attributes::default()), None);
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// been silent for longest, of the source with the most connections, if that source has more than the new
 /// one's. A source without a connection is therefore always admitted.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct ConnectionAdmission {
     open: Mutex<OpenConnections>,
     /// Messages and connections so far: a logical clock.
     clock: AtomicU64,
@@ -65,7 +65,7 @@ pub(super) enum Limit {
 /// The slot of one open connection, free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
-    admission: Arc<Admission>,
+    admission: Arc<ConnectionAdmission>,
     source: Source,
     state: Arc<ConnectionState>,
 }
@@ -82,10 +82,10 @@ impl ConnectionSlot {
     }
 }
 
-impl Admission {
+impl ConnectionAdmission {
     pub(super) fn new(limit: usize, source_limit: usize) -> Self {
         let open = OpenConnections { limit, source_limit, total: 0, of_source: HashMap::new() };
-        Admission { open: Mutex::new(open), clock: AtomicU64::new(0) }
+        ConnectionAdmission { open: Mutex::new(open), clock: AtomicU64::new(0) }
     }
 
     /// Changes the limits. Open connections beyond them stay until others come.
@@ -163,7 +163,7 @@ impl Drop for ConnectionSlot {
 
 #[cfg(test)]
 mod tests {
-    use super::{Admission, ConnectionSlot, Limit};
+    use super::{ConnectionAdmission, ConnectionSlot, Limit};
     use std::net::IpAddr;
     use std::pin::pin;
     use std::sync::Arc;
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_source_has_its_limit_and_a_slot_is_free_again_when_dropped() {
-        let admission = Arc::new(Admission::new(10, 2));
+        let admission = Arc::new(ConnectionAdmission::new(10, 2));
         let first = admission.admit(ip("192.0.2.1")).unwrap();
         let _mapped = admission.admit(ip("::ffff:192.0.2.1")).unwrap();
         assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Limit::Source);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn changed_limits_hold_for_new_connections() {
-        let admission = Arc::new(Admission::new(2, 2));
+        let admission = Arc::new(ConnectionAdmission::new(2, 2));
         let _slots = [1, 2].map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap());
         admission.limit(1, 1);
         assert_eq!((admission.count(), admission.admit(ip("10.0.0.2")).unwrap_err()), (2, Limit::Total));
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_of_64_bits_is_one_source() {
-        let admission = Arc::new(Admission::new(10, 1));
+        let admission = Arc::new(ConnectionAdmission::new(10, 1));
         let _one = admission.admit(ip("2001:db8::1")).unwrap();
         assert_eq!(admission.admit(ip("2001:db8::ffff:2")).unwrap_err(), Limit::Source);
         admission.admit(ip("2001:db8:0:1::1")).unwrap();
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_total_limit_holds_and_sources_without_connections_are_forgotten() {
-        let admission = Arc::new(Admission::new(3, 3));
+        let admission = Arc::new(ConnectionAdmission::new(3, 3));
         let slots: Vec<_> =
             (1..=3).map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap()).collect();
         assert_eq!(admission.admit(ip("10.0.0.1")).unwrap_err(), Limit::Total);
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_new_connection_evicts_the_longest_silent_one_of_the_largest_source() {
-        let admission = Arc::new(Admission::new(5, 3));
+        let admission = Arc::new(ConnectionAdmission::new(5, 3));
         let few = admission.admit(ip("192.0.2.1")).unwrap();
         let many = [(); 3].map(|()| admission.admit(ip("192.0.2.2")).unwrap());
         let last = admission.admit(ip("192.0.2.3")).unwrap();
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn any_number_of_sources_cannot_lock_another_out() {
-        let admission = Arc::new(Admission::new(4, 2));
+        let admission = Arc::new(ConnectionAdmission::new(4, 2));
         let slots: Vec<_> =
             (1..=4).map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap()).collect();
         slots[0].touch();

@@ -1,6 +1,6 @@
 //! One transport, TCP or TLS: its listeners, and what its connections share.
 
-use super::admission::Admission;
+use super::admission::ConnectionAdmission;
 use super::certificate::TlsIdentity;
 use super::files;
 use super::stats::StreamStats;
@@ -49,14 +49,14 @@ impl ListenerHandle {
 #[derive(Clone)]
 pub(super) struct StreamSettings {
     pub(super) policy: Arc<ArcSwap<Policy>>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) admission: Arc<ConnectionAdmission>,
     /// In milliseconds.
     idle: Arc<AtomicU64>,
 }
 
 impl StreamSettings {
     pub(super) fn new(policy: &Arc<ArcSwap<Policy>>) -> Self {
-        let admission = Arc::new(Admission::new(1, 1));
+        let admission = Arc::new(ConnectionAdmission::new(1, 1));
         StreamSettings { policy: Arc::clone(policy), admission, idle: Arc::default() }
     }
 
