@@ -12,7 +12,7 @@ pub fn print(text: &str) -> Result<()> {
     print_to(&mut io::stdout().lock(), text)
 }
 
-/// Does what [`print`] does, on any writer.
+/// Does what [`print()`] does, on any writer.
 ///
 /// # Errors
 /// System: `out` cannot be written.

@@ -31,9 +31,9 @@ pub(super) fn header(view: &ServerView) -> Vec<Line<'static>> {
         Span::raw(format!("  up {}  ", time(status.uptime))),
         Span::styled(format!("http://{}", view.server), QUIET),
     ];
-    let stuck = status.workers.iter().filter(|worker| !worker.ticking && !worker.ended).count();
-    if stuck > 0 {
-        first.push(Span::styled(format!("  {stuck} stuck"), BAD));
+    let hanging = status.workers.iter().filter(|worker| !worker.ticking && !worker.ended).count();
+    if hanging > 0 {
+        first.push(Span::styled(format!("  {hanging} hanging"), BAD));
     }
     let lost = rates.map(|rates| rates.lost);
     let open: u64 = status.streams.iter().map(|stream| stream.open).sum();
@@ -119,7 +119,7 @@ fn worker_row(worker: &WorkerStatus, rate: Option<&WorkerRates>) -> Vec<Cell> {
             } else if worker.ticking {
                 queue
             } else {
-                format!("{queue} stuck")
+                format!("{queue} hangs")
             },
             bad_if(!worker.ticking),
         ),

@@ -104,12 +104,12 @@ fn the_view_shows_workers_outcomes_interfaces_and_step_downs() {
         let words: Vec<&str> = words.split(' ').collect();
         assert!(lines.contains(&words), "{words:?} is not in:\n{text}");
     };
-    assert_line("xstun 1.2.3 serving up 1 d 1 h http://127.0.0.1:9478 1 stuck");
+    assert_line("xstun 1.2.3 serving up 1 d 1 h http://127.0.0.1:9478 1 hanging");
     assert_line(
         "replies 12.3k/s received 12.3k/s lost 2/s connections 5 cores 0.50 memory 38 MiB files 0 of 0",
     );
     assert_line("af-xdp eth0 q3 1 12.3k 12.3k 2.0 3.09k 2 2047 2049 0 0");
-    assert_line("sockets stuck 2 0 0 - 0");
+    assert_line("sockets hangs 2 0 0 - 0");
     assert_line("tcp 5 open 0 0");
     assert_line("eth0 1 native-copy attached 12.3k 50 1");
     assert_line("answered 12.3k 172,837");
