@@ -121,13 +121,15 @@ impl WorkerStats {
 
     /// Returns every count with its name: the outcomes, then the other counters.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let rest = [
-            ("received", self.received.get()),
-            ("unfinished_checksums", self.unfinished_checksums.get()),
-            ("batches", self.batches.get()),
-            ("wakeups", self.wakeups.get()),
-        ];
-        self.outcomes().map(|(outcome, count)| (outcome.name(), count)).chain(rest).chain(self.kernel.named())
+        let outcomes = self.outcomes().map(|(outcome, count)| (outcome.name(), count));
+        let received = [("received", self.received.get())];
+        let work = [("batches", self.batches.get()), ("wakeups", self.wakeups.get())];
+        outcomes.chain(received).chain(self.special()).chain(work).chain(self.kernel.named())
+    }
+
+    /// Returns the counters of special cases with their names, which the status reports by name.
+    pub(crate) fn special(&self) -> [(&'static str, u64); 1] {
+        [("unfinished_checksums", self.unfinished_checksums.get())]
     }
 
     /// Returns every outcome with its count.

@@ -89,8 +89,9 @@ pub(crate) struct MessageCounts {
     pub(crate) wakeups: u64,
     /// Replies sent.
     pub(crate) replies: u64,
-    /// Datagrams whose UDP checksum a local sender with transmit offload left incomplete.
-    pub(crate) unfinished_checksums: u64,
+    /// Counts of special cases, by name; `WorkerStats::special` lists them.
+    #[serde(flatten)]
+    pub(crate) special: BTreeMap<String, u64>,
     /// Datagrams and messages by the name of their outcome.
     pub(crate) outcomes: BTreeMap<String, u64>,
 }
@@ -148,4 +149,24 @@ pub(crate) struct ProcessStatus {
     pub(crate) threads: u64,
     /// Start time, in seconds since 1970.
     pub(crate) start_time: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MessageCounts;
+
+    /// The names are part of the format of `/status.json`.
+    #[test]
+    fn special_counts_stand_beside_the_others() {
+        let counts = MessageCounts {
+            received: 9,
+            special: [("unfinished_checksums".to_owned(), 3)].into(),
+            ..MessageCounts::default()
+        };
+        let json = serde_json::to_string(&counts).unwrap();
+        let expected =
+            r#"{"received":9,"batches":0,"wakeups":0,"replies":0,"unfinished_checksums":3,"outcomes":{}}"#;
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_str::<MessageCounts>(&json).unwrap(), counts);
+    }
 }

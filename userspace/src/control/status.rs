@@ -69,7 +69,7 @@ fn counts(stats: &WorkerStats) -> MessageCounts {
         batches: stats.batches.get(),
         wakeups: stats.wakeups.get(),
         replies: stats.outcomes().filter(|(outcome, _)| outcome.is_reply()).map(|(_, count)| count).sum(),
-        unfinished_checksums: stats.unfinished_checksums.get(),
+        special: owned(stats.special()),
         outcomes: stats.outcomes().map(|(outcome, count)| (outcome.name().to_owned(), count)).collect(),
     }
 }

@@ -55,9 +55,7 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         kind: Counter,
         labels: QUEUE,
         help: "Frames whose UDP checksum a local sender with transmit offload left incomplete; they are answered.",
-        read: |status, samples| {
-            each_queue(status, |queue, worker| samples.count(&queue, worker.counts.unfinished_checksums));
-        },
+        read: |status, samples| special(status, samples, "unfinished_checksums"),
     },
     MetricDefinition {
         name: "xstun_xdp_rx_dropped_total",
@@ -150,6 +148,15 @@ fn each_queue(status: &ServerStatus, mut take: impl FnMut([&str; 2], &WorkerStat
     each_worker(status, |[_, interface, queue, _], worker| {
         if worker.queue.is_some() {
             take([interface, queue], worker);
+        }
+    });
+}
+
+/// Adds the count of this special case, for each worker over AF_XDP.
+fn special(status: &ServerStatus, samples: &mut Samples, name: &str) {
+    each_queue(status, |queue, worker| {
+        if let Some(count) = worker.counts.special.get(name) {
+            samples.count(&queue, *count);
         }
     });
 }

@@ -3,7 +3,7 @@ mod dashboard;
 use super::{MetricDefinition, MetricKind, all, exposition};
 use crate::datapath::socket::stream::CloseReason;
 use crate::outcome::Outcome;
-use crate::stats::{FrameLevels, KernelStats};
+use crate::stats::{FrameLevels, KernelStats, WorkerStats};
 use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,7 @@ fn status() -> ServerStatus {
     let counts = |answered| {
         let mut counts = MessageCounts {
             received: 9,
+            special: zeros(WorkerStats::default().special().map(|(name, _)| name)),
             outcomes: zeros(Outcome::ALL.map(Outcome::name)),
             ..MessageCounts::default()
         };
@@ -93,6 +94,15 @@ fn every_count_of_the_kernel_has_a_metric() {
     let exposed =
         text.lines().filter(|line| line.starts_with("xstun_xdp_") && line.contains("queue=")).count();
     assert_eq!(exposed, KernelStats::default().named().len());
+}
+
+/// Every special case that is counted has a metric; the names are compared only at run time.
+#[test]
+fn every_special_count_has_a_metric() {
+    let text = exposition(&status()).unwrap();
+    for (name, _) in WorkerStats::default().special() {
+        assert!(text.contains(&format!("\nxstun_{name}_total{{")), "{name} has no metric:\n{text}");
+    }
 }
 
 #[test]
