@@ -183,6 +183,20 @@ fn discovering_request() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What holds of a reply whatever is switched on.
+fn check_switched_reply(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8]) {
+    assert_eq!(usize::from(u16::from_be_bytes([reply[2], reply[3]])), reply.len() - 20);
+    assert_eq!(reply[4..20], request[4..20]);
+    if request[4..8] == COOKIE {
+        let decoded = decode(reply);
+        assert_eq!(decoded.get_attribute::<Fingerprint>().is_some(), has_fingerprint(request));
+        if outcome == Outcome::Answered {
+            let mapped = decoded.get_attribute::<XorMappedAddress>().unwrap().address();
+            assert_eq!(mapped, canonical(source));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(strategies::cases(2000))]
 
@@ -305,17 +319,7 @@ proptest! {
         };
         prop_assert!(answer.length <= bound, "{:?} for {}", answer, request.len());
         if answer.length > 0 {
-            let reply = &buffer[..answer.length];
-            prop_assert_eq!(usize::from(u16::from_be_bytes([reply[2], reply[3]])), reply.len() - 20);
-            prop_assert_eq!(&reply[4..20], &request[4..20]);
-            if request[4..8] == COOKIE {
-                let decoded = decode(reply);
-                prop_assert_eq!(decoded.get_attribute::<Fingerprint>().is_some(), has_fingerprint(&request));
-                if answer.outcome == Outcome::Answered {
-                    let mapped = decoded.get_attribute::<XorMappedAddress>().unwrap().address();
-                    prop_assert_eq!(mapped, canonical(source));
-                }
-            }
+            check_switched_reply(&request, source, answer.outcome, &buffer[..answer.length]);
         }
     }
 }

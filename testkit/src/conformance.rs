@@ -1,10 +1,12 @@
 //! The rules, one row each, with the section that makes it one: bytes in, and bytes out or silence. The
 //! rows know no path; whoever carries datagrams to the server can be held against them.
 
+mod asked;
 mod attributes;
 mod classic;
 mod clients;
 mod credentials;
+mod discovery;
 mod extras;
 mod fingerprint;
 mod headers;
@@ -12,11 +14,12 @@ mod others;
 mod rejections;
 mod row;
 mod setting;
+mod streams;
 
-pub use row::{Asked, Diverted, Owed, Row};
-pub use setting::{
-    ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Setting, USER, asked, policy, public_addresses,
-};
+pub use asked::{Asked, asked};
+pub use row::{Diverted, Owed, Row};
+pub use setting::{ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Setting, USER, policy, public_addresses};
+pub use streams::{of_streams, under_tls};
 
 use crate::messages::{
     Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, COOKIE, classic, fingerprinted, message,
@@ -58,6 +61,7 @@ pub fn rows() -> Vec<Row> {
         classic::rows(),
         others::rows(),
         extras::rows(),
+        discovery::rows(),
         credentials::rows(),
     ]
     .into_iter()
@@ -67,6 +71,11 @@ pub fn rows() -> Vec<Row> {
 
 fn row(section: &'static str, rule: &'static str, request: Vec<u8>, outcome: Outcome, owed: Owed) -> Row {
     Row { section, rule, setting: Setting::Default, request, outcome, owed, diverted: Diverted::default() }
+}
+
+/// Sender's address and FINGERPRINT.
+fn address_and_fingerprint() -> Owed {
+    Owed::Fingerprinted(Box::new(Owed::Address))
 }
 
 /// A request that gets its sender's address.

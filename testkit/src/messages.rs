@@ -11,7 +11,7 @@ pub const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 /// The transaction ID of RFC 5769's first three vectors.
 pub const ID: [u8; 12] = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
 /// What takes the cookie's place in the classic messages here.
-pub const NO_COOKIE: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
+const NO_COOKIE: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
 
 /// What may be asked over either version of IP: the four endpoints of NAT behaviour discovery, and one more.
 pub const ENDPOINTS: [[&str; 5]; 2] = [

@@ -7,12 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 /// So many cases, unless the environment (PROPTEST_CASES) says otherwise: what takes a hundred times as long
 /// under an interpreter or with every mutant needs fewer.
 pub fn cases(cases: u32) -> ProptestConfig {
-    let told = std::env::var_os("PROPTEST_CASES").is_some();
-    if told { ProptestConfig::default() } else { ProptestConfig::with_cases(cases) }
+    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
+    if is_set { ProptestConfig::default() } else { ProptestConfig::with_cases(cases) }
 }
 
 /// Attribute types with a rule of their own, more often than their share.
-pub fn attribute_type() -> impl Strategy<Value = u16> {
+fn attribute_type() -> impl Strategy<Value = u16> {
     let named = prop::sample::select(vec![
         0x0002, 0x0003, 0x0006, 0x0008, 0x001c, 0x0020, 0x0024, 0x0025, 0x0026, 0x0027, 0x8022, 0x8028,
         0x8029, 0xc001,

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use xstun_core::outcome::Outcome;
 use xstun_core::stun::{Exchange, Policy, REPLY_ROOM, respond};
 use xstun_testkit::conformance::{
-    FINGERPRINT, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, NAME, Owed, Row, Setting, asked, policy, rows,
+    Asked, FINGERPRINT, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, NAME, Owed, Row, Setting, asked,
+    of_streams, policy, rows,
 };
 use xstun_testkit::reference;
 
@@ -27,8 +28,10 @@ fn the_longer_way_keeps_every_rule() {
 
 fn keeps_every_rule(switched: impl Fn(Policy) -> Policy) {
     for row in rows() {
-        for asked in sources().map(asked) {
-            let policy = switched(policy(row.setting, &asked));
+        for (policy, asked) in
+            sources().map(asked).into_iter().flat_map(|asked| at_each_endpoint(&row, asked))
+        {
+            let policy = switched(policy);
             // The least room that the core asks for, full of another message's leavings.
             let mut buffer = vec![0xff; row.request.len().max(REPLY_ROOM)];
             buffer[..row.request.len()].copy_from_slice(&row.request);
@@ -42,6 +45,30 @@ fn keeps_every_rule(switched: impl Fn(Policy) -> Policy) {
             if answer.length == 0 {
                 assert_eq!(buffer, before, "silence leaves the buffer as it was: {}", row.name());
             }
+        }
+    }
+}
+
+/// The setting's policy, and who asks at each of the endpoints that serve under it.
+fn at_each_endpoint(row: &Row, primary: Asked) -> impl Iterator<Item = (Policy, Asked)> {
+    let setting = row.setting;
+    primary.at_each_endpoint(setting).into_iter().map(move |asked| (policy(setting, &primary), asked))
+}
+
+/// A reply stays on its stream, whatever the request asks for.
+#[test]
+fn streams_keep_every_rule() {
+    for row in Setting::ALL.into_iter().flat_map(of_streams) {
+        for (policy, asked) in
+            sources().map(asked).into_iter().flat_map(|asked| at_each_endpoint(&row, asked))
+        {
+            let mut buffer = vec![0xff; row.request.len().max(REPLY_ROOM)];
+            buffer[..row.request.len()].copy_from_slice(&row.request);
+            let exchange = Exchange::stream(&asked.source, || asked.server);
+            let answer = respond(&mut buffer, row.request.len(), exchange, &policy);
+            let reply = buffer[..answer.length].to_vec();
+            assert_eq!((answer.outcome, reply), (row.outcome, row.reply(&asked)), "{}", row.name());
+            assert!(!answer.is_diverted(), "{}", row.name());
         }
     }
 }
@@ -79,8 +106,8 @@ fn no_row_owes_more_than_its_request_but_for_the_least_reply() {
                 _ => 20 + address,
             };
             // What PADDING has before its value.
-            let header = if row.owed == Owed::PaddedDiscovery { 4 } else { 0 };
-            let bound = (row.request.len() + header).max(least + closing(&reply));
+            let header = if is_padded(&row.owed) { 4 } else { 0 };
+            let bound = row.request.len().max(least + closing(&reply)) + header;
             assert!(reply.len() <= bound, "{}: {} bytes, not {bound}", row.name(), reply.len());
         }
     }
@@ -88,6 +115,13 @@ fn no_row_owes_more_than_its_request_but_for_the_least_reply() {
     let bare = bare.expect("somebody asks plainly");
     let lengths = sources().map(|source| bare.reply(&asked(source)).len());
     assert_eq!(lengths, [32, 44, 32, 32]);
+}
+
+fn is_padded(owed: &Owed) -> bool {
+    match owed {
+        Owed::Fingerprinted(owed) => is_padded(owed),
+        owed => *owed == Owed::PaddedDiscovery,
+    }
 }
 
 /// Bytes of integrity and FINGERPRINT, with which a message ends.

@@ -105,7 +105,7 @@ fn integrity() -> Vec<Row> {
             "a FINGERPRINT behind MESSAGE-INTEGRITY",
             fingerprinted(request(&[integrity])),
             Outcome::Answered,
-            Owed::AddressAndFingerprint,
+            address_and_fingerprint(),
         ),
         rejected(
             "RFC 8489 §6.3.1",

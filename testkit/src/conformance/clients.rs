@@ -6,18 +6,12 @@ const ASKS: &str = "RFC 8489 §6.3.1.1";
 const ASKS_CLASSIC: &str = "RFC 8489 §11";
 
 pub(super) fn rows() -> Vec<Row> {
+    [with_cookie(), without_cookie(), discovering()].into_iter().flatten().collect()
+}
+
+fn with_cookie() -> Vec<Row> {
     let fingerprinted =
-        |client, bytes: &str| row(ASKS, client, hex(bytes), Outcome::Answered, Owed::AddressAndFingerprint);
-    let tr111 = classic(
-        BINDING_REQUEST,
-        &[
-            (0xc001, b"dslforum.org/TR-111 "),
-            (0xc002, &[]),
-            (USERNAME, b"00D09E-0123456789\0\0\0"),
-            (CHANGE_REQUEST, &[0; 4]),
-            (RESPONSE_ADDRESS, &[0, 1, 0x0d, 0x96, 203, 0, 113, 9]),
-        ],
-    );
+        |client, bytes: &str| row(ASKS, client, hex(bytes), Outcome::Answered, address_and_fingerprint());
     let ice = [
         (USERNAME, &b"peer:me"[..]),
         (0x0024, &[0x6e, 0, 1, 0xff]),
@@ -55,8 +49,23 @@ pub(super) fn rows() -> Vec<Row> {
             "an ICE connectivity check that went astray",
             super::fingerprinted(request(&ice)),
             Outcome::Answered,
-            Owed::AddressAndFingerprint,
+            address_and_fingerprint(),
         ),
+    ]
+}
+
+fn without_cookie() -> Vec<Row> {
+    let tr111 = classic(
+        BINDING_REQUEST,
+        &[
+            (0xc001, b"dslforum.org/TR-111 "),
+            (0xc002, &[]),
+            (USERNAME, b"00D09E-0123456789\0\0\0"),
+            (CHANGE_REQUEST, &[0; 4]),
+            (RESPONSE_ADDRESS, &[0, 1, 0x0d, 0x96, 203, 0, 113, 9]),
+        ],
+    );
+    vec![
         answered_classic(
             ASKS_CLASSIC,
             "libnice in its old modes, Debian's stun: bare",
@@ -68,7 +77,12 @@ pub(super) fn rows() -> Vec<Row> {
             hex("00010008 deadbeef b7e7a701bc34d686fa87dfae 00030004 00000000"),
         ),
         answered_classic(ASKS_CLASSIC, "a TR-111 device", tr111),
-        // With RFC 5780 off, both of coturn's questions get the news that it is.
+    ]
+}
+
+/// With RFC 5780 off, both of coturn's requests are rejected.
+fn discovering() -> Vec<Row> {
+    vec![
         rejected(
             "RFC 5780 §7.2, §7.5",
             "turnutils_stunclient -f, first question",

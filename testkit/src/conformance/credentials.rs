@@ -48,7 +48,7 @@ pub(super) fn rows() -> Vec<Row> {
             "RFC 8489 §14.7",
             "with FINGERPRINT",
             fingerprinted(sealed(user())),
-            Owed::SealedAndFingerprint,
+            Owed::Fingerprinted(Box::new(Owed::Sealed)),
         ),
         right(
             "RFC 8489 §9.1.3",

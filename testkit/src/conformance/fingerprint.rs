@@ -7,7 +7,7 @@ pub(super) fn rows() -> Vec<Row> {
     let section = "RFC 8489 §14.7";
     let bare = || fingerprinted(request(&[]));
     let misplaced = with_right_length([bare(), vec![0x80, 0x22, 0, 0]].concat());
-    let printed = |rule, request| row(section, rule, request, Outcome::Answered, Owed::AddressAndFingerprint);
+    let printed = |rule, request| row(section, rule, request, Outcome::Answered, address_and_fingerprint());
     let wrong = |rule, request| silence(section, rule, request, BadFingerprint);
     let without_xor = {
         let mut request = bare();

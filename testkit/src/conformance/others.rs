@@ -4,8 +4,11 @@
 use super::*;
 
 pub(super) fn rows() -> Vec<Row> {
-    let thirteen: Vec<Attribute> = (0x4000..0x400d).map(|kind| (kind, &[][..])).collect();
-    let twelve: Vec<u16> = (0x4000..0x400c).collect();
+    [silences(), replies()].into_iter().flatten().collect()
+}
+
+/// What other servers answer.
+fn silences() -> Vec<Row> {
     let mut trailing = request(&[]);
     trailing.extend_from_slice(&[0; 4]);
     let mut wrong = fingerprinted(request(&[]));
@@ -29,17 +32,31 @@ pub(super) fn rows() -> Vec<Row> {
             trailing,
             Outcome::BadLength,
         ),
-        rejected(
-            "RFC 8489 §6.3.1",
-            "an unknown required attribute (stuntman, turn-rs answer success)",
-            request(&[(0x4242, &[0; 4])]),
-            &[0x4242],
-        ),
         silence(
             "RFC 8489 §14.7",
             "a wrong FINGERPRINT (stuntman, turn-rs answer success)",
             wrong,
             Outcome::BadFingerprint,
+        ),
+        silence(
+            "RFC 8489 §6.3",
+            "another method (stuntman answers 400)",
+            message(0x0003, &[(0x0019, &[17, 0, 0, 0])]),
+            Outcome::OtherMethod,
+        ),
+    ]
+}
+
+/// What other servers answer wrongly, or not at all.
+fn replies() -> Vec<Row> {
+    let thirteen: Vec<Attribute> = (0x4000..0x400d).map(|kind| (kind, &[][..])).collect();
+    let twelve: Vec<u16> = (0x4000..0x400c).collect();
+    vec![
+        rejected(
+            "RFC 8489 §6.3.1",
+            "an unknown required attribute (stuntman, turn-rs answer success)",
+            request(&[(0x4242, &[0; 4])]),
+            &[0x4242],
         ),
         answered("RFC 8445 §16.1", "USE-CANDIDATE is known (coturn sends 420)", request(&[(0x0025, &[])])),
         answered(
@@ -57,12 +74,6 @@ pub(super) fn rows() -> Vec<Row> {
             "RFC 8489 §11",
             "RESPONSE-ADDRESS diverts nothing",
             request(&[(RESPONSE_ADDRESS, &[0, 1, 0, 80, 203, 0, 113, 9])]),
-        ),
-        silence(
-            "RFC 8489 §6.3",
-            "another method (stuntman answers 400)",
-            message(0x0003, &[(0x0019, &[17, 0, 0, 0])]),
-            Outcome::OtherMethod,
         ),
         rejected(
             "RFC 8489 §6.3.1",

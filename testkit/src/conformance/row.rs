@@ -1,9 +1,13 @@
 //! One rule: the request, how it ends, and the reply that its sender is owed.
 
+use super::asked::Asked;
 use super::credentials::{sealed, sealed_by_sha256};
 use super::setting::{NAME, Setting, public_addresses};
 use super::*;
 use std::net::IpAddr;
+
+/// Bytes of a FINGERPRINT attribute.
+const FINGERPRINT_LENGTH: usize = 8;
 
 /// One rule.
 pub struct Row {
@@ -21,17 +25,6 @@ pub struct Row {
     pub owed: Owed,
     /// Whence and whither.
     pub diverted: Diverted,
-}
-
-/// Who asks whom.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked {
-    /// Where the request comes from.
-    pub source: SocketAddr,
-    /// The endpoint that is asked.
-    pub server: SocketAddr,
-    /// The server's endpoint that differs in address and port, where it has one.
-    pub other: SocketAddr,
 }
 
 /// How a reply's way differs from that of its request (RFC 5780 §6.1).
@@ -52,8 +45,6 @@ pub enum Owed {
     Silence,
     /// The sender's address in a XOR-MAPPED-ADDRESS.
     Address,
-    /// The sender's address in a XOR-MAPPED-ADDRESS, and a FINGERPRINT.
-    AddressAndFingerprint,
     /// The sender's address in a XOR-MAPPED-ADDRESS, and [`NAME`].
     AddressAndSoftware,
     /// The sender's address in a MAPPED-ADDRESS.
@@ -68,8 +59,8 @@ pub enum Owed {
     Sealed,
     /// As [`Owed::Sealed`], by MESSAGE-INTEGRITY-SHA256.
     SealedBySha256,
-    /// As [`Owed::Sealed`], and a FINGERPRINT.
-    SealedAndFingerprint,
+    /// The same, and a FINGERPRINT at the end.
+    Fingerprinted(Box<Owed>),
     /// These bytes, whoever asked.
     Bytes(Vec<u8>),
     /// These bytes over either version of IP.
@@ -96,11 +87,13 @@ impl Row {
         match &self.owed {
             Owed::Silence => Vec::new(),
             Owed::Address => success(&[xor]),
-            Owed::AddressAndFingerprint => fingerprinted(success(&[xor])),
             Owed::AddressAndSoftware => success(&[xor, (SOFTWARE, NAME.into())]),
             Owed::Sealed => sealed(success(&[xor])),
             Owed::SealedBySha256 => sealed_by_sha256(success(&[xor])),
-            Owed::SealedAndFingerprint => fingerprinted(sealed(success(&[xor]))),
+            Owed::Fingerprinted(owed) => {
+                let request = self.request[..self.request.len() - FINGERPRINT_LENGTH].to_vec();
+                fingerprinted(Row { request, owed: (**owed).clone(), ..*self }.reply(asked))
+            }
             Owed::ClassicAddress => success(&[plain(MAPPED_ADDRESS, source)]),
             Owed::Discovery | Owed::PaddedDiscovery => {
                 let mut attributes = vec![
@@ -110,7 +103,7 @@ impl Row {
                     plain(OTHER_ADDRESS, self.told(asked, asked.other)),
                 ];
                 if self.owed == Owed::PaddedDiscovery {
-                    let length = self.request.len() - success(&attributes).len() - 4;
+                    let length = self.request.len().saturating_sub(success(&attributes).len() + 4);
                     attributes.push((PADDING, vec![0; length]));
                 }
                 success(&attributes)

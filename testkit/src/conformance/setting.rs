@@ -1,7 +1,7 @@
 //! What the operator switched on for a row, as the core knows it.
 
-use super::Asked;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use super::asked::Asked;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use xstun_core::stun::credentials::{Credentials, ShortTerm};
 use xstun_core::stun::{AlternateServer, Discovery, Extras, Policy, Software};
@@ -55,15 +55,6 @@ impl Setting {
         Setting::Advertised,
         Setting::ShortTerm,
     ];
-}
-
-/// `source` asks a server at the documentation's addresses.
-pub fn asked(source: SocketAddr) -> Asked {
-    let [server, other] = match source.ip().to_canonical().is_ipv4() {
-        true => ["192.0.2.1:3478", "192.0.2.2:3479"],
-        false => ["[2001:db8::1]:3478", "[2001:db8::2]:3479"],
-    };
-    Asked { source, server: server.parse().unwrap(), other: other.parse().unwrap() }
 }
 
 fn users() -> Arc<Credentials> {
