@@ -11,10 +11,10 @@ mod stream;
 
 pub(crate) use crate::cli::{BindModeArg, DatapathArg, LogLevel, XdpModeArg};
 pub(crate) use cores::{cores, ranges};
-pub use credentials::CredentialsConfig;
+pub(crate) use credentials::CredentialsConfig;
 pub use listen::Listen;
 pub(crate) use listen::collide;
-pub use stream::{StreamConfig, TlsConfig};
+pub(crate) use stream::{StreamConfig, TlsConfig};
 
 use crate::cli::{FixedArgs, LiveArgs, PathArgs, ServeArgs};
 use crate::error::{Failure, Result};
@@ -38,7 +38,7 @@ pub struct Config {
 
 /// The part of the configuration that stays as it was at the start: a change needs a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FixedConfig {
+pub(crate) struct FixedConfig {
     /// Interfaces to serve over AF_XDP, each once.
     pub(crate) interfaces: Vec<String>,
     /// Path that serves the interfaces.
@@ -65,7 +65,7 @@ pub struct FixedConfig {
 
 /// The part of the configuration that a reload may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiveConfig {
+pub(crate) struct LiveConfig {
     /// Where to listen.
     pub(crate) listen: Listen,
     /// TCP and TLS.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Where the users are found, and by which mechanism they authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialsConfig {
+pub(crate) struct CredentialsConfig {
     /// The file with names and passwords.
     pub(crate) file: PathBuf,
     /// The realm of long-term credentials; `None` for short-term ones.

@@ -12,7 +12,7 @@ pub(super) const STUNS_PORT: u16 = 5349;
 
 /// How connections are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamConfig {
+pub(crate) struct StreamConfig {
     /// Whether TCP is answered, on every address of `--listen`.
     pub(crate) tcp: bool,
     /// TLS, if there is a certificate.
@@ -27,7 +27,7 @@ pub struct StreamConfig {
 
 /// Where TLS is answered, and with which certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsConfig {
+pub(crate) struct TlsConfig {
     /// Where to listen.
     pub(crate) listen: Listen,
     /// PEM file with the certificate and its chain.

@@ -18,7 +18,7 @@ fn a_line_is_a_user_and_the_first_colon_ends_the_name() {
 }
 
 #[test]
-fn what_is_wrong_is_told_by_its_line_and_without_the_password() {
+fn a_mistake_is_reported_by_its_line_and_without_the_password() {
     let long = format!("{}:hunter2", "n".repeat(LONGEST_NAME + 1));
     let table = [
         ("", "it has no user"),
@@ -41,7 +41,7 @@ fn what_is_wrong_is_told_by_its_line_and_without_the_password() {
 }
 
 #[test]
-fn a_file_names_its_flag_where_it_cannot_be_taken() {
+fn a_failure_names_the_flag_of_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("users");
     let missing = read(&path).err().unwrap();
@@ -61,7 +61,7 @@ fn a_file_names_its_flag_where_it_cannot_be_taken() {
 }
 
 #[test]
-fn a_file_that_anybody_may_read_says_so() {
+fn a_world_readable_file_is_recognized() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("users");
     write(&path, "anna:x").unwrap();

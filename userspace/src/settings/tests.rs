@@ -51,7 +51,7 @@ fn origin(settings: &Settings, name: &str) -> String {
 }
 
 #[test]
-fn a_flag_goes_before_a_variable_a_variable_before_the_file_the_file_before_the_default() {
+fn flags_override_variables_variables_the_file_and_the_file_defaults() {
     let file =
         "log-level = 'warn'\nqueues = 3\ninterface = ['eth0', 'eth1']\n\ntcp-idle = 2.5\nno-classic = true";
     let environment = [("XSTUN_QUEUES", "4"), ("XSTUN_TCP_IDLE", "7"), ("XSTUN_REALM", "")];
@@ -84,71 +84,67 @@ fn what_a_file_switches_on_a_flag_or_a_variable_switches_off() {
 }
 
 #[test]
-fn a_relative_name_is_looked_for_beside_the_file() {
+fn a_relative_path_is_relative_to_the_file() {
     let file = "credentials = 'users'\nrealm = 'example.org'";
     let credentials = settings("", &[], file).unwrap().args.live.credentials.credentials.unwrap();
     assert!(credentials.is_absolute() && credentials.ends_with("users"), "{credentials:?}");
 }
 
+/// Files with mistakes, and the start of the message.
+const MISTAKEN: &[(&str, &str)] = &[
+    ("listen = [\n", "x.toml:1:11: invalid TOML: unclosed array, expected `]`"),
+    ("queues = 1\nqueues = 2", "x.toml:2:1: invalid TOML: duplicate key"),
+    ("xdp_mode = 'native'", "x.toml:1:1: unknown key 'xdp_mode'; did you mean 'xdp-mode'?"),
+    ("\nfrobnicate = 1", "x.toml:2:1: unknown key 'frobnicate'; `xstun config example` shows all keys"),
+    ("config = 'y.toml'", "x.toml:1:1: unknown key 'config'"),
+    ("[serve]\nqueues = 1", "x.toml:1:2: 'serve' is a table: all keys stand at the top level of the file"),
+    ("queues = '4'", "x.toml:1:10: queues must be a decimal number, but is a string"),
+    ("queues = 0", "x.toml:1:10: queues: '0': number would be zero for non-zero type"),
+    ("queues = 0x10", "x.toml:1:10: queues must be a decimal number, but is an integer"),
+    ("no-tcp = 'yes'", "x.toml:1:10: no-tcp must be true or false, but is a string"),
+    ("log-level = 3", "x.toml:1:13: log-level must be a string, but is an integer"),
+    ("log-level = 'loud'", "x.toml:1:13: log-level: 'loud' is not one of error, warn, info, debug, trace"),
+    ("realm = ['a', 'b']", "x.toml:1:9: realm must be a string, but is an array"),
+    ("software = 1", "x.toml:1:12: software must be a string, or true or false, but is an integer"),
+    ("listen = 3478", "x.toml:1:10: listen must be a string or an array of them, but is an integer"),
+    (
+        "listen = [\n  '0.0.0.0:3478',\n  'localhost',\n]",
+        "x.toml:3:3: listen: 'localhost': invalid socket address syntax",
+    ),
+    ("advertise = '1.2.3.4'", "x.toml:1:13: advertise: '1.2.3.4': expected LOCAL=PUBLIC"),
+    ("tcp-idle = -1", "x.toml:1:12: tcp-idle: '-1': -1 seconds is not between 0 and a day"),
+    (
+        "queues = 'x'\nlog-level = 1",
+        "x.toml has 2 mistakes:\nx.toml:1:10: queues must be a decimal number, but is a string\n\
+         x.toml:2:13: log-level must be a string",
+    ),
+    // Sound one by one, and impossible together.
+    ("queues = 2", "x.toml:1:1: --queues requires an interface; name one with --interface"),
+    (
+        "listen = ['127.0.0.1:1',\n '127.0.0.1:0']",
+        "x.toml:2:2: --listen 127.0.0.1:0 has port 0: name the port that clients use, usually 3478",
+    ),
+    (
+        "interface = 'a'\nxdp-mode = 'generic'\nbind-mode = 'zero-copy'",
+        "x.toml:3:13: --bind-mode zero-copy is not available with --xdp-mode generic",
+    ),
+    ("cores = '0-9'", "x.toml:1:1: --cores names core 2, which this process cannot use"),
+    ("tls-key = '/k'", "x.toml:1:11: --tls-key /k requires --tls-certificate"),
+    ("auth = 'short-term'", "x.toml:1:1: --auth requires --credentials"),
+    (
+        "\ncredentials = '/u'",
+        "x.toml:2:1: --credentials of the long-term mechanism require --realm; use the domain name",
+    ),
+    (
+        "alternate-address = '192.0.2.2:3479'",
+        "x.toml:1:21: --alternate-address 192.0.2.2:3479 requires exactly one --listen",
+    ),
+    ("software = 'a text that is longer than it can be'", "x.toml:1:12: --software 'a text"),
+];
+
 #[test]
 fn every_mistake_in_a_file_is_reported_with_its_line_and_column() {
-    let table = [
-        ("listen = [\n", "x.toml:1:11: invalid TOML: unclosed array, expected `]`"),
-        ("queues = 1\nqueues = 2", "x.toml:2:1: invalid TOML: duplicate key"),
-        ("xdp_mode = 'native'", "x.toml:1:1: unknown key 'xdp_mode'; did you mean 'xdp-mode'?"),
-        ("\nfrobnicate = 1", "x.toml:2:1: unknown key 'frobnicate'; `xstun config example` shows all keys"),
-        ("config = 'y.toml'", "x.toml:1:1: unknown key 'config'"),
-        (
-            "[serve]\nqueues = 1",
-            "x.toml:1:2: 'serve' is a table: all keys stand at the top level of the file",
-        ),
-        ("queues = '4'", "x.toml:1:10: queues must be a decimal number, but is a string"),
-        ("queues = 0", "x.toml:1:10: queues: '0': number would be zero for non-zero type"),
-        ("queues = 0x10", "x.toml:1:10: queues must be a decimal number, but is an integer"),
-        ("no-tcp = 'yes'", "x.toml:1:10: no-tcp must be true or false, but is a string"),
-        ("log-level = 3", "x.toml:1:13: log-level must be a string, but is an integer"),
-        (
-            "log-level = 'loud'",
-            "x.toml:1:13: log-level: 'loud' is not one of error, warn, info, debug, trace",
-        ),
-        ("realm = ['a', 'b']", "x.toml:1:9: realm must be a string, but is an array"),
-        ("software = 1", "x.toml:1:12: software must be a string, or true or false, but is an integer"),
-        ("listen = 3478", "x.toml:1:10: listen must be a string or an array of them, but is an integer"),
-        (
-            "listen = [\n  '0.0.0.0:3478',\n  'localhost',\n]",
-            "x.toml:3:3: listen: 'localhost': invalid socket address syntax",
-        ),
-        ("advertise = '1.2.3.4'", "x.toml:1:13: advertise: '1.2.3.4': expected LOCAL=PUBLIC"),
-        ("tcp-idle = -1", "x.toml:1:12: tcp-idle: '-1': -1 seconds is not between 0 and a day"),
-        (
-            "queues = 'x'\nlog-level = 1",
-            "x.toml has 2 mistakes:\nx.toml:1:10: queues must be a decimal number, but is a string\n\
-             x.toml:2:13: log-level must be a string",
-        ),
-        // Sound one by one, and impossible together.
-        ("queues = 2", "x.toml:1:1: --queues requires an interface; name one with --interface"),
-        (
-            "listen = ['127.0.0.1:1',\n '127.0.0.1:0']",
-            "x.toml:2:2: --listen 127.0.0.1:0 has port 0: name the port that clients use, usually 3478",
-        ),
-        (
-            "interface = 'a'\nxdp-mode = 'generic'\nbind-mode = 'zero-copy'",
-            "x.toml:3:13: --bind-mode zero-copy is not available with --xdp-mode generic",
-        ),
-        ("cores = '0-9'", "x.toml:1:1: --cores names core 2, which this process cannot use"),
-        ("tls-key = '/k'", "x.toml:1:11: --tls-key /k requires --tls-certificate"),
-        ("auth = 'short-term'", "x.toml:1:1: --auth requires --credentials"),
-        (
-            "\ncredentials = '/u'",
-            "x.toml:2:1: --credentials of the long-term mechanism require --realm; use the domain name",
-        ),
-        (
-            "alternate-address = '192.0.2.2:3479'",
-            "x.toml:1:21: --alternate-address 192.0.2.2:3479 requires exactly one --listen",
-        ),
-        ("software = 'a text that is longer than it can be'", "x.toml:1:12: --software 'a text"),
-    ];
-    let other: Vec<String> = table
+    let other: Vec<String> = MISTAKEN
         .iter()
         .map(|(file, expected)| (file, expected, settings("", &[], file).err().unwrap_or_default()))
         .filter(|(_, expected, message)| !message.starts_with(*expected))
@@ -171,7 +167,7 @@ fn a_wrong_variable_or_combination_names_the_variable() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_the_systems_doing() {
+fn a_missing_file_is_a_system_failure() {
     let failure = Settings::of_file(&serve(), Path::new("/nowhere/x.toml")).unwrap_err();
     assert_eq!(failure.kind(), FailureKind::System);
     let message = failure.to_string();
@@ -179,7 +175,7 @@ fn a_file_that_is_not_there_is_the_systems_doing() {
 }
 
 #[test]
-fn what_is_shown_is_itself_a_file_that_says_the_same() {
+fn what_is_shown_is_a_file_with_the_same_values() {
     let file = "listen = ['127.0.0.1:1', '[::1]:1']\nsoftware = 'a \"b\"'\ntcp-idle = 2.5\nno-tcp = true";
     let first = settings("--log-level debug", &[], file).unwrap();
     let shown = first.to_string();
@@ -193,18 +189,18 @@ fn what_is_shown_is_itself_a_file_that_says_the_same() {
 
 /// `deploy/xstun.toml` is what `xstun config example` prints, to the letter.
 #[test]
-fn the_example_file_is_that_of_these_flags() {
+fn the_example_file_is_that_of_the_flags() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/xstun.toml");
     let kept = fs::read_to_string(&file).unwrap();
     assert!(
         kept == example::example(&serve()),
-        "deploy/xstun.toml is stale: `cargo run -q -p xstun -- config example > deploy/xstun.toml` mends it"
+        "deploy/xstun.toml is stale: update it with `cargo run -q -p xstun -- config example > deploy/xstun.toml`"
     );
 }
 
 /// Each line with a key, made one of the file, is taken.
 #[test]
-fn every_key_of_the_example_is_taken() {
+fn every_key_of_the_example_is_accepted() {
     let (serve, text) = (serve(), example::example(&serve()));
     for key in ConfigKey::all(&serve) {
         let begins = format!("#{} = ", key.name);

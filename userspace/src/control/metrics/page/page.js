@@ -1,5 +1,5 @@
 "use strict";
-// Asks for status.json once a second and tells what changed. Everything is set as text, never as HTML.
+// Fetches status.json once a second and updates the page. All content is set as text, never as HTML.
 
 const SECONDS = 120;
 const LOST = ["transmit_full", "transmit_failed", "no_room"];
@@ -11,7 +11,7 @@ let before = null;
 const at = id => document.getElementById(id);
 const sum = numbers => numbers.reduce((all, one) => all + one, 0);
 
-/// A number as a person reads it: three figures, k and M.
+/// Formats a number with three digits and k, M or G.
 function brief(number) {
   if (number === null || !isFinite(number)) return "–";
   for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
@@ -42,10 +42,10 @@ function fill(id, rows) {
   }
 }
 
-/// Rates between two answers, by what they are of. One that was not there before has none yet.
+/// Returns a function that computes a rate between the last two readings; null without an earlier reading.
 function rates(now) {
   const seconds = before ? now.uptime - before.uptime : 0;
-  // A server that was started anew begins to count at nothing.
+  // A server that restarted counts from zero.
   const old = seconds > 0 ? before : null;
   return (one, key, read) => {
     const then = old && old.places.get(key);
@@ -98,7 +98,7 @@ function draw() {
   at("top").textContent = brief(most);
 }
 
-function tell(status) {
+function show(status) {
   const now = { uptime: status.uptime, places: places(status) };
   const rate = rates(now);
   const counted = [...now.places].filter(([, one]) => one.counts);
@@ -132,11 +132,11 @@ function tell(status) {
     const rungs = Object.entries(one.queues).filter(([, count]) => count);
     const program = one.attached === null ? ["none", "quiet"]
       : one.attached === false ? ["not attached", "bad"]
-      : one.delivering === false ? ["delivers nothing", "bad"] : ["attached", ""];
+      : one.delivering === false ? ["does not deliver", "bad"] : ["attached", ""];
     const verdicts = read => brief(one.attached === null ? null : rate(one, key, read));
     const redirected = one => one.verdicts.redirect || 0;
     return [
-      [one.name], [one.listen.join(" ") || "by the sockets", "quiet"],
+      [one.name], [one.listen.join(" ") || "those of the sockets", "quiet"],
       [rungs.map(([rung, count]) => `${count} ${rung}`).join(", ")], program,
       [verdicts(redirected), "number"],
       [verdicts(one => sum(Object.values(one.verdicts)) - redirected(one)), "number"],
@@ -152,7 +152,7 @@ function tell(status) {
     const where = stream ? `${one.open} open, ${one.listen.join(" ")}`
       : one.queue === null ? status.sockets.join(" ") : `${one.interface}, queue ${one.queue}`;
     return [
-      [one.ended ? one.path + " (ended)" : one.ticking === false ? one.path + " (stands still)" : one.path,
+      [one.ended ? one.path + " (ended)" : one.ticking === false ? one.path + " (hangs)" : one.path,
         one.ended || one.ticking === false ? "bad" : ""],
       [where, "quiet"], [stream ? "" : one.core, "number"],
       [per(one => one.counts.received), "number"], [per(one => one.counts.replies), "number"],
@@ -173,7 +173,7 @@ function tell(status) {
     [name, LOST.includes(name) ? "bad" : ""], [before ? brief(seconds) : "–", "number"],
     [all.toLocaleString("en"), "number"],
   ]));
-  if (!seen.length) fill("outcomes", [[["Nothing came yet.", "quiet"], [""], [""]]]);
+  if (!seen.length) fill("outcomes", [[["Nothing received yet.", "quiet"], [""], [""]]]);
 
   fill("stepdowns", status.step_downs.slice().reverse().map(one => [
     [ago(status.uptime - one.at) + " ago"], [one.interface], [one.from], [one.reason],
@@ -194,30 +194,30 @@ async function readiness() {
   if (answer.ok) state("ready", "good");
   else if (lines[0] === "not ready: draining") state("draining", "warn");
   else state("not ready", "bad");
-  const failings = answer.ok ? [] : lines.map(line => line.replace(/^not ready: /, ""));
-  at("failings").replaceChildren(...failings.map(text => {
+  const failures = answer.ok ? [] : lines.map(line => line.replace(/^not ready: /, ""));
+  at("failures").replaceChildren(...failures.map(text => {
     const item = document.createElement("li");
     item.textContent = text;
     return item;
   }));
-  at("failings").hidden = !failings.length;
+  at("failures").hidden = !failures.length;
 }
 
-let turn = 0;
-async function look() {
+let readings = 0;
+async function update() {
   try {
     const answer = await fetch("status.json");
     if (!answer.ok) throw new Error((await answer.text()).trim());
-    tell(await answer.json());
-    if (turn % 5 === 0) await readiness();
-    turn += 1;
+    show(await answer.json());
+    if (readings % 5 === 0) await readiness();
+    readings += 1;
     at("trouble").hidden = true;
   } catch (error) {
-    turn = 0;
-    state("no answer", "bad");
-    at("trouble").textContent = `The server does not answer: ${error.message}. Trying again.`;
+    readings = 0;
+    state("no response", "bad");
+    at("trouble").textContent = `The server does not respond: ${error.message}. Retrying.`;
     at("trouble").hidden = false;
   }
-  setTimeout(look, 1000);
+  setTimeout(update, 1000);
 }
-look();
+update();

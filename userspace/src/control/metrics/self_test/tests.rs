@@ -23,19 +23,19 @@ fn status(interface: InterfaceStatus, workers: Vec<WorkerStatus>) -> ServerStatu
 
 #[test]
 fn each_visible_failure_is_named() {
-    let sound = || interface(RUNGS[1]);
-    let turning = || vec![worker(0, true), worker(1, true)];
-    assert!(visible_failures(&status(sound(), turning())).is_empty());
-    let mute = WorkerStatus { core: 4, ..WorkerStatus::default() };
+    let healthy = || interface(RUNGS[1]);
+    let ticking = || vec![worker(0, true), worker(1, true)];
+    assert!(visible_failures(&status(healthy(), ticking())).is_empty());
+    let hanging = WorkerStatus { core: 4, ..WorkerStatus::default() };
     for (interface, workers, word) in [
-        (sound(), vec![worker(0, true), mute], "sockets: the worker on core 4"),
+        (healthy(), vec![worker(0, true), hanging], "sockets: the worker on core 4"),
         (
-            InterfaceStatus { attached: Some(false), ..sound() },
-            turning(),
+            InterfaceStatus { attached: Some(false), ..healthy() },
+            ticking(),
             "eth0: the XDP program is not attached",
         ),
-        (InterfaceStatus { delivering: Some(false), ..sound() }, turning(), "eth0: frames"),
-        (sound(), vec![worker(0, true), worker(1, false)], "eth0: the worker of queue 1"),
+        (InterfaceStatus { delivering: Some(false), ..healthy() }, ticking(), "eth0: frames"),
+        (healthy(), vec![worker(0, true), worker(1, false)], "eth0: the worker of queue 1"),
     ] {
         let failures = visible_failures(&status(interface, workers));
         assert_eq!(failures.len(), 1, "{failures:?}");
@@ -53,13 +53,13 @@ fn queues_that_the_sockets_took_over_are_no_failure() {
 
 #[test]
 fn a_wildcard_is_tested_at_the_loopback_address() {
-    for (listened, asked) in [
+    for (listened, expected) in [
         ("0.0.0.0:3478", "127.0.0.1:3478"),
         ("[::]:3478", "[::1]:3478"),
         ("192.0.2.1:3479", "192.0.2.1:3479"),
         ("[fe80::1%2]:3478", "[fe80::1%2]:3478"),
     ] {
-        assert_eq!(target(listened.parse().unwrap()), asked.parse::<SocketAddr>().unwrap());
+        assert_eq!(target(listened.parse().unwrap()), expected.parse::<SocketAddr>().unwrap());
     }
 }
 

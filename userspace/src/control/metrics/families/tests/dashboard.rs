@@ -1,11 +1,11 @@
-//! `deploy/grafana/xstun.json` asks for what there is: metrics, labels and values.
+//! The expressions of `deploy/grafana/xstun.json` name only metrics, labels and values that exist.
 
 use super::super::all;
 use crate::outcome::Outcome;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 
-/// Labels that Prometheus adds to what it scrapes.
+/// Labels that Prometheus adds when it scrapes.
 const ADDED: [&str; 2] = ["job", "instance"];
 
 fn dashboard() -> Value {
@@ -24,14 +24,14 @@ fn expressions(dashboard: &Value) -> Vec<String> {
     let of_variables = variables.filter(|variable| variable["type"] == "query").map(|variable| {
         assert_eq!(
             variable["query"]["query"], variable["definition"],
-            "Grafana shows the one and asks the other"
+            "Grafana shows the one and sends the other"
         );
         text(variable, "definition").to_owned()
     });
     of_panels.chain(of_variables).collect()
 }
 
-/// The words of an expression that stand outside quotes, each with what follows it.
+/// Returns the words of an expression outside quotes, each with the text after it.
 fn words(expression: &str) -> Vec<(&str, &str)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (mut rest, mut found, mut quoted) = (expression, Vec::new(), false);
@@ -48,7 +48,7 @@ fn words(expression: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// The matchers in the braces at the start of `rest`: label and value.
+/// Returns the matchers in the braces at the start of `rest`: label and value.
 fn matchers(rest: &str) -> Vec<(&str, &str)> {
     let Some((inside, _)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
         return Vec::new();
@@ -63,9 +63,9 @@ fn matchers(rest: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn every_expression_asks_for_what_is_told_and_every_metric_is_asked_for() {
+fn every_expression_names_a_metric_and_every_metric_is_shown() {
     let families: HashMap<_, _> = all().map(|family| (family.name, family.labels)).collect();
-    let mut asked = BTreeSet::new();
+    let mut shown = BTreeSet::new();
     for expression in expressions(&dashboard()) {
         let mut known: BTreeSet<&str> = ADDED.into();
         let metrics: Vec<_> = words(&expression)
@@ -73,8 +73,9 @@ fn every_expression_asks_for_what_is_told_and_every_metric_is_asked_for() {
             .filter(|(word, _)| word.contains('_') && !is_function(word))
             .collect();
         for (word, rest) in metrics {
-            let labels = families.get(word).unwrap_or_else(|| panic!("{word} of {expression} is no metric"));
-            asked.insert(word.to_owned());
+            let labels =
+                families.get(word).unwrap_or_else(|| panic!("{word} of {expression} is not a metric"));
+            shown.insert(word.to_owned());
             known.extend(labels.iter());
             for (label, value) in matchers(rest) {
                 assert!(
@@ -91,15 +92,15 @@ fn every_expression_asks_for_what_is_told_and_every_metric_is_asked_for() {
             }
         }
     }
-    let unasked: Vec<_> = families.keys().filter(|name| !asked.contains(**name)).collect();
-    assert!(unasked.is_empty(), "the dashboard shows nothing of {unasked:?}");
+    let missing: Vec<_> = families.keys().filter(|name| !shown.contains(**name)).collect();
+    assert!(missing.is_empty(), "the dashboard does not show {missing:?}");
 }
 
 fn is_function(word: &str) -> bool {
     ["label_values", "__rate_interval"].contains(&word)
 }
 
-/// A value that is no variable has to be one that the label can have.
+/// Checks that the label can have this value, unless it is a variable.
 fn check(label: &str, value: &str, expression: &str) {
     let possible: Vec<&str> = match label {
         _ if value.starts_with('$') => return,
@@ -113,9 +114,8 @@ fn check(label: &str, value: &str, expression: &str) {
     }
 }
 
-/// The outcomes that the dashboard calls replies are those that are.
 #[test]
-fn replies_are_what_the_core_calls_replies() {
+fn the_panel_of_replies_counts_what_the_core_calls_replies() {
     let replies: Vec<_> =
         Outcome::ALL.into_iter().filter(|outcome| outcome.is_reply()).map(Outcome::name).collect();
     let panels = dashboard();
@@ -126,7 +126,7 @@ fn replies_are_what_the_core_calls_replies() {
 }
 
 #[test]
-fn panels_have_a_place_and_a_number_of_their_own() {
+fn panels_do_not_overlap_and_have_unique_numbers() {
     let dashboard = dashboard();
     let (mut ids, mut cells) = (BTreeSet::new(), BTreeSet::new());
     for panel in dashboard["panels"].as_array().unwrap() {
@@ -135,14 +135,14 @@ fn panels_have_a_place_and_a_number_of_their_own() {
         assert!(place("x") + place("w") <= 24, "{panel:#}");
         for y in place("y")..place("y") + place("h") {
             for x in place("x")..place("x") + place("w") {
-                assert!(cells.insert((x, y)), "{} lies over another", panel["title"]);
+                assert!(cells.insert((x, y)), "{} overlaps another panel", panel["title"]);
             }
         }
     }
 }
 
 #[test]
-fn the_words_of_an_expression_are_read() {
+fn the_words_of_an_expression_are_found() {
     let found = words(r#"sum by (a_b) (rate(x_y{c="d_e",f!~"g|h"}[5m]))"#);
     let found: Vec<_> = found.iter().map(|(word, _)| *word).collect();
     assert_eq!(found, ["sum", "by", "a_b", "rate", "x_y", "c", "f", "5m"]);
