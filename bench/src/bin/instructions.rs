@@ -6,9 +6,9 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use xstun_bench::shapes::{Shape, all, destination, served};
+use xstun_bench::shapes::{RequestShape, all, destination, served};
 use xstun_core::answer::{FrameAnswer, answer};
-use xstun_core::classify::{Datagram, Shape as FrameShape, Verdict, classify};
+use xstun_core::classify::{Datagram, RequestShape as FrameShape, Verdict, classify};
 use xstun_core::frame::checksum::Sum;
 use xstun_core::frame::{Request, check, locate, turn_around};
 use xstun_core::outcome::Outcome;
@@ -63,7 +63,7 @@ fn main() {
     }
 }
 
-fn count(shape: &Shape, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
+fn count(shape: &RequestShape, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
     let frame = black_box(&shape.frame[..]);
     let length = frame.len();
 
