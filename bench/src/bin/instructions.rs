@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use xstun_bench::shapes::{RequestShape, all, destination, served};
 use xstun_core::answer::{FrameAnswer, answer};
-use xstun_core::classify::{Datagram, RequestShape as FrameShape, Verdict, classify};
+use xstun_core::classify::{Datagram, Shape, Verdict, classify};
 use xstun_core::frame::checksum::Sum;
 use xstun_core::frame::{Request, check, locate, turn_around};
 use xstun_core::outcome::Outcome;
@@ -37,12 +37,7 @@ fn counted_respond(message: &mut [u8], length: usize, source: &SocketAddr, polic
 }
 
 #[inline(never)]
-fn counted_turn_around(
-    buffer: &mut [u8],
-    shape: FrameShape,
-    request: &Request,
-    length: usize,
-) -> Option<usize> {
+fn counted_turn_around(buffer: &mut [u8], shape: Shape, request: &Request, length: usize) -> Option<usize> {
     turn_around(buffer, shape, request, length)
 }
 
