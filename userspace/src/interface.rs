@@ -1,8 +1,8 @@
-//! What the kernel tells of an interface: over netlink, without unsafe code.
+//! Reads the properties of network interfaces from the kernel: over netlink, without unsafe code.
 //!
-//! Netlink answers for the network namespace of the calling thread. Sysfs answers for the namespace
-//! it was mounted in, so it is asked only for what netlink does not tell, and only after it was seen
-//! to mean the same interface.
+//! Netlink answers for the network namespace of the calling thread. Sysfs answers for the namespace that it
+//! was mounted in, so it is read only for what netlink does not have, and only after a check that it means the
+//! same interface.
 
 mod address;
 mod attribute;
@@ -19,11 +19,13 @@ mod sysfs;
 mod watch;
 
 pub use address::{Address, addresses};
-pub use ethtool::{Channels, Features, RingSizes, channels, features, receive_queues, rings};
-pub(crate) use ethtool::{FlowHash, flow_hash};
+pub use ethtool::{Channels, Features, channels, features, receive_queues};
+pub(crate) use ethtool::{FlowHash, RingSizes, flow_hash, rings};
 pub use napi::NapiSettings;
 pub use neighbour::{Route, neighbour, route};
 pub use netdev::{XdpFeatures, xdp_features};
-pub use route::{AttachedXdpMode, Interface, XdpAttachment, all, find};
+#[cfg(test)]
+pub(crate) use route::AttachedXdpMode;
+pub use route::{Interface, XdpAttachment, all, find};
 pub use sysfs::driver;
 pub use watch::{Changed, Watch};

@@ -49,56 +49,51 @@ pub struct WorkerStats {
     pub frames: FrameLevels,
 }
 
-/// How many frames of one UMEM are where: levels, not counts.
-#[derive(Debug, Default)]
-pub struct FrameLevels {
-    /// With the worker, unused.
-    pub free: Counter,
-    /// In the fill ring, in the NIC, or received and not taken by the worker yet.
-    pub fill: Counter,
-    /// Taken from the receive ring and in use by the worker.
-    pub held: Counter,
-    /// In the transmit ring, in the NIC, or completed and not taken back yet.
-    pub transmit: Counter,
+/// Declares counters whose fields and names in `named` come from one list.
+macro_rules! counters {
+    ($(#[$about:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident,)+ }) => {
+        $(#[$about])*
+        #[derive(Debug, Default)]
+        pub struct $name {
+            $($(#[$doc])* pub $field: Counter,)+
+        }
+
+        impl $name {
+            /// Returns every value with its name.
+            pub fn named(&self) -> [(&'static str, u64); [$(stringify!($field)),+].len()] {
+                [$((stringify!($field), self.$field.get())),+]
+            }
+        }
+    };
 }
 
-impl FrameLevels {
-    /// Returns every level with its name.
-    pub fn named(&self) -> [(&'static str, u64); 4] {
-        [
-            ("free", self.free.get()),
-            ("fill", self.fill.get()),
-            ("held", self.held.get()),
-            ("transmit", self.transmit.get()),
-        ]
+counters! {
+    /// How many frames of one UMEM are where: levels, not counts.
+    pub struct FrameLevels {
+        /// With the worker, unused.
+        free,
+        /// In the fill ring, in the NIC, or received and not taken by the worker yet.
+        fill,
+        /// Taken from the receive ring and in use by the worker.
+        held,
+        /// In the transmit ring, in the NIC, or completed and not taken back yet.
+        transmit,
     }
 }
 
-/// XDP_STATISTICS of one AF_XDP socket: frames that never reached the worker, and refused ring entries.
-#[derive(Debug, Default)]
-pub struct KernelStats {
-    /// Frames dropped because the fill ring was empty, or because they are longer than a UMEM frame.
-    pub rx_dropped: Counter,
-    /// Frames dropped because the receive ring was full: the worker cannot keep up.
-    pub rx_ring_full: Counter,
-    /// Times the fill ring was found empty.
-    pub rx_fill_ring_empty: Counter,
-    /// Fill ring entries that the kernel refused: a fault of this program.
-    pub rx_invalid: Counter,
-    /// Transmit ring entries that the kernel refused: a fault of this program.
-    pub tx_invalid: Counter,
-}
-
-impl KernelStats {
-    /// Returns every count with its name.
-    pub fn named(&self) -> [(&'static str, u64); 5] {
-        [
-            ("rx_dropped", self.rx_dropped.get()),
-            ("rx_ring_full", self.rx_ring_full.get()),
-            ("rx_fill_ring_empty", self.rx_fill_ring_empty.get()),
-            ("rx_invalid", self.rx_invalid.get()),
-            ("tx_invalid", self.tx_invalid.get()),
-        ]
+counters! {
+    /// XDP_STATISTICS of one AF_XDP socket: frames that never reached the worker, and refused ring entries.
+    pub struct KernelStats {
+        /// Frames dropped because the fill ring was empty, or because they are longer than a UMEM frame.
+        rx_dropped,
+        /// Frames dropped because the receive ring was full: the worker cannot keep up.
+        rx_ring_full,
+        /// Times the fill ring was found empty.
+        rx_fill_ring_empty,
+        /// Fill ring entries that the kernel refused: a fault of this program.
+        rx_invalid,
+        /// Transmit ring entries that the kernel refused: a fault of this program.
+        tx_invalid,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The addresses of this network namespace, as rtnetlink lists them.
 
-use super::attribute::{attributes, number32};
-use super::netlink::{Ask, Netlink};
+use super::attribute::{attributes, ip, number32};
+use super::netlink::{Netlink, RequestKind};
 use crate::error::{Failure, Result};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,24 +9,23 @@ use std::net::{IpAddr, Ipv4Addr};
 /// One address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Number of the interface that has it.
+    /// Index of the interface that has it.
     pub ifindex: u32,
     /// The host's own address.
     pub ip: IpAddr,
     /// Length of the subnet's prefix, in bits.
     pub prefix: u8,
-    /// Broadcast address that was set with it.
+    /// Broadcast address that was configured with it.
     pub broadcast: Option<Ipv4Addr>,
-    /// Not usable (yet): duplicate address detection runs or has failed (RFC 4862 §5.4).
+    /// Not usable (yet): duplicate address detection is in progress or has failed (RFC 4862 §5.4).
     pub tentative: bool,
-    /// Still answered, but not to be chosen for what is new (RFC 4862 §5.5.4).
+    /// Still answered, but not to be used for new connections (RFC 4862 §5.5.4).
     pub deprecated: bool,
 }
 
 impl Address {
-    /// The broadcast address of the subnet: the one that was set, else the last of the subnet, which
-    /// the kernel treats as such in any case. None for IPv6 and for subnets without room for one
-    /// (RFC 3021).
+    /// The broadcast address of the subnet: the configured one, or else the last of the subnet, which the
+    /// kernel treats as one in any case. `None` for IPv6 and for subnets without one (RFC 3021).
     pub(crate) fn subnet_broadcast(&self) -> Option<Ipv4Addr> {
         let IpAddr::V4(ip) = self.ip else { return None };
         self.broadcast.or_else(|| {
@@ -39,16 +38,16 @@ impl Address {
 
 /// Length of `struct ifaddrmsg`.
 const ADDRESS_HEADER: usize = 8;
-/// 32 bits of flags, of which the header has room for eight (linux/if_addr.h).
+/// All 32 bits of the flags; the header has only eight (linux/if_addr.h).
 const IFA_FLAGS: u16 = 8;
 
-/// IPv4 and IPv6 addresses of the interface numbered `index`, or of all.
+/// Lists the IPv4 and IPv6 addresses of the interface with this index, or of all interfaces.
 ///
 /// # Errors
-/// The kernel refuses the listing.
+/// The kernel refuses the request.
 pub fn addresses(index: Option<u32>) -> Result<Vec<Address>> {
     let messages = Netlink::open(NETLINK_ROUTE)
-        .and_then(|mut netlink| netlink.ask(libc::RTM_GETADDR, Ask::All, &[0; ADDRESS_HEADER]))
+        .and_then(|mut netlink| netlink.request(libc::RTM_GETADDR, RequestKind::Dump, &[0; ADDRESS_HEADER]))
         .map_err(|error| Failure::system("cannot list the addresses over netlink").because(error))?;
     Ok(messages
         .iter()
@@ -78,20 +77,13 @@ fn parse(body: &[u8]) -> Option<Address> {
     let has = |flag: u32| flags & flag != 0;
     Some(Address {
         ifindex,
-        // With a peer, IFA_ADDRESS is the peer's; without one, IPv6 has no IFA_LOCAL.
+        // With a peer, IFA_ADDRESS is the address of the peer; without one, IPv6 has no IFA_LOCAL.
         ip: local.or(address)?,
         prefix,
         broadcast,
         tentative: has(libc::IFA_F_DADFAILED) || has(libc::IFA_F_TENTATIVE) && !has(libc::IFA_F_OPTIMISTIC),
         deprecated: has(libc::IFA_F_DEPRECATED),
     })
-}
-
-fn ip(value: &[u8]) -> Option<IpAddr> {
-    match value.len() {
-        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
-        _ => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
-    }
 }
 
 #[cfg(test)]
@@ -118,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_point_to_point_link_the_local_address_is_ours() {
+    fn on_a_point_to_point_link_the_local_address_is_the_hosts() {
         let address =
             parse(&body(2, 32, 0, &[attribute(1, &[10, 0, 0, 2]), attribute(2, &[10, 0, 0, 1])])).unwrap();
         assert_eq!((address.ip, address.ifindex), (ip("10.0.0.1"), 5));
@@ -126,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_without_peer_stands_alone() {
+    fn an_ipv6_address_without_peer_is_the_hosts() {
         let mut own = [0; 16];
         own[0] = 0xfd;
         own[15] = 9;
@@ -135,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_beyond_the_header_count() {
+    fn flags_beyond_the_header_are_read() {
         let six = |flags: u32| {
             let attributes = [attribute(1, &[1; 16]), attribute(8, &flags.to_ne_bytes())];
             let address = parse(&body(10, 64, 0x40, &attributes)).unwrap();
@@ -148,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_broadcast_address_is_known_without_being_set() {
+    fn the_broadcast_address_is_known_without_configuration() {
         let address = |ip: &str, prefix| Address {
             ifindex: 1,
             ip: ip.parse().unwrap(),
@@ -166,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_cut_short_is_no_address() {
+    fn a_truncated_body_is_no_address() {
         let whole = body(2, 24, 0, &[attribute(2, &[10, 0, 0, 1])]);
         for end in 0..whole.len() {
             assert_eq!(parse(&whole[..end]), None, "{end}");

@@ -1,9 +1,10 @@
-//! Netlink attributes: a length, a type and a value, one after the other.
+//! Netlink attributes: sequences of length, type and value.
 
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NlasIterator};
+use std::net::IpAddr;
 
-/// Type and value of each attribute in `bytes`, up to the first that is broken: a newer kernel may
-/// add what this program does not know, and what it does know stays readable.
+/// Returns type and value of each attribute in `bytes`, up to the first malformed one. Unknown types of a newer
+/// kernel do no harm.
 pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     NlasIterator::new(bytes)
         .map_while(Result::ok)
@@ -15,12 +16,12 @@ pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
         .filter_map(|(kind, whole, length)| Some((kind, whole.get(4..4 + length)?)))
 }
 
-/// Value of the first attribute of this type.
+/// Returns the value of the first attribute of this type.
 pub(super) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(found, value)| (found == kind).then_some(value))
 }
 
-/// A number of one, two, four or eight bytes in host order.
+/// Reads a number of one, two, four or eight bytes in host order.
 pub(super) fn number(value: &[u8]) -> Option<u64> {
     Some(match *value {
         [a] => u64::from(a),
@@ -30,18 +31,26 @@ pub(super) fn number(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// A number that fits 32 bits.
+/// Reads a number that fits 32 bits.
 pub(super) fn number32(value: &[u8]) -> Option<u32> {
     number(value).and_then(|number| u32::try_from(number).ok())
 }
 
-/// Text up to its closing NUL.
+/// Reads an IPv4 or IPv6 address.
+pub(super) fn ip(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+    }
+}
+
+/// Reads text up to its closing NUL.
 pub(super) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()
 }
 
-/// Attributes of a request, in the order given.
+/// The attributes of a request, in the order in which they are added.
 #[derive(Default)]
 pub(super) struct Attributes(Vec<u8>);
 
@@ -51,7 +60,7 @@ impl Attributes {
         self.push(DefaultNla::new(kind, value.to_ne_bytes().to_vec()))
     }
 
-    /// Adds bytes as they are.
+    /// Adds bytes unchanged.
     pub(super) fn bytes(self, kind: u16, value: Vec<u8>) -> Self {
         self.push(DefaultNla::new(kind, value))
     }
@@ -61,12 +70,12 @@ impl Attributes {
         self.push(DefaultNla::new(kind, [value.as_bytes(), &[0]].concat()))
     }
 
-    /// Adds attributes within one.
+    /// Adds an attribute that contains others.
     pub(super) fn nested(self, kind: u16, inner: Attributes) -> Self {
         self.push(DefaultNla::new(kind | NLA_F_NESTED, inner.0))
     }
 
-    /// The bytes of a request's body.
+    /// Returns the bytes, for a request's body.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
@@ -97,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_ends_at_the_first_broken_attribute() {
+    fn reading_ends_at_the_first_malformed_attribute() {
         let mut bytes = Attributes::default().number(1, 5).into_bytes();
         bytes.extend_from_slice(&200u16.to_ne_bytes());
         bytes.extend_from_slice(&[2, 0, 1, 1]);

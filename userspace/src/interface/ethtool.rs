@@ -1,5 +1,5 @@
-//! Queues, rings, offloads and hashing of an interface, as generic netlink family `ethtool` tells
-//! (Linux 5.6 and later). What the kernel or the driver does not tell is `None`, never an error.
+//! Queues, rings, offloads and hashing of an interface, from the generic netlink family `ethtool` (Linux 5.6
+//! and later). What the kernel or the driver does not report is `None`, never an error.
 
 use super::attribute::{Attributes, attribute, attributes, number, number32, text};
 use super::genetlink::Family;
@@ -7,7 +7,7 @@ use super::route::Interface;
 use super::sysfs;
 use std::collections::BTreeSet;
 
-/// Queues ("channels") that are in use, and how many the NIC could have.
+/// The queues ("channels") in use, and the most that the NIC can have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Channels {
     /// Queues that only receive.
@@ -16,28 +16,28 @@ pub struct Channels {
     pub transmit: u32,
     /// Pairs of a receive and a transmit queue.
     pub combined: u32,
-    /// Most that `receive` can be.
+    /// Maximum of `receive`.
     pub receive_max: u32,
-    /// Most that `transmit` can be.
+    /// Maximum of `transmit`.
     pub transmit_max: u32,
-    /// Most that `combined` can be.
+    /// Maximum of `combined`.
     pub combined_max: u32,
 }
 
-/// Descriptors in the NIC's own rings.
+/// How many descriptors the NIC's own rings have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RingSizes {
-    /// In each receive ring; `None` where the driver does not say.
+pub(crate) struct RingSizes {
+    /// In each receive ring; `None` if the driver does not report it.
     pub receive: Option<u32>,
     /// In each transmit ring.
     pub transmit: Option<u32>,
-    /// Most that `receive` can be.
+    /// Maximum of `receive`.
     pub receive_max: Option<u32>,
-    /// Most that `transmit` can be.
+    /// Maximum of `transmit`.
     pub transmit_max: Option<u32>,
 }
 
-/// Offloads, by the names that `ethtool -k` gives them.
+/// Offloads, by their names in `ethtool -k`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Features {
     active: BTreeSet<String>,
@@ -45,12 +45,12 @@ pub struct Features {
 }
 
 impl Features {
-    /// Whether the offload is on. `name` is the kernel's, like `rx-lro` or `rx-vlan-hw-parse`.
+    /// Whether the offload is on. `name` is the kernel's name, like `rx-lro` or `rx-vlan-hw-parse`.
     pub fn is_active(&self, name: &str) -> bool {
         self.active.contains(name)
     }
 
-    /// Whether `ethtool -K` can switch it.
+    /// Whether `ethtool -K` can change it.
     pub fn is_changeable(&self, name: &str) -> bool {
         self.changeable.contains(name)
     }
@@ -60,12 +60,18 @@ impl Features {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Features { active: set(active), changeable: set(changeable) }
     }
+
+    /// Returns the names of the offloads that are on, sorted.
+    #[cfg(test)]
+    fn active(&self) -> impl Iterator<Item = &str> {
+        self.active.iter().map(String::as_str)
+    }
 }
 
-/// Whether the receive queue of a UDP datagram depends on its ports (Linux 6.17 and later tell it).
+/// Whether the receive queue of a UDP datagram depends on its ports (reported by Linux 6.17 and later).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FlowHash {
-    /// Over IPv4; `None` where the driver does not say.
+    /// Over IPv4; `None` if the driver does not report it.
     pub udp4_ports: Option<bool>,
     /// Over IPv6.
     pub udp6_ports: Option<bool>,
@@ -77,7 +83,7 @@ mod api {
     pub(super) const RINGS_GET: u8 = 15;
     pub(super) const CHANNELS_GET: u8 = 17;
     pub(super) const RSS_GET: u8 = 38;
-    /// The header of every request, and the device's number within it.
+    /// The header of every request, and the device's index in it.
     pub(super) const HEADER: u16 = 1;
     pub(super) const HEADER_DEV_INDEX: u16 = 1;
     pub(super) const CHANNELS_RX_MAX: u16 = 2;
@@ -104,28 +110,28 @@ mod api {
     pub(super) const HASH_PORTS: u64 = 1 << 6 | 1 << 7;
 }
 
-/// Queues of `interface`.
+/// Reads the queues of `interface`.
 pub fn channels(interface: &Interface) -> Option<Channels> {
-    Some(parse_channels(&ask(interface, api::CHANNELS_GET)?))
+    Some(parse_channels(&request(interface, api::CHANNELS_GET)?))
 }
 
 /// Ring sizes of `interface`.
-pub fn rings(interface: &Interface) -> Option<RingSizes> {
-    Some(parse_rings(&ask(interface, api::RINGS_GET)?))
+pub(crate) fn rings(interface: &Interface) -> Option<RingSizes> {
+    Some(parse_rings(&request(interface, api::RINGS_GET)?))
 }
 
-/// Offloads of `interface`.
+/// Reads the offloads of `interface`.
 pub fn features(interface: &Interface) -> Option<Features> {
-    Some(parse_features(&ask(interface, api::FEATURES_GET)?))
+    Some(parse_features(&request(interface, api::FEATURES_GET)?))
 }
 
-/// What the receive queue of a UDP datagram to `interface` depends on.
+/// Reads what the receive queue of a UDP datagram to `interface` depends on.
 pub(crate) fn flow_hash(interface: &Interface) -> Option<FlowHash> {
-    parse_flow_hash(&ask(interface, api::RSS_GET)?)
+    parse_flow_hash(&request(interface, api::RSS_GET)?)
 }
 
-/// Receive queues of `interface`, which is also how many AF_XDP sockets serve it: as ethtool counts
-/// them, else as sysfs shows them, else 1.
+/// Returns the number of receive queues of `interface`, which is also the number of AF_XDP sockets that serve
+/// it: from ethtool, or else from sysfs, or else 1.
 pub fn receive_queues(interface: &Interface) -> u32 {
     channels(interface)
         .map(|channels| channels.combined + channels.receive)
@@ -134,10 +140,10 @@ pub fn receive_queues(interface: &Interface) -> u32 {
         .unwrap_or(1)
 }
 
-fn ask(interface: &Interface, command: u8) -> Option<Vec<u8>> {
+fn request(interface: &Interface, command: u8) -> Option<Vec<u8>> {
     let header = Attributes::default().number(api::HEADER_DEV_INDEX, interface.index);
     let request = Attributes::default().nested(api::HEADER, header);
-    Family::open("ethtool").ok()?.ask(command, request).ok()
+    Family::open("ethtool").ok()?.request(command, request).ok()
 }
 
 fn parse_channels(answer: &[u8]) -> Channels {
@@ -167,8 +173,8 @@ fn parse_features(answer: &[u8]) -> Features {
     Features { active: names(api::FEATURES_ACTIVE), changeable: names(api::FEATURES_HW) }
 }
 
-/// Names of the bits that are set. A set with a mask lists every bit of the mask and marks those that
-/// are set; one without lists only those that are set.
+/// Returns the names of the bits that are set. A bitset with a mask lists every bit of the mask and marks those
+/// that are set; one without a mask lists only those that are set.
 fn bitset(set: &[u8]) -> BTreeSet<String> {
     let masked = attribute(set, api::BITSET_NOMASK).is_none();
     let bits = attribute(set, api::BITSET_BITS).unwrap_or_default();
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_of_a_set_with_a_mask_count_only_where_marked() {
+    fn bits_of_a_bitset_with_a_mask_count_only_if_marked() {
         let on = |name| bit(name).text(api::BITSET_BIT_VALUE, "");
         let active = Attributes::default().text(api::BITSET_NOMASK, "").nested(
             api::BITSET_BITS,
@@ -234,7 +240,7 @@ mod tests {
             .nested(api::FEATURES_ACTIVE, active)
             .into_bytes();
         let features = parse_features(&answer);
-        assert_eq!(features.active.iter().collect::<Vec<_>>(), ["rx-gro", "rx-lro"]);
+        assert_eq!(features.active().collect::<Vec<_>>(), ["rx-gro", "rx-lro"]);
         assert!(features.is_active("rx-lro") && features.is_changeable("rx-lro"));
         assert!(!features.is_active("rx-gro-hw") && !features.is_changeable("rx-gro-hw"));
     }

@@ -1,11 +1,11 @@
-//! Generic netlink: families with numbers of their own, found by name.
+//! Generic netlink: families of commands, which have a name and a number that the kernel assigns.
 
 use super::attribute::{Attributes, attribute, number};
-use super::netlink::{Ask, Netlink};
+use super::netlink::{Netlink, RequestKind};
 use netlink_sys::protocols::NETLINK_GENERIC;
 use std::io;
 
-/// Length of `struct genlmsghdr`: command, version, two bytes reserved.
+/// Length of `struct genlmsghdr`: command, version, two reserved bytes.
 const HEADER: usize = 4;
 
 /// A family of commands that this kernel has.
@@ -15,16 +15,16 @@ pub(super) struct Family {
 }
 
 impl Family {
-    /// The family of this name.
+    /// Looks up the family with this name.
     ///
     /// # Errors
-    /// ENOENT where this kernel does not have it.
+    /// ENOENT if this kernel does not have it.
     pub(super) fn open(name: &str) -> io::Result<Self> {
         const CONTROLLER: u16 = libc::GENL_ID_CTRL as u16;
         const GET_FAMILY: u8 = libc::CTRL_CMD_GETFAMILY as u8;
         let attributes = Attributes::default().text(libc::CTRL_ATTR_FAMILY_NAME as u16, name);
         let mut controller = Family { netlink: Netlink::open(NETLINK_GENERIC)?, kind: CONTROLLER };
-        let answer = controller.ask(GET_FAMILY, attributes)?;
+        let answer = controller.request(GET_FAMILY, attributes)?;
         let kind = attribute(&answer, libc::CTRL_ATTR_FAMILY_ID as u16)
             .and_then(number)
             .and_then(|number| u16::try_from(number).ok())
@@ -34,11 +34,14 @@ impl Family {
         Ok(Family { netlink: controller.netlink, kind })
     }
 
-    /// The attributes that answer `command`; none where the kernel has nothing to say.
-    pub(super) fn ask(&mut self, command: u8, attributes: Attributes) -> io::Result<Vec<u8>> {
+    /// Sends `command` and returns the attributes of the answer; empty if there is none.
+    ///
+    /// # Errors
+    /// The kernel's errno for the request, or that of the socket.
+    pub(super) fn request(&mut self, command: u8, attributes: Attributes) -> io::Result<Vec<u8>> {
         let mut body = vec![command, 1, 0, 0];
         body.extend(attributes.into_bytes());
-        let messages = self.netlink.ask(self.kind, Ask::One, &body)?;
+        let messages = self.netlink.request(self.kind, RequestKind::Single, &body)?;
         let answer = messages.into_iter().find(|(kind, _)| *kind == self.kind);
         Ok(answer.and_then(|(_, body)| body.get(HEADER..).map(<[u8]>::to_vec)).unwrap_or_default())
     }

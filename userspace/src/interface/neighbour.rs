@@ -1,7 +1,7 @@
-//! Which way a datagram leaves: the route to an address and the hardware address of the next hop.
+//! The route to an address, and the hardware address of the next hop.
 
-use super::attribute::{Attributes, attribute, attributes};
-use super::netlink::{Ask, Netlink};
+use super::attribute::{Attributes, attribute, attributes, ip};
+use super::netlink::{Netlink, RequestKind};
 use super::route::Interface;
 use crate::error::{Failure, Result};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -12,9 +12,9 @@ use std::net::IpAddr;
 pub struct Route {
     /// The neighbour that gets the frame: a gateway, or the destination itself.
     pub next_hop: IpAddr,
-    /// The source address that the kernel prefers there.
+    /// The source address that the kernel prefers for it.
     pub source: Option<IpAddr>,
-    /// The destination is an address of this host: no frame leaves for it.
+    /// Whether the destination is an address of this host, so that no frame leaves.
     pub local: bool,
 }
 
@@ -25,10 +25,10 @@ const ROUTE_TYPE: usize = 7;
 /// RTA_VIA of linux/rtnetlink.h: a gateway of another address family.
 const RTA_VIA: u16 = 18;
 
-/// The route to `destination` among those over `interface`.
+/// Looks up the route to `destination` over `interface`.
 ///
 /// # Errors
-/// There is none, or the kernel refuses to say.
+/// There is none, or the kernel refuses the request.
 pub fn route(destination: IpAddr, interface: &Interface) -> Result<Route> {
     let refused = || {
         Failure::system(format!("there is no route to {destination} over {} (--interface)", interface.name))
@@ -40,37 +40,36 @@ pub fn route(destination: IpAddr, interface: &Interface) -> Result<Route> {
         .number(libc::RTA_OIF, interface.index);
     body.extend(wanted.into_bytes());
     let messages = Netlink::open(NETLINK_ROUTE)
-        .and_then(|mut netlink| netlink.ask(libc::RTM_GETROUTE, Ask::One, &body))
+        .and_then(|mut netlink| netlink.request(libc::RTM_GETROUTE, RequestKind::Single, &body))
         .map_err(|error| refused().because(error))?;
     let found = messages.iter().find(|(kind, _)| *kind == libc::RTM_NEWROUTE);
     found.and_then(|(_, body)| parse_route(body, destination)).ok_or_else(refused)
 }
 
-/// The hardware address of a neighbour on `interface`, if the kernel knows it by now.
+/// Looks up the hardware address of a neighbour on `interface`; `None` if the kernel does not know it yet.
 ///
 /// # Errors
-/// The kernel refuses to say.
+/// The kernel refuses the request.
 pub fn neighbour(ip: IpAddr, interface: &Interface) -> Result<Option<[u8; 6]>> {
     let mut body = header(ip);
     body[4..8].copy_from_slice(&interface.index.to_ne_bytes());
     body.extend(Attributes::default().bytes(libc::NDA_DST, octets(ip)).into_bytes());
     match Netlink::open(NETLINK_ROUTE)
-        .and_then(|mut netlink| netlink.ask(libc::RTM_GETNEIGH, Ask::One, &body))
+        .and_then(|mut netlink| netlink.request(libc::RTM_GETNEIGH, RequestKind::Single, &body))
     {
         Ok(messages) => Ok(messages
             .iter()
             .filter(|(kind, _)| *kind == libc::RTM_NEWNEIGH)
             .find_map(|(_, body)| attribute(body.get(HEADER..)?, libc::NDA_LLADDR)?.try_into().ok())),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        Err(error) => Err(Failure::system(format!(
-            "cannot ask the kernel for the neighbour {ip} on {}",
-            interface.name
-        ))
-        .because(error)),
+        Err(error) => {
+            Err(Failure::system(format!("cannot look up the neighbour {ip} on {}", interface.name))
+                .because(error))
+        }
     }
 }
 
-/// A header with the family alone.
+/// Returns a header with only the address family set.
 fn header(ip: IpAddr) -> Vec<u8> {
     let mut header = vec![0; HEADER];
     header[0] = if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 } as u8;
@@ -84,7 +83,7 @@ fn parse_route(body: &[u8], destination: IpAddr) -> Option<Route> {
     for (kind, value) in attributes(rest) {
         match kind {
             libc::RTA_GATEWAY => route.next_hop = ip(value)?,
-            // The family stands in the first two bytes.
+            // The first two bytes are the address family.
             RTA_VIA => route.next_hop = ip(value.get(2..)?)?,
             libc::RTA_PREFSRC => route.source = ip(value),
             _ => {}
@@ -97,13 +96,6 @@ fn octets(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
-}
-
-fn ip(value: &[u8]) -> Option<IpAddr> {
-    match value.len() {
-        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
-        _ => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a driver can do with XDP, as generic netlink family `netdev` tells (Linux 6.3 and later).
+//! The XDP features of a driver, from the generic netlink family `netdev` (Linux 6.3 and later).
 
 use super::attribute::{Attributes, attribute, number, number32};
 use super::genetlink::Family;
@@ -8,7 +8,7 @@ use super::route::Interface;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct XdpFeatures {
     bits: u64,
-    /// Most buffers that one zero-copy frame may span; `None` where the kernel does not say.
+    /// Maximum of buffers for one zero-copy frame; `None` if the kernel does not report it.
     pub zero_copy_segments: Option<u32>,
 }
 
@@ -24,12 +24,12 @@ impl XdpFeatures {
         XdpFeatures { bits, zero_copy_segments: None }
     }
 
-    /// Native XDP with verdicts pass, drop, aborted and transmit.
+    /// Native XDP with the verdicts pass, drop, aborted and transmit.
     pub fn basic(&self) -> bool {
         self.has(0)
     }
 
-    /// Native XDP can redirect, as an AF_XDP socket needs it.
+    /// Native XDP can redirect, which AF_XDP sockets need.
     pub fn redirect(&self) -> bool {
         self.has(1)
     }
@@ -39,12 +39,12 @@ impl XdpFeatures {
         self.has(3)
     }
 
-    /// Native XDP takes frames of several buffers (a jumbo MTU).
+    /// Native XDP accepts frames of several buffers (a jumbo MTU).
     pub(crate) fn receive_multi_buffer(&self) -> bool {
         self.has(5)
     }
 
-    /// Names of all features, as the kernel's documents have them.
+    /// Returns the names of all features, as in the kernel's documentation.
     pub fn names(&self) -> Vec<&'static str> {
         (0..).zip(NAMES).filter(|(bit, _)| self.has(*bit)).map(|(_, name)| name).collect()
     }
@@ -59,10 +59,10 @@ const IFINDEX: u16 = 1;
 const XDP_FEATURES: u16 = 3;
 const XDP_ZC_MAX_SEGS: u16 = 4;
 
-/// XDP features of `interface`; `None` where this kernel does not tell them.
+/// Reads the XDP features of `interface`; `None` if this kernel does not report them.
 pub fn xdp_features(interface: &Interface) -> Option<XdpFeatures> {
     let request = Attributes::default().number(IFINDEX, interface.index);
-    parse(&Family::open("netdev").ok()?.ask(DEV_GET, request).ok()?)
+    parse(&Family::open("netdev").ok()?.request(DEV_GET, request).ok()?)
 }
 
 fn parse(answer: &[u8]) -> Option<XdpFeatures> {

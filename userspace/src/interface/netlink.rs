@@ -1,4 +1,4 @@
-//! Questions to the kernel over a netlink socket, and their answers.
+//! Requests to the kernel over a netlink socket, and their answers.
 
 use netlink_packet_core::{
     Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
@@ -7,64 +7,69 @@ use netlink_packet_core::{
 use netlink_sys::{Socket, SocketAddr};
 use std::io;
 
-/// Room for one datagram of answers. The kernel fills dumps up to 32 KiB; a single answer for a NIC
+/// Bytes to receive one datagram of an answer. The kernel fills dumps up to 32 KiB; a single answer for a NIC
 /// with hundreds of virtual functions can be longer.
 const RECEIVE_ROOM: usize = 256 << 10;
 
-/// How often a listing is asked again that changed while the kernel gave it.
+/// How often a dump that changed while the kernel wrote it is requested.
 const DUMP_ATTEMPTS: usize = 8;
 
-/// A netlink socket that asks one question at a time.
+/// A netlink socket with one request at a time.
 pub(super) struct Netlink {
     socket: Socket,
     sequence: u32,
 }
 
-/// What is asked: one thing, or a listing of all.
+/// Whether a request is for one object or for a dump of all.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
-    One,
-    All,
+pub(super) enum RequestKind {
+    Single,
+    Dump,
 }
 
-/// Type and body of a message of the answer.
+/// Type and body of one message of an answer.
 pub(super) type Message = (u16, Vec<u8>);
 
 impl Netlink {
-    /// A socket of this netlink protocol, in the network namespace of the calling thread.
+    /// Opens a socket for this netlink protocol, in the network namespace of the calling thread.
     pub(super) fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         Ok(Netlink { socket, sequence: 0 })
     }
 
-    /// Sends a request of type `kind` with this body and gives every message of the answer.
+    /// Sends a request of type `kind` with this body, and returns every message of the answer.
     ///
     /// # Errors
     /// The kernel's errno for the request, or that of the socket.
-    pub(super) fn ask(&mut self, kind: u16, ask: Ask, body: &[u8]) -> io::Result<Vec<Message>> {
+    pub(super) fn request(
+        &mut self,
+        kind: u16,
+        request: RequestKind,
+        body: &[u8],
+    ) -> io::Result<Vec<Message>> {
         for _ in 0..DUMP_ATTEMPTS {
-            if let Some(messages) = self.attempt(kind, ask, body)? {
+            if let Some(messages) = self.attempt(kind, request, body)? {
                 return Ok(messages);
             }
         }
-        Err(io::Error::other("the listing changed each time while it was read"))
+        Err(io::Error::other("the dump changed each time while it was read"))
     }
 
-    /// `None` where the listing changed while the kernel gave it.
-    fn attempt(&mut self, kind: u16, ask: Ask, body: &[u8]) -> io::Result<Option<Vec<Message>>> {
+    /// Sends the request once. Returns `None` if a dump changed while the kernel wrote it.
+    fn attempt(&mut self, kind: u16, request: RequestKind, body: &[u8]) -> io::Result<Option<Vec<Message>>> {
         self.sequence = self.sequence.wrapping_add(1);
-        let flags = NLM_F_REQUEST | if ask == Ask::All { NLM_F_DUMP } else { NLM_F_ACK };
+        let flags = NLM_F_REQUEST | if request == RequestKind::Dump { NLM_F_DUMP } else { NLM_F_ACK };
         let mut header = NetlinkHeader::default();
         header.message_type = kind;
         header.flags = flags;
         header.sequence_number = self.sequence;
-        let mut request = vec![0; header.buffer_len()];
-        let length = request.len() + body.len();
+        let mut bytes = vec![0; header.buffer_len()];
+        let length = bytes.len() + body.len();
         header.length = u32::try_from(length).map_err(io::Error::other)?;
-        header.emit(&mut request);
-        request.extend_from_slice(body);
-        self.socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
+        header.emit(&mut bytes);
+        bytes.extend_from_slice(body);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
 
         let mut messages = Vec::new();
         let mut consistent = true;
@@ -83,7 +88,7 @@ enum Progress {
     Done,
 }
 
-/// Takes over the messages of one datagram that answer request `sequence`.
+/// Appends the messages of one datagram that answer request `sequence`.
 fn read(
     mut datagram: &[u8],
     sequence: u32,
@@ -96,8 +101,8 @@ fn read(
         if message.sequence_number() == sequence {
             *consistent &= message.flags() & NLM_F_DUMP_INTR == 0;
             match message.message_type() {
-                // An "error" of 0 is the acknowledgement that ends the answer to a single question.
-                NLMSG_DONE | NLMSG_ERROR => return ended(message.payload()),
+                // An "error" of 0 is the acknowledgement that ends the answer to a single request.
+                NLMSG_DONE | NLMSG_ERROR => return end(message.payload()),
                 kind => messages.push((kind, message.payload().to_vec())),
             }
         }
@@ -106,8 +111,8 @@ fn read(
     Ok(Progress::More)
 }
 
-/// A closing message holds a negative errno, or 0; an empty one means 0 too.
-fn ended(payload: &[u8]) -> io::Result<Progress> {
+/// Reads the last message of an answer: a negative errno, or 0. An empty message means 0 too.
+fn end(payload: &[u8]) -> io::Result<Progress> {
     let code = ErrorBuffer::new_checked(&payload).ok().and_then(|buffer| buffer.code());
     match code {
         Some(code) if code.get() < 0 => Err(io::Error::from_raw_os_error(-code.get())),
@@ -115,7 +120,7 @@ fn ended(payload: &[u8]) -> io::Result<Progress> {
     }
 }
 
-/// The next datagram that the kernel itself sent.
+/// Receives the next datagram that the kernel sent.
 pub(super) fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
     loop {
         let mut datagram = Vec::with_capacity(RECEIVE_ROOM);
@@ -124,7 +129,7 @@ pub(super) fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
             Ok((_, sender)) if sender.port_number() != 0 => {}
             Ok((length, _)) if length > datagram.len() => {
                 return Err(io::Error::other(format!(
-                    "an answer of {length} bytes is longer than ever seen"
+                    "an answer of {length} bytes exceeds the limit of {RECEIVE_ROOM} bytes"
                 )));
             }
             Ok(_) => return Ok(datagram),
@@ -139,7 +144,7 @@ mod tests {
     use super::{Message, Progress, read};
     use std::io;
 
-    /// One message as the kernel lays it out.
+    /// One message in the kernel's layout.
     fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(16 + body.len()).unwrap().to_ne_bytes().to_vec();
         bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -158,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_ends_with_done_and_others_answers_are_skipped() {
+    fn a_dump_ends_with_done_and_other_answers_are_skipped() {
         let datagram =
             [message(16, 2, 6, b"stale"), message(16, 2, 7, b"one"), message(3, 2, 7, &[0; 4])].concat();
         let (done, messages, consistent) = read_all(&datagram);
@@ -177,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_changed_meanwhile_is_seen() {
+    fn a_dump_that_changed_meanwhile_is_recognised() {
         assert!(!read_all(&message(3, 2 | 16, 7, &[0; 4])).2);
     }
 
     #[test]
-    fn a_message_cut_short_is_an_error() {
+    fn a_truncated_message_is_an_error() {
         let whole = message(16, 2, 7, b"some body");
         for end in 1..whole.len() - 3 {
             assert!(read_all(&whole[..end]).0.is_err(), "{end}");

@@ -1,7 +1,7 @@
-//! Answers of Linux 6.18 on x86-64, as they came, for tests of reading them.
+//! Recorded answers of Linux 6.18 on x86-64, for tests of the parsers.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-/// The bytes that `text` spells.
+/// Decodes hexadecimal text.
 pub(super) fn hex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2));
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()

@@ -1,20 +1,20 @@
-//! The interfaces of this network namespace, as rtnetlink lists them.
+//! The interfaces of this network namespace, from rtnetlink.
 
 use super::attribute::{attribute, attributes, number, number32, text};
-use super::netlink::{Ask, Netlink};
+use super::netlink::{Netlink, RequestKind};
 use crate::error::{Failure, Result};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-/// One network interface, as it was when it was asked for.
+/// One network interface at the time of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Interface {
-    /// Number that the kernel knows it by, in this network namespace.
+    /// Its index in this network namespace.
     pub index: u32,
     /// Its name, like `eth0`.
     pub name: String,
-    /// Further names that tools accept for it.
+    /// Alternative names.
     pub alternative_names: Vec<String>,
-    /// Hardware address; zero where it has none of six bytes.
+    /// Hardware address; zero if it has none of six bytes.
     pub mac: [u8; 6],
     /// Longest IP packet, in bytes.
     pub mtu: u32,
@@ -24,48 +24,47 @@ pub struct Interface {
     pub ethernet: bool,
     /// Whether it is `lo`.
     pub loopback: bool,
-    /// Set up by the administrator (IFF_UP).
+    /// Enabled by the administrator (IFF_UP).
     pub up: bool,
-    /// Up, and the link is there (IFF_RUNNING).
+    /// Enabled, and the link is up (IFF_RUNNING).
     pub running: bool,
-    /// Receives frames for every hardware address (asked for with IFF_PROMISC).
+    /// Receives frames for every hardware address (IFF_PROMISC).
     pub promiscuous: bool,
-    /// Index of the bond, bridge or the like that it belongs to.
+    /// Index of the bond, bridge or other master that it belongs to.
     pub master: Option<u32>,
-    /// Index of the interface it sits on (a VLAN's), or of the other end (a veth's; may be in another
-    /// namespace).
+    /// Index of the lower interface (of a VLAN), or of the peer (of a veth; possibly in another namespace).
     pub lower: Option<u32>,
-    /// The XDP program attached to it.
+    /// The attached XDP program.
     pub xdp: Option<XdpAttachment>,
-    /// Device behind it and the bus of that device, like `virtio1` on `virtio` (Linux 5.14).
+    /// Its device and the bus of that device, like `virtio1` on `virtio` (Linux 5.14).
     pub(crate) device: Option<(String, String)>,
 }
 
 /// An XDP program on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XdpAttachment {
-    /// Number that `bpftool prog show id` takes.
+    /// ID for `bpftool prog show id`.
     pub program_id: u32,
     /// Where it runs.
-    pub mode: AttachedXdpMode,
+    pub(crate) mode: AttachedXdpMode,
 }
 
 /// Where an attached XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttachedXdpMode {
+pub(crate) enum AttachedXdpMode {
     /// In the driver.
     Native,
     /// In the kernel's generic hook.
     Generic,
     /// In the NIC itself.
     Offloaded,
-    /// Several programs in several places; the number is that of the first.
+    /// Several programs in several places; the ID is that of the first.
     Multi,
 }
 
 impl AttachedXdpMode {
-    /// As `ip link` and the flags of `serve` call it.
-    pub const fn name(self) -> &'static str {
+    /// Name in `ip link` and in the flags of `serve`.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             AttachedXdpMode::Native => "native",
             AttachedXdpMode::Generic => "generic",
@@ -87,13 +86,13 @@ mod xdp {
     pub(super) const HW_PROG_ID: u16 = 7;
 }
 
-/// Every interface of this network namespace, in the order of their numbers.
+/// Lists the interfaces of this network namespace, in the order of their indices.
 ///
 /// # Errors
-/// The kernel refuses the listing.
+/// The kernel refuses the request.
 pub fn all() -> Result<Vec<Interface>> {
     let messages = Netlink::open(NETLINK_ROUTE)
-        .and_then(|mut netlink| netlink.ask(libc::RTM_GETLINK, Ask::All, &[0; LINK_HEADER]))
+        .and_then(|mut netlink| netlink.request(libc::RTM_GETLINK, RequestKind::Dump, &[0; LINK_HEADER]))
         .map_err(|error| Failure::system("cannot list the network interfaces over netlink").because(error))?;
     let mut interfaces: Vec<_> = messages
         .iter()
@@ -104,10 +103,10 @@ pub fn all() -> Result<Vec<Interface>> {
     Ok(interfaces)
 }
 
-/// The interface of this name, or of this alternative name.
+/// Finds the interface with this name or alternative name.
 ///
 /// # Errors
-/// Usage: there is none; the sentence names `--interface` and the names that exist.
+/// Usage: there is none; the message names `--interface` and the names that exist.
 pub fn find(name: &str) -> Result<Interface> {
     among(all()?, name)
 }
@@ -119,7 +118,7 @@ fn among(mut interfaces: Vec<Interface>, name: &str) -> Result<Interface> {
         .position(|interface| interface.name == name)
         .or_else(|| interfaces.iter().position(|i| i.alternative_names.iter().any(|other| other == name)));
     match found {
-        Some(place) => Ok(interfaces.swap_remove(place)),
+        Some(index) => Ok(interfaces.swap_remove(index)),
         None => {
             let names: Vec<_> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
             Err(Failure::usage(format!("there is no interface '{name}' (--interface)"))
@@ -129,8 +128,8 @@ fn among(mut interfaces: Vec<Interface>, name: &str) -> Result<Interface> {
     }
 }
 
-/// Reads an RTM_NEWLINK body. Only the attributes wanted here are looked at: a listing holds every
-/// interface of the host, and an oddity of one must not hide another.
+/// Reads an RTM_NEWLINK body. Ignores all attributes that are not needed: an unusual interface of the host must
+/// not hide another.
 fn parse(body: &[u8]) -> Option<Interface> {
     let (header, rest) = body.split_first_chunk::<LINK_HEADER>()?;
     // struct ifinfomsg: family, pad, type (16 bits), index (32), flags (32), change mask (32).
@@ -187,7 +186,7 @@ fn parse_xdp(value: &[u8]) -> Option<XdpAttachment> {
         4 => (AttachedXdpMode::Multi, xdp::DRV_PROG_ID),
         _ => return None,
     };
-    // PROG_ID is absent where several are attached; the others are absent before Linux 4.20.
+    // PROG_ID is absent if several programs are attached; the others are absent before Linux 4.20.
     let program_id = [xdp::PROG_ID, id, xdp::SKB_PROG_ID, xdp::HW_PROG_ID]
         .into_iter()
         .find_map(|kind| attribute(value, kind).and_then(number32))?;

@@ -1,11 +1,11 @@
-//! What only sysfs tells.
+//! Properties that only sysfs has.
 
 use super::route::Interface;
 use std::fs;
 use std::path::PathBuf;
 
-/// Directory of the interface in sysfs, if what sysfs shows under its name is this very interface:
-/// sysfs belongs to the network namespace that it was mounted in, which may be another.
+/// Returns the interface's directory in sysfs, if it belongs to this very interface: sysfs shows the network
+/// namespace that it was mounted in, which may be another.
 pub(super) fn directory(interface: &Interface) -> Option<PathBuf> {
     let directory = PathBuf::from("/sys/class/net").join(&interface.name);
     let index: u32 = fs::read_to_string(directory.join("ifindex")).ok()?.trim().parse().ok()?;
@@ -16,7 +16,7 @@ pub(super) fn directory(interface: &Interface) -> Option<PathBuf> {
     same.then_some(directory)
 }
 
-/// Receive queues that sysfs shows.
+/// Returns the number of receive queues in sysfs.
 pub(super) fn receive_queues(interface: &Interface) -> Option<u32> {
     let queues = fs::read_dir(directory(interface)?.join("queues")).ok()?;
     let count = queues
@@ -26,11 +26,11 @@ pub(super) fn receive_queues(interface: &Interface) -> Option<u32> {
     u32::try_from(count).ok().filter(|count| *count > 0)
 }
 
-/// Name of the driver, like `mlx5_core`; of a virtual interface, its kind, like `veth`. `None` where
-/// the kernel tells neither.
+/// Returns the name of the driver, like `mlx5_core`; of a virtual interface, its kind, like `veth`. `None` if the
+/// kernel reports neither.
 pub fn driver(interface: &Interface) -> Option<String> {
     let of_device = interface.device.as_ref().and_then(|(device, bus)| {
-        // Buses, unlike interfaces, look alike from every network namespace.
+        // Unlike interfaces, buses are the same in every network namespace.
         link_name(PathBuf::from("/sys/bus").join(bus).join("devices").join(device).join("driver"))
     });
     of_device

@@ -1,4 +1,4 @@
-//! A sign from the kernel that links or addresses changed.
+//! Notifications of the kernel that links or addresses changed.
 
 use super::netlink::receive;
 use crate::error::{Failure, Result};
@@ -7,20 +7,19 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// Turns readable when a link or an address of this network namespace changes. It tells that
-/// something changed, not what: whoever asks reads the truth anew, so that no message can be missed
-/// or misunderstood.
+/// Becomes readable when a link or an address of this network namespace changes. It reports that something
+/// changed, not what: the caller reads the current state, so a lost or unknown message does no harm.
 #[derive(Debug)]
 pub struct Watch {
     socket: Socket,
 }
 
-/// What may have changed since the last look.
+/// What may have changed since the last call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// An interface came, went, or changed its state, name, hardware address, MTU or XDP program.
+    /// An interface was added or removed, or changed its state, name, hardware address, MTU or XDP program.
     pub links: bool,
-    /// An address came, went or changed its state.
+    /// An address was added or removed, or changed its state.
     pub addresses: bool,
 }
 
@@ -33,14 +32,14 @@ impl Changed {
     const EVERYTHING: Changed = Changed { links: true, addresses: true };
 }
 
-/// Datagrams read at one go. The rest stays readable: a flood of changes cannot hold the caller.
+/// Datagrams to read in one call. The rest stays readable: a flood of changes cannot block the caller.
 const DRAIN_LIMIT: usize = 1024;
 
 impl Watch {
-    /// Starts to watch the network namespace of the calling thread.
+    /// Watches the network namespace of the calling thread.
     ///
     /// # Errors
-    /// The kernel gives no socket.
+    /// The kernel refuses the socket.
     pub fn new() -> Result<Self> {
         let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
         let open = || -> io::Result<Socket> {
@@ -60,19 +59,17 @@ impl Watch {
     /// Reads what is pending, without waiting.
     ///
     /// # Errors
-    /// The socket is broken: no change will be seen any more.
+    /// The socket failed: no further change will be reported.
     pub fn drain(&self) -> Result<Changed> {
         let mut changed = Changed::default();
         for _ in 0..DRAIN_LIMIT {
             match receive(&self.socket, libc::MSG_DONTWAIT) {
                 Ok(datagram) => note(&datagram, &mut changed),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // The queue overflowed, so messages are lost.
+                // The queue overflowed: messages are lost.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => changed = Changed::EVERYTHING,
                 Err(error) => {
-                    return Err(
-                        Failure::system("cannot read the changes of links and addresses").because(error)
-                    );
+                    return Err(Failure::system("cannot read changes of links and addresses").because(error));
                 }
             }
         }
@@ -135,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_may_be_any_change() {
+    fn an_unreadable_message_counts_as_every_change() {
         assert_eq!(noted(&message(libc::RTM_NEWROUTE)[..9]), Changed::EVERYTHING);
     }
 }

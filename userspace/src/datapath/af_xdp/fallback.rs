@@ -3,9 +3,9 @@
 use super::mode::{BindMode, XdpMode};
 use super::program::XdpProgram;
 use crate::config::{BindModeArg, XdpModeArg};
+use crate::datapath::InheritedLink;
 use crate::datapath::drivers::{self, ZeroCopy};
-use crate::datapath::step_down::is_denied;
-use crate::datapath::{InheritedLink, StepDown};
+use crate::datapath::step_down::{StepDown, is_denied};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Interface};
 use crate::kernel;

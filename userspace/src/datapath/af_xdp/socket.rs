@@ -79,7 +79,7 @@ impl XdpSocket {
     ///
     /// # Errors
     /// getsockopt(2) failed.
-    pub(crate) fn bind_mode(&self) -> io::Result<BindMode> {
+    pub(super) fn bind_mode(&self) -> io::Result<BindMode> {
         let zero_copy = xdp_options(self.as_fd())?.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY);
         Ok(if zero_copy { BindMode::ZeroCopy } else { BindMode::Copy })
     }
@@ -88,7 +88,7 @@ impl XdpSocket {
     ///
     /// # Errors
     /// getsockopt(2) failed.
-    pub(crate) fn statistics(&self) -> io::Result<xsk_rs::socket::XdpStatistics> {
+    pub(super) fn statistics(&self) -> io::Result<xsk_rs::socket::XdpStatistics> {
         self.receive.fd().xdp_statistics()
     }
 

@@ -80,7 +80,7 @@ fn attached(mode: u8, attributes: Attributes) -> Option<XdpAttachment> {
 }
 
 #[test]
-fn an_attached_program_has_its_mode_and_number() {
+fn an_attached_program_has_its_mode_and_id() {
     let ids = |kind| Attributes::default().number(xdp::PROG_ID, 42).number(kind, 42);
     let found = |mode| Some(XdpAttachment { program_id: 42, mode });
     assert_eq!(attached(1, ids(xdp::DRV_PROG_ID)), found(AttachedXdpMode::Native));
@@ -92,7 +92,7 @@ fn an_attached_program_has_its_mode_and_number() {
 }
 
 #[test]
-fn an_unknown_name_is_told_with_those_that_exist() {
+fn the_failure_for_an_unknown_name_lists_those_that_exist() {
     let eth7 = || link(1, 1, Attributes::default().text(libc::IFLA_IFNAME, "eth7"));
     let other = link(
         1,

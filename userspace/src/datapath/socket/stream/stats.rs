@@ -1,54 +1,31 @@
 //! Counters of connections.
 
 use crate::stats::{Counter, WorkerStats};
+use xstun_core::enumeration;
 
-/// Why a connection was closed. Each accepted connection has exactly one reason.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CloseReason {
-    /// The peer closed or reset it.
-    ByPeer,
-    /// No whole message came for the idle time.
-    Idle,
-    /// The peer did not take a reply for the idle time.
-    Stalled,
-    /// The peer sent something that is no STUN message, or a malformed one.
-    Malformed,
-    /// The limit was reached, and the connection was closed to admit another.
-    Evicted,
-    /// The TLS handshake failed.
-    HandshakeFailed,
-    /// The TLS handshake took too long.
-    HandshakeLate,
-    /// The server stops.
-    Stopped,
-}
-
-impl CloseReason {
-    /// Every reason, in the order of its number.
-    pub const ALL: [CloseReason; 8] = [
-        CloseReason::ByPeer,
-        CloseReason::Idle,
-        CloseReason::Stalled,
-        CloseReason::Malformed,
-        CloseReason::Evicted,
-        CloseReason::HandshakeFailed,
-        CloseReason::HandshakeLate,
-        CloseReason::Stopped,
-    ];
-
-    /// Metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            CloseReason::ByPeer => "closed_by_peer",
-            CloseReason::Idle => "closed_idle",
-            CloseReason::Stalled => "closed_stalled",
-            CloseReason::Malformed => "closed_malformed",
-            CloseReason::Evicted => "closed_evicted",
-            CloseReason::HandshakeFailed => "handshake_failed",
-            CloseReason::HandshakeLate => "handshake_late",
-            CloseReason::Stopped => "closed_at_stop",
-        }
+enumeration! {
+    /// Why a connection was closed. Each accepted connection has exactly one reason.
+    pub(crate) enum CloseReason {
+        /// The peer closed or reset it.
+        ByPeer = ("closed_by_peer"),
+        /// No complete message came within the idle time.
+        Idle = ("closed_idle"),
+        /// The peer did not read a reply within the idle time.
+        Stalled = ("closed_stalled"),
+        /// The peer sent something that is no STUN message, or a malformed one.
+        Malformed = ("closed_malformed"),
+        /// The limit was reached, and the connection was closed to admit another.
+        Evicted = ("closed_evicted"),
+        /// The TLS handshake failed.
+        HandshakeFailed = ("handshake_failed"),
+        /// The TLS handshake took too long.
+        HandshakeLate = ("handshake_late"),
+        /// The server stops.
+        Stopped = ("closed_at_stop"),
+    }
+    columns {
+        /// Metric label.
+        name: &'static str,
     }
 }
 
@@ -65,18 +42,18 @@ pub struct StreamStats {
     pub refused_source_limit: Counter,
     /// Failures of accept(2).
     pub accept_failed: Counter,
-    closed: [Counter; CloseReason::ALL.len()],
+    closed: [Counter; CloseReason::COUNT],
 }
 
 impl StreamStats {
     /// Counts one closed connection.
     pub(super) fn count_closed(&self, reason: CloseReason) {
-        self.closed[reason as usize].add(1);
+        self.closed[reason.index()].add(1);
     }
 
     /// How many connections were closed for this reason.
     pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
-        self.closed[reason as usize].get()
+        self.closed[reason.index()].get()
     }
 
     /// Every count with its name.
@@ -100,7 +77,7 @@ mod tests {
     #[test]
     fn each_reason_has_its_number_and_every_count_its_own_name() {
         for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, index, "{reason:?}");
+            assert_eq!(reason.index(), index, "{reason:?}");
         }
         let stats = StreamStats::default();
         stats.count_closed(CloseReason::Stalled);
