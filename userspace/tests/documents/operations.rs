@@ -106,20 +106,6 @@ fn every_signal_that_the_server_catches_is_explained() {
     assert_eq!(listed, set(caught));
 }
 
-#[test]
-fn the_keys_that_a_reload_may_change_are_listed_and_no_other() {
-    let page = read("docs/operations.md");
-    let line = section(&page, "## Reload")
-        .lines()
-        .find_map(|line| line.strip_prefix("These keys can change on reload:"))
-        .expect("the list of keys");
-    let listed: Vec<_> = code(line).collect();
-    let mut live = xstun::cli::live_keys();
-    live.sort();
-    assert_eq!(listed, live);
-    assert!(xstun::cli::fixed_keys().iter().all(|key| !live.contains(key)));
-}
-
 /// Log messages that the manual quotes. An operator searches the log for these words.
 const QUOTED: [&str; 4] = [
     "cannot reload, the configuration is unchanged: ",

@@ -12,13 +12,15 @@ struct Row {
     /// What follows the flag: the name of its value, or its possible values.
     value: String,
     default: String,
+    /// Whether a reload can change the option.
+    reload: String,
 }
 
 fn table() -> BTreeMap<String, Row> {
     let page = read("README.md");
     let mut table = BTreeMap::new();
     for cells in rows(section(&page, "## Options of `xstun serve`"), "option") {
-        let [flags, default, _] = &cells[..] else { panic!("{cells:?}") };
+        let [flags, default, reload, _] = &cells[..] else { panic!("{cells:?}") };
         let flags = flags.trim_matches('`');
         let (short, flags) = match flags.split_once(", ") {
             Some((short, flags)) => (short.strip_prefix('-').unwrap().chars().next(), flags),
@@ -26,7 +28,8 @@ fn table() -> BTreeMap<String, Row> {
         };
         let (long, value) = flags.split_once(' ').unwrap_or((flags, ""));
         let long = long.strip_prefix("--").unwrap_or_else(|| panic!("{cells:?}")).to_owned();
-        let row = Row { short, value: value.to_owned(), default: default.replace('`', "") };
+        let default = default.replace('`', "");
+        let row = Row { short, value: value.to_owned(), default, reload: reload.clone() };
         assert!(table.insert(long.clone(), row).is_none(), "--{long} has two rows");
     }
     table
@@ -36,12 +39,15 @@ fn table() -> BTreeMap<String, Row> {
 fn the_readme_lists_every_option_of_serve_and_no_other() {
     let command = xstun::cli::command();
     let serve = command.find_subcommand("serve").unwrap();
+    let live = xstun::cli::live_keys();
     let mut table = table();
     for arg in serve.get_arguments().filter(|arg| !arg.is_hide_set()) {
         let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
         let row = table.remove(long).unwrap_or_else(|| panic!("README.md has no row for --{long}"));
         assert_eq!(row.short, arg.get_short(), "the short flag of --{long}");
         assert_eq!(row.value, value(arg), "the value of --{long}");
+        let reload = if live.iter().any(|key| key == long) { "yes" } else { "no" };
+        assert_eq!(row.reload, reload, "whether a reload can change --{long}");
         if let Some(default) = default(arg) {
             assert_eq!(row.default, default, "the default of --{long}");
         }
