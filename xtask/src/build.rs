@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 /// Sets up, builds, and prints where the result is.
 ///
 /// # Errors
-/// Set-up or a build failed.
+/// Setup or a build failed.
 pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
     if !debug {
         return everything(workspace, Needs::BUILD).map(drop);
@@ -26,7 +26,7 @@ pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
 /// Sets up, and builds the eBPF object and the release binary.
 ///
 /// # Errors
-/// Set-up or a build failed.
+/// Setup or a build failed.
 pub(crate) fn everything(workspace: &Workspace, needs: Needs) -> Result<ReadyMachine> {
     let early = EarlyBuild::start(workspace)?;
     let ready = setup::run(workspace, needs)?;
@@ -37,7 +37,7 @@ pub(crate) fn everything(workspace: &Workspace, needs: Needs) -> Result<ReadyMac
 }
 
 /// A release build that starts before the machine is ready, so that downloads and compilation overlap:
-/// most dependencies of `xstun` need nothing that set-up installs. Drop ends it.
+/// most dependencies of `xstun` need nothing that setup installs. Drop ends it.
 pub(crate) struct EarlyBuild(Option<ChildGuard>);
 
 impl EarlyBuild {
@@ -49,10 +49,10 @@ impl EarlyBuild {
         if fs::metadata(workspace.ebpf_object()).is_ok_and(|object| object.len() > 0) {
             return Ok(EarlyBuild(None));
         }
-        println!("build: compiling the dependencies of xstun meanwhile");
+        println!("build: compiling the dependencies of xstun in the background");
         let mut cargo = release_build(workspace);
         cargo.args(["--keep-going", "--quiet"]);
-        // Ends the build before `xstun` itself, whose build script fails for want of this file.
+        // Ends the build before `xstun` itself, whose build script fails without this file.
         cargo.env("XSTUN_EBPF_OBJECT", workspace.target.join("no-object-yet"));
         cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = cargo.spawn().context("cannot run cargo")?;
@@ -75,7 +75,7 @@ impl EarlyBuild {
 /// Builds the eBPF object and copies it to where `userspace/build.rs` looks for it.
 ///
 /// # Errors
-/// Set-up chose no compiler, the build failed, or the object cannot be copied.
+/// Setup chose no compiler, the build failed, or the object cannot be copied.
 pub(crate) fn ebpf(workspace: &Workspace, ready: &ReadyMachine) -> Result<()> {
     let built = bpf(workspace, ready, PROGRAM)?;
     let object = workspace.ebpf_object();
@@ -89,7 +89,7 @@ pub(crate) fn ebpf(workspace: &Workspace, ready: &ReadyMachine) -> Result<()> {
 /// Builds the benchmark's generator, at [`generator_object`].
 ///
 /// # Errors
-/// Set-up chose no compiler, or the build failed.
+/// Setup chose no compiler, or the build failed.
 pub(crate) fn generator(workspace: &Workspace, ready: &ReadyMachine) -> Result<()> {
     bpf(workspace, ready, GENERATOR).map(drop)
 }
@@ -112,7 +112,7 @@ const GENERATOR: BpfProgram = BpfProgram { package: "xstun-bench-ebpf", binary: 
 
 /// Builds one program for the kernel and returns the path of its object.
 fn bpf(workspace: &Workspace, ready: &ReadyMachine, program: BpfProgram) -> Result<PathBuf> {
-    let compiler = ready.compiler.as_ref().context("set-up was not asked for an eBPF compiler")?;
+    let compiler = ready.compiler.as_ref().context("setup was not asked for an eBPF compiler")?;
     exec(
         bpf_cargo(workspace, compiler)?
             .args(["--package", program.package, "--bin", program.binary, "--target-dir"])
@@ -138,7 +138,7 @@ fn bpf_cargo(workspace: &Workspace, compiler: &BpfCompiler) -> Result<Command> {
 
 /// Whether the copy is that of the last build; replacing it would rebuild the host program. A copy that
 /// is equal but older than a source (a test may have changed, which is not in the object) is not
-/// current: `userspace/build.rs` tells by its time whether it is stale.
+/// current: `userspace/build.rs` decides by its time whether it is stale.
 fn is_current(workspace: &Workspace, copy: &Path, built: &Path) -> Result<bool> {
     let Ok(copied) = fs::metadata(copy).and_then(|metadata| metadata.modified()) else { return Ok(false) };
     let object = fs::read(built).with_context(|| format!("the build made no {}", built.display()))?;

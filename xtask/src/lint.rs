@@ -16,7 +16,7 @@ pub(crate) const FUZZ: &str = "fuzz/Cargo.toml";
 /// Sets up, then checks.
 ///
 /// # Errors
-/// Set-up fails, or a check finds something.
+/// Setup fails, or a check finds something.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     setup::run(workspace, Needs::LINT)?;
     check(workspace)

@@ -17,7 +17,7 @@ use anyhow::{Result, bail};
 use facts::MachineFacts;
 use plan::{SetupPlan, SetupStep};
 
-/// The result of set-up.
+/// The result of setup.
 pub(crate) struct ReadyMachine {
     /// The compiler of the eBPF object, if the needs include one.
     pub(crate) compiler: Option<BpfCompiler>,

@@ -24,7 +24,7 @@ impl Tool {
         if self.is_installed(workspace) {
             return Ok(());
         }
-        println!("set-up: compiling {name} {version} into the target directory: {why}");
+        println!("setup: compiling {name} {version} into the target directory: {why}");
         let tools = workspace.tools();
         let mut cargo = workspace.cargo();
         cargo.args(["install", name, "--locked", "--force", "--quiet", "--version", &format!("={version}")]);

@@ -41,7 +41,7 @@ impl Workspace {
         serde_json::from_str(&run::output(&mut cargo)?).context("`cargo metadata` printed no JSON")
     }
 
-    /// Directory of the programs that set-up builds for this project. Nothing is installed into the
+    /// Directory of the programs that setup builds for this project. Nothing is installed into the
     /// user's home.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
