@@ -173,7 +173,13 @@ const PACKAGES: &[SystemPackage] = &[
         "its STUN client queries the server (its own server is left disabled)",
     ),
     package(Group::Demo, "stun-client", "", &["stun"], "a classic (RFC 3489) client that queries the server"),
-    package(Group::Test, "sofia-sip-bin", "sofia-sip-utils", &["stunc"], "its STUN client queries the server"),
+    package(
+        Group::Test,
+        "sofia-sip-bin",
+        "sofia-sip-utils",
+        &["stunc"],
+        "its STUN client queries the server",
+    ),
     package(Group::Test, "nmap", "nmap", &["nmap"], "its stun-info script queries the server"),
     package(Group::Test, "iputils-ping", "iputils", &["ping"], "shows that other traffic still passes"),
     package(
