@@ -1,7 +1,7 @@
 //! Which sources may be answered: the one function that frames, datagrams and connections ask.
 
 use crate::outcome::Outcome;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
 /// How a source address was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,43 +29,39 @@ impl SourceRules for NoSourceRules {
     }
 }
 
-/// Decides whether a datagram or connection from `source` may be answered.
+/// Decides whether a datagram or connection from `ip` and `port` may be answered.
 ///
 /// # Errors
 /// [`Outcome::BadSource`] for an address that is not a single host's, or that `rules` refuse;
 /// [`Outcome::SourcePortZero`] for a port at which nobody can receive a reply.
 #[inline(always)]
-pub fn judge<R: SourceRules + ?Sized>(source: &SocketAddr, seen: Seen, rules: &R) -> Result<(), Outcome> {
-    if is_invalid(&source.ip(), seen) || rules.refuses(&source.ip()) {
+pub fn judge<R: SourceRules + ?Sized>(ip: &IpAddr, port: u16, seen: Seen, rules: &R) -> Result<(), Outcome> {
+    if is_invalid(ip, seen) || rules.refuses(ip) {
         return Err(Outcome::BadSource);
     }
-    if source.port() == 0 {
+    if port == 0 {
         return Err(Outcome::SourcePortZero);
     }
     Ok(())
 }
 
-/// True if no single host can own this source address. On the wire, loopback and IPv4-mapped addresses are among them.
+/// True if no single host can own this source address. On the wire, loopback and IPv4-mapped addresses are among them:
+/// they mean something on their host alone.
 #[inline(always)]
 pub fn is_invalid(ip: &IpAddr, seen: Seen) -> bool {
-    let anywhere = match ip {
-        // "This network" (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
+    let on_the_wire = seen == Seen::OnTheWire;
+    match ip {
+        // "This network" and loopback (RFC 1122 §3.2.1.3); multicast, class E and broadcast.
         IpAddr::V4(ip) => {
             let [first, ..] = ip.octets();
-            first == 0 || first >= 224
+            first == 0 || first >= 224 || on_the_wire && first == 127
         }
-        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
-    };
-    anywhere || seen == Seen::OnTheWire && is_local_only(ip)
-}
-
-/// True if the address means something on its host alone.
-#[inline(always)]
-fn is_local_only(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.octets()[0] == 127,
-        // An IPv4-mapped address means something to a socket only, never on the wire (RFC 4942 §2.2).
-        IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some(),
+        // An IPv4-mapped address means something to a socket only (RFC 4942 §2.2).
+        IpAddr::V6(ip) => {
+            ip.is_multicast()
+                || ip.is_unspecified()
+                || on_the_wire && (ip.is_loopback() || ip.to_ipv4_mapped().is_some())
+        }
     }
 }
 
@@ -122,9 +118,9 @@ mod tests {
         for (source, expected) in rows {
             let source: SocketAddr = source.parse().unwrap();
             for seen in [Seen::OnTheWire, Seen::BySocket] {
-                assert_eq!(judge(&source, seen, &refused), expected, "{source}");
+                assert_eq!(judge(&source.ip(), source.port(), seen, &refused), expected, "{source}");
             }
         }
-        assert_eq!(judge(&"192.0.2.1:9".parse().unwrap(), Seen::BySocket, &NoSourceRules), Ok(()));
+        assert_eq!(judge(&refused.0, 9, Seen::BySocket, &NoSourceRules), Ok(()));
     }
 }

@@ -67,21 +67,21 @@ impl ReadFrame for Whole<'_> {
 /// The reason for which it is dropped.
 #[inline(always)]
 pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<Request, Outcome> {
+    let Datagram { shape, udp_length } = datagram;
+    let udp = frame.get(shape.udp()..shape.udp() + usize::from(udp_length)).ok_or(Outcome::BadFrame)?;
     if frame.get(field::MAC).is_none_or(|first| first & field::GROUP_BIT != 0) {
         return Err(Outcome::GroupSourceMac);
     }
-    let Datagram { shape, udp_length } = datagram;
-    let udp = frame.get(shape.udp()..shape.udp() + usize::from(udp_length)).ok_or(Outcome::BadFrame)?;
     let (header, _) = udp.split_first_chunk::<{ field::UDP_HEADER }>().ok_or(Outcome::BadFrame)?;
     let &[s0, s1, _, _, _, _, c0, c1] = header;
     let port = u16::from_be_bytes([s0, s1]);
     let checksum = u16::from_ne_bytes([c0, c1]);
-    let (source, addresses, unfinished_checksum) = match shape.version() {
+    let (ip, addresses, unfinished_checksum) = match shape.version() {
         Version::V4 => {
             let (ip, addresses) = ipv4(frame, shape.ip())?;
             // RFC 768: with 0 there the sender computed none.
             let unfinished = checksum != 0 && udp_checksum(udp, checksum, addresses)?;
-            (SocketAddr::new(IpAddr::V4(ip), port), addresses, unfinished)
+            (IpAddr::V4(ip), addresses, unfinished)
         }
         Version::V6 => {
             let (ip, addresses) = ipv6(frame, shape.ip())?;
@@ -90,11 +90,11 @@ pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<Reques
                 return Err(Outcome::NoUdpChecksum);
             }
             let unfinished = udp_checksum(udp, checksum, addresses)?;
-            (SocketAddr::new(IpAddr::V6(ip), port), addresses, unfinished)
+            (IpAddr::V6(ip), addresses, unfinished)
         }
     };
-    source::judge(&source, Seen::OnTheWire, served)?;
-    Ok(Request { source, unfinished_checksum, addresses })
+    source::judge(&ip, port, Seen::OnTheWire, served)?;
+    Ok(Request { source: SocketAddr::new(ip, port), unfinished_checksum, addresses })
 }
 
 /// The worker's word for the classifier's reason.

@@ -13,6 +13,7 @@ use super::{
     },
 };
 use crate::outcome::Outcome;
+use core::net::{IpAddr, SocketAddr};
 
 /// Length of a request without attributes.
 pub const BARE_REQUEST: usize = HEADER;
@@ -27,27 +28,26 @@ pub const FINGERPRINTED_REPLY_IPV4: usize = REPLY_IPV4 + FINGERPRINT_LENGTH;
 /// Length of the reply to an IPv6 client that sent a FINGERPRINT.
 pub const FINGERPRINTED_REPLY_IPV6: usize = REPLY_IPV6 + FINGERPRINT_LENGTH;
 
-/// Checks the header of a message with so many bytes of attributes. Requests without magic cookie pass only if
-/// `classic` is set.
+/// Checks type and length of a message with so many bytes of attributes.
 ///
 /// # Errors
-/// The reason for silence: the checks of RFC 8489 §6.3 in the order of [`respond`](super::respond).
+/// The reason for silence.
 #[inline(always)]
-pub fn check_header(header: &[u8; HEADER], attributes: usize, classic: bool) -> Result<Dialect, Outcome> {
-    let &[t0, t1, l0, l1, c0, c1, c2, c3, ..] = header;
+pub fn check_type(header: &[u8; HEADER], attributes: usize) -> Result<(), Outcome> {
+    let &[t0, t1, l0, l1, ..] = header;
     let message_type = u16::from_be_bytes([t0, t1]);
     let right_length =
         attributes.is_multiple_of(4) && usize::from(u16::from_be_bytes([l0, l1])) == attributes;
     if message_type != BINDING_REQUEST || !right_length {
         return Err(not_a_request(message_type, right_length));
     }
-    if u32::from_be_bytes([c0, c1, c2, c3]) == MAGIC_COOKIE {
-        Ok(Dialect::Cookie)
-    } else if classic {
-        Ok(Dialect::Classic)
-    } else {
-        Err(Outcome::NoCookie)
-    }
+    Ok(())
+}
+
+/// Whether the magic cookie is there: the client speaks RFC 5389 or later.
+#[inline(always)]
+pub fn has_cookie(header: &[u8; HEADER]) -> bool {
+    word(header, 4) == MAGIC_COOKIE
 }
 
 /// Why a message of this type, whose length may be right, gets no reply.
@@ -85,78 +85,85 @@ pub fn check_lone_fingerprint(header: &[u8; HEADER], value: u32) -> Result<Crc, 
     verify(header, &[], value)
 }
 
-/// XOR-MAPPED-ADDRESS (RFC 8489 §14.2) with an IPv4 client's address and port for the request with this `header`, or
-/// MAPPED-ADDRESS (RFC 3489 §11.2.1) for a classic one.
-#[inline(always)]
-pub fn mapped_ipv4(dialect: Dialect, ip: u32, port: u16) -> [u8; ADDRESS_IPV4] {
-    let (kind, cookie) = kind_and_cookie(dialect);
-    let head = type_and_length(kind, ADDRESS_IPV4 - 4);
-    let [h0, h1, h2, h3] = head;
-    let [f0, f1, f2, f3] = family_and_port(FAMILY_IPV4, port ^ (cookie >> 16) as u16);
-    let [a0, a1, a2, a3] = (ip ^ cookie).to_be_bytes();
-    [h0, h1, h2, h3, f0, f1, f2, f3, a0, a1, a2, a3]
-}
+/// Bytes that a plain reply takes at most.
+pub const ROOM: usize = FINGERPRINTED_REPLY_IPV6;
 
-/// The same with an IPv6 address.
+/// Makes the request that begins `room` the success response (RFC 8489 §6.3.1.1, §12) for a client at `source`, and
+/// returns its length. A request with FINGERPRINT gets one too (RFC 8489 §14.7): `fingerprint` is then the CRC over its
+/// header.
+///
+/// The reply holds the client's address and nothing else: every byte more would serve an attacker who forges sources.
 #[inline(always)]
-pub fn mapped_ipv6(header: &[u8; HEADER], dialect: Dialect, ip: [u8; 16], port: u16) -> [u8; ADDRESS_IPV6] {
-    let (kind, cookie) = kind_and_cookie(dialect);
-    let [i0, i1, i2] = match dialect {
-        Dialect::Cookie => {
-            let (_, transaction) = header.split_last_chunk::<16>().unwrap_or((&[], &[0; 16]));
-            let [_, i0, i1, i2] = words(*transaction);
-            [i0, i1, i2]
-        }
-        Dialect::Classic => [0; 3],
+pub fn write(
+    room: &mut [u8; ROOM],
+    dialect: Dialect,
+    source: &SocketAddr,
+    fingerprint: Option<Crc>,
+) -> usize {
+    let [cookie, i0, i1, i2] = mask(room, dialect);
+    let port = source.port() ^ (cookie >> 16) as u16;
+    let kind = match dialect {
+        Dialect::Cookie => attribute::XOR_MAPPED_ADDRESS,
+        Dialect::Classic => attribute::MAPPED_ADDRESS,
     };
-    let [a0, a1, a2, a3] = words(ip);
-    let mut attribute = [[0; 4]; ADDRESS_IPV6 / 4];
-    attribute[0] = type_and_length(kind, ADDRESS_IPV6 - 4);
-    attribute[1] = family_and_port(FAMILY_IPV6, port ^ (cookie >> 16) as u16);
-    attribute[2] = (a0 ^ cookie).to_be_bytes();
-    attribute[3] = (a1 ^ i0).to_be_bytes();
-    attribute[4] = (a2 ^ i1).to_be_bytes();
-    attribute[5] = (a3 ^ i2).to_be_bytes();
-    let mut bytes = [0; ADDRESS_IPV6];
-    bytes.copy_from_slice(attribute.as_flattened());
-    bytes
-}
-
-/// The attribute's type and what the address is combined with: nothing in a classic reply.
-#[inline(always)]
-fn kind_and_cookie(dialect: Dialect) -> (u16, u32) {
-    match dialect {
-        Dialect::Cookie => (attribute::XOR_MAPPED_ADDRESS, MAGIC_COOKIE),
-        Dialect::Classic => (attribute::MAPPED_ADDRESS, 0),
+    match source.ip().to_canonical() {
+        IpAddr::V4(ip) => {
+            put(room, HEADER, type_and_length(kind, ADDRESS_IPV4 - 4));
+            put(room, HEADER + 4, family_and_port(FAMILY_IPV4, port));
+            put(room, HEADER + 8, (ip.to_bits() ^ cookie).to_be_bytes());
+            finish(room, REPLY_IPV4, fingerprint)
+        }
+        IpAddr::V6(ip) => {
+            let [a0, a1, a2, a3] = words(ip.octets());
+            put(room, HEADER, type_and_length(kind, ADDRESS_IPV6 - 4));
+            put(room, HEADER + 4, family_and_port(FAMILY_IPV6, port));
+            put(room, HEADER + 8, (a0 ^ cookie).to_be_bytes());
+            put(room, HEADER + 12, (a1 ^ i0).to_be_bytes());
+            put(room, HEADER + 16, (a2 ^ i1).to_be_bytes());
+            put(room, HEADER + 20, (a3 ^ i2).to_be_bytes());
+            finish(room, REPLY_IPV6, fingerprint)
+        }
     }
 }
 
-/// Makes the request that begins `reply` a success response (RFC 8489 §6.3.1.1) with this one attribute.
+/// Cookie and transaction ID, with which an address is combined (RFC 8489 §14.2). A classic reply shows it plainly.
 #[inline(always)]
-pub fn write<const ATTRIBUTE: usize, const REPLY: usize>(
-    reply: &mut [u8; REPLY],
-    attribute: [u8; ATTRIBUTE],
-) {
-    const { assert!(REPLY == HEADER + ATTRIBUTE, "a reply is its header and its attribute") };
-    reply[..4].copy_from_slice(&type_and_length(BINDING_SUCCESS, ATTRIBUTE));
-    reply[HEADER..].copy_from_slice(&attribute);
+fn mask(room: &[u8; ROOM], dialect: Dialect) -> [u32; 4] {
+    match dialect {
+        Dialect::Cookie => {
+            let mut id = [0; 16];
+            id.copy_from_slice(&room[4..HEADER]);
+            let [_, i0, i1, i2] = words(id);
+            [MAGIC_COOKIE, i0, i1, i2]
+        }
+        Dialect::Classic => [0; 4],
+    }
 }
 
-/// The same for a request with FINGERPRINT, whose reply has one too (RFC 8489 §14.7). `header` is the CRC over the
-/// request's header.
+/// Writes message type and length, and the FINGERPRINT behind the reply's first `end` bytes if it has one. `end` is a
+/// constant at each call.
 #[inline(always)]
-pub fn write_fingerprinted<const ATTRIBUTE: usize, const REPLY: usize>(
-    reply: &mut [u8; REPLY],
-    attribute: [u8; ATTRIBUTE],
-    header: Crc,
-) {
-    const {
-        assert!(REPLY == HEADER + ATTRIBUTE + FINGERPRINT_LENGTH, "a reply is header, attribute, FINGERPRINT")
+fn finish(room: &mut [u8; ROOM], end: usize, fingerprint: Option<Crc>) -> usize {
+    let Some(header) = fingerprint else {
+        put(room, 0, type_and_length(BINDING_SUCCESS, end - HEADER));
+        return end;
     };
-    let before = [reply[0], reply[1], reply[2], reply[3]];
-    let start = type_and_length(BINDING_SUCCESS, ATTRIBUTE + FINGERPRINT_LENGTH);
-    let crc = header.with_start(before, start).update(&attribute);
-    reply[..4].copy_from_slice(&start);
-    reply[HEADER..HEADER + ATTRIBUTE].copy_from_slice(&attribute);
-    reply[HEADER + ATTRIBUTE..].copy_from_slice(&fingerprint(crc));
+    let before = [room[0], room[1], room[2], room[3]];
+    let start = type_and_length(BINDING_SUCCESS, end + FINGERPRINT_LENGTH - HEADER);
+    put(room, 0, start);
+    let crc = header.with_start(before, start).update(&room[HEADER..end]);
+    room[end..end + FINGERPRINT_LENGTH].copy_from_slice(&self::fingerprint(crc));
+    end + FINGERPRINT_LENGTH
+}
+
+/// Four bytes of the header, as a number.
+#[inline(always)]
+fn word(header: &[u8; HEADER], offset: usize) -> u32 {
+    u32::from_be_bytes([header[offset], header[offset + 1], header[offset + 2], header[offset + 3]])
+}
+
+/// Writes four bytes at an offset that is a constant.
+#[inline(always)]
+fn put(room: &mut [u8; ROOM], offset: usize, bytes: [u8; 4]) {
+    room[offset..offset + 4].copy_from_slice(&bytes);
 }

@@ -33,12 +33,21 @@ impl Request {
         let Some((header, attributes)) = message.split_first_chunk::<HEADER>() else {
             return Err(Outcome::NotStun);
         };
-        let dialect = plain::check_header(header, attributes.len(), classic)?;
-        let (is_extended, fingerprint) = match lone_fingerprint(attributes, dialect) {
-            _ if attributes.is_empty() => (false, None),
+        plain::check_type(header, attributes.len())?;
+        let dialect = if plain::has_cookie(header) {
+            Dialect::Cookie
+        } else if classic {
+            Dialect::Classic
+        } else {
+            return Err(Outcome::NoCookie);
+        };
+        let (is_extended, fingerprint) = match *attributes {
+            [] => (false, None),
             // Most clients that send attributes send a FINGERPRINT alone: no walk is needed.
-            Some(value) => (false, Some(plain::check_lone_fingerprint(header, value)?)),
-            None => check_attributes(header, attributes, dialect)?,
+            [0x80, 0x28, 0, 4, v0, v1, v2, v3] if dialect == Dialect::Cookie => {
+                (false, Some(verify(header, &[], u32::from_be_bytes([v0, v1, v2, v3]))?))
+            }
+            _ => check_attributes(header, attributes, dialect)?,
         };
         Ok(Request { length: message.len(), room: message.len(), dialect, is_extended, fingerprint })
     }
@@ -47,14 +56,6 @@ impl Request {
     pub(super) fn fingerprint_length(&self) -> usize {
         if self.fingerprint.is_some() { FINGERPRINT_LENGTH } else { 0 }
     }
-}
-
-/// Value of a FINGERPRINT that is the only attribute. A classic request has none: to RFC 3489 its type is an optional
-/// one like others.
-#[inline(always)]
-fn lone_fingerprint(attributes: &[u8], dialect: Dialect) -> Option<u32> {
-    let attributes = attributes.try_into().ok().filter(|_| dialect == Dialect::Cookie)?;
-    plain::lone_fingerprint(attributes)
 }
 
 /// Whether there are attributes that ask for more than the plain service, and the CRC over the header where there is a

@@ -1,15 +1,8 @@
 //! From a request to its reply.
 
-use super::{
-    Policy,
-    discovery::Change,
-    extended,
-    plain::{self, FINGERPRINTED_REPLY_IPV4, FINGERPRINTED_REPLY_IPV6, REPLY_IPV4, REPLY_IPV6},
-    request::Request,
-    wire::{Dialect, HEADER},
-};
+use super::{Policy, discovery::Change, extended, plain, request::Request, wire::Dialect};
 use crate::outcome::Outcome;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::num::NonZeroU16;
 
 /// Source, destination and transport of one message.
@@ -135,47 +128,8 @@ pub fn respond<D: FnOnce() -> SocketAddr>(
         Dialect::Cookie => Outcome::Answered,
         Dialect::Classic => Outcome::AnsweredClassic,
     };
-    match success(buffer, &request, exchange.source) {
-        Some(length) => Answer::reply(outcome, length),
-        None => Answer::silence(Outcome::NoRoom),
-    }
-}
-
-/// Writes the plain reply and returns its length; `None` if the buffer has no room for it.
-///
-/// The reply holds the client's address and nothing else: every byte more would serve an attacker who forges sources.
-#[inline(always)]
-fn success(buffer: &mut [u8], request: &Request, source: &SocketAddr) -> Option<usize> {
-    let (dialect, port) = (request.dialect, source.port());
-    match source.ip().to_canonical() {
-        IpAddr::V4(ip) => {
-            let attribute = plain::mapped_ipv4(dialect, ip.to_bits(), port);
-            match request.fingerprint {
-                None => {
-                    plain::write::<_, REPLY_IPV4>(buffer.first_chunk_mut()?, attribute);
-                    Some(REPLY_IPV4)
-                }
-                Some(crc) => {
-                    let reply = buffer.first_chunk_mut()?;
-                    plain::write_fingerprinted::<_, FINGERPRINTED_REPLY_IPV4>(reply, attribute, crc);
-                    Some(FINGERPRINTED_REPLY_IPV4)
-                }
-            }
-        }
-        IpAddr::V6(ip) => {
-            let header: &[u8; HEADER] = buffer.first_chunk()?;
-            let attribute = plain::mapped_ipv6(header, dialect, ip.octets(), port);
-            match request.fingerprint {
-                None => {
-                    plain::write::<_, REPLY_IPV6>(buffer.first_chunk_mut()?, attribute);
-                    Some(REPLY_IPV6)
-                }
-                Some(crc) => {
-                    let reply = buffer.first_chunk_mut()?;
-                    plain::write_fingerprinted::<_, FINGERPRINTED_REPLY_IPV6>(reply, attribute, crc);
-                    Some(FINGERPRINTED_REPLY_IPV6)
-                }
-            }
-        }
-    }
+    let Some(room) = buffer.first_chunk_mut() else {
+        return Answer::silence(Outcome::NoRoom);
+    };
+    Answer::reply(outcome, plain::write(room, request.dialect, exchange.source, request.fingerprint))
 }

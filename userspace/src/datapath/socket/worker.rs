@@ -220,7 +220,7 @@ fn asked_address(datagram: &ReceivedDatagram<'_>, fixed: Option<IpAddr>) -> Resu
     if datagram.truncated {
         return Err(Outcome::BadLength);
     }
-    source::judge(&datagram.source, Seen::BySocket, &NoSourceRules)?;
+    source::judge(&datagram.source.ip(), datagram.source.port(), Seen::BySocket, &NoSourceRules)?;
     fixed.or(datagram.destination).ok_or(Outcome::NotServed)
 }
 
