@@ -26,7 +26,7 @@ use crate::interface;
 use crate::stun::Policy;
 use af_xdp::{AfXdp, TakenOverLink};
 use arc_swap::ArcSwap;
-use ladder::Climb;
+use ladder::StartContext;
 use socket::stream::{BoundListeners, StreamService};
 use socket::{BoundSockets, SocketService};
 use std::sync::Arc;
@@ -86,11 +86,11 @@ impl Datapath {
         let mut datapath = Datapath { interfaces: Vec::new(), sockets, streams, policy, config };
         let mut first_core = 0;
         for interface in interfaces {
-            let climb = Climb { config: &datapath.config, host: &host, policy: &datapath.policy };
+            let context = StartContext { config: &datapath.config, host: &host, policy: &datapath.policy };
             let taken_over = inheritance
                 .take_link(interface.index)
                 .map(|link| TakenOverLink { link, release: &mut *release });
-            let path = InterfacePath::start(interface, &climb, first_core, taken_over)?;
+            let path = InterfacePath::start(interface, &context, first_core, taken_over)?;
             first_core += path.af_xdp.iter().flat_map(AfXdp::queues).count();
             datapath.interfaces.push(path);
         }

@@ -46,8 +46,9 @@ pub(crate) struct AfXdp {
 }
 
 impl AfXdp {
-    /// Serves `now` from here on. The workers learn it before the program does, so that no frame reaches a
-    /// worker that does not know its address.
+    /// Serves `now` from here on. The program follows before the workers, so that frames on their way to a
+    /// removed address are still answered. Between the two, a worker counts a frame to an added address as not
+    /// served.
     ///
     /// # Errors
     /// The kernel refused a map update; the old state may then be partly in force.

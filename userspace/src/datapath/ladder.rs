@@ -23,7 +23,7 @@ pub(crate) struct InterfacePath {
 }
 
 /// What every interface of one server is started with.
-pub(super) struct Climb<'a> {
+pub(super) struct StartContext<'a> {
     pub(super) config: &'a Config,
     /// Every address of the host.
     pub(super) host: &'a [Address],
@@ -38,11 +38,11 @@ impl InterfacePath {
     /// AF_XDP is not available, and stepping down would hide what the operator asked for.
     pub(super) fn start(
         interface: Interface,
-        climb: &Climb<'_>,
+        context: &StartContext<'_>,
         first_core: usize,
         taken_over: Option<TakenOverLink<'_>>,
     ) -> Result<Self> {
-        let config = &climb.config.fixed;
+        let config = &context.config.fixed;
         let mut path = InterfacePath {
             name: interface.name.clone(),
             receive_queues: interface::receive_queues(&interface),
@@ -63,8 +63,8 @@ impl InterfacePath {
         }
         let mut cores = config.cores.clone();
         cores.rotate_left(first_core % config.cores.len());
-        let served = endpoints::served(&interface, &climb.config.live.listen, climb.host);
-        let request = AfXdpRequest { config, served, policy: Arc::clone(climb.policy), cores: &cores };
+        let served = endpoints::served(&interface, &context.config.live.listen, context.host);
+        let request = AfXdpRequest { config, served, policy: Arc::clone(context.policy), cores: &cores };
         match AfXdp::start(interface, &request, taken_over) {
             Ok(af_xdp) => path.af_xdp = Some(af_xdp),
             Err(failure) if must_not_step_down(config, &failure) => return Err(failure),

@@ -37,7 +37,7 @@ fn a_port_in_use_is_refused_with_the_name_of_who_has_it() {
 }
 
 #[test]
-fn a_port_that_another_server_shares_out_is_refused_and_not_halved() {
+fn a_port_that_another_server_shares_is_refused_and_not_joined() {
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
     sockopt::set_socket_reuseport(&other, true).unwrap();
     let failure = bind_one(other.local_addr().unwrap(), 2).unwrap_err();

@@ -39,7 +39,7 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
     }
     let mut batch = Batch::new();
     assert_eq!(batch.receive(&server).unwrap(), 3);
-    // The first stays without reply: those sent need not be neighbours.
+    // The first gets no reply: marked indices need not be contiguous.
     batch.mark(1, 1);
     batch.mark(2, 1);
     let mut ends = Vec::new();
@@ -84,7 +84,7 @@ fn a_broadcast_address_is_no_destination() {
 }
 
 #[test]
-fn a_batch_holds_sixty_four_and_the_next_call_gives_the_rest() {
+fn a_batch_holds_sixty_four_and_the_next_call_returns_the_rest() {
     let (server, port) = wildcard();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     for number in 0..SIZE + 3 {
@@ -102,7 +102,7 @@ fn a_batch_holds_sixty_four_and_the_next_call_gives_the_rest() {
 }
 
 #[test]
-fn what_is_longer_than_a_buffer_says_so_and_what_just_fits_does_not() {
+fn a_datagram_longer_than_a_buffer_is_marked_truncated_and_one_that_fits_is_not() {
     let (server, port) = wildcard();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     for length in [PAYLOAD, PAYLOAD + 1, 60_000, 5] {
@@ -135,7 +135,7 @@ fn a_buffer_shortened_by_a_reply_is_whole_again_for_the_next_datagram() {
 #[test]
 fn a_full_peer_leaves_the_rest_and_each_is_reported_once() {
     let (one, other) = UnixDatagram::pair().unwrap();
-    // The kernel makes of this its least, a few datagrams.
+    // The kernel raises this to its minimum, a few datagrams.
     rustix::net::sockopt::set_socket_send_buffer_size(&one, 1).unwrap();
     let mut batch = Batch::connected();
     for index in 0..SIZE {
@@ -156,13 +156,13 @@ fn a_full_peer_leaves_the_rest_and_each_is_reported_once() {
 
 #[test]
 fn a_refused_datagram_is_skipped_and_the_others_leave() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client.connect(nobody.local_addr().unwrap()).unwrap();
-    drop(nobody);
+    client.connect(closed.local_addr().unwrap()).unwrap();
+    drop(closed);
     let mut batch = Batch::connected();
     let mut ends = Vec::new();
-    // The first draws the ICMP error upon the socket, which the first of the next call meets.
+    // The first causes an ICMP error on the socket, which the first send of the next call returns.
     for marked in [1, 3] {
         ends.clear();
         (0..marked).for_each(|index| batch.mark(index, 4));
@@ -173,11 +173,11 @@ fn a_refused_datagram_is_skipped_and_the_others_leave() {
 }
 
 #[test]
-fn an_error_that_waits_in_the_socket_is_given_once() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+fn a_pending_socket_error_is_returned_once() {
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client.connect(nobody.local_addr().unwrap()).unwrap();
-    drop(nobody);
+    client.connect(closed.local_addr().unwrap()).unwrap();
+    drop(closed);
     client.send(b"?").unwrap();
     let mut batch = Batch::connected();
     assert_eq!(batch.receive(&client).unwrap_err().raw_os_error(), Some(libc::ECONNREFUSED));

@@ -46,7 +46,7 @@ fn ask(server: SocketAddr) {
 
 fn is_refused(server: SocketAddr) -> bool {
     let socket = client(server);
-    // A request that finds the socket between its last look and its end gets neither.
+    // A request that comes between the last receive and the close gets neither a reply nor an error.
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     socket.send(&request(1)).unwrap();
     socket.recv(&mut [0; 100]).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
@@ -78,42 +78,42 @@ fn addresses_come_and_go_and_what_was_sent_before_is_answered() {
     for client in &clients {
         assert_eq!(client.recv(&mut [0; 100]).unwrap(), 32);
     }
-    wait_until(&format!("{first} is served no more"), || is_refused(first));
+    wait_until(&format!("{first} is not served any more"), || is_refused(first));
     ask(second);
 
-    // A wildcard beside the address that it stands for, and in its place.
+    // A wildcard beside the address that it covers, and then in place of it.
     let bound = service.bind(&at(&[wildcard])).unwrap();
     service.add(bound);
     service.retain(&at(&[wildcard]));
     ask(first);
     ask(second);
     assert_eq!(service.addresses(), [wildcard]);
-    // A reply is counted when it has left, and may be here before.
+    // A reply is counted after it was sent, so it may arrive before.
     let answered = || service.workers().map(|(_, stats)| stats.outcome(Outcome::Answered)).sum::<u64>();
     wait_until("all replies are counted", || answered() >= 56);
 }
 
-/// What the kernel may take to put a datagram into the socket that it has chosen, on a busy machine.
+/// How long the kernel may take to deliver a datagram to the socket that it has chosen, on a busy machine.
 const DELIVERY: Duration = Duration::from_millis(20);
 
-/// Whatever the moment in which a socket closes: asked without a pause from many ports, so that the kernel
-/// spreads them over all sockets.
+/// At whatever moment a socket closes. Requests come without a pause from many ports, so that the kernel spreads
+/// them over all sockets.
 #[test]
-fn a_wildcard_and_an_address_change_places_and_nothing_is_lost() {
+fn a_wildcard_and_an_address_replace_each_other_and_nothing_is_lost() {
     for pair in [["127.0.0.1", "0.0.0.0"], ["::1", "::"]] {
         let port = free_port();
         let [first, wildcard] = pair.map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
-        change_places(first, wildcard);
+        replace_each_other(first, wildcard);
     }
 }
 
-fn change_places(first: SocketAddr, wildcard: SocketAddr) {
+fn replace_each_other(first: SocketAddr, wildcard: SocketAddr) {
     let cores = cores::available().unwrap();
     let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
     let mut service =
         SocketService::start(&at(&[first]), &cores, policy, &mut Inheritance::default()).unwrap();
-    let asked = AtomicUsize::new(0);
-    // Dropped also where something fails: the thread ends with it.
+    let answered = AtomicUsize::new(0);
+    // Dropped even if something fails, which ends the thread.
     let changing = Arc::new(());
     let changed = Arc::downgrade(&changing);
     std::thread::scope(|scope| {
@@ -123,12 +123,12 @@ fn change_places(first: SocketAddr, wildcard: SocketAddr) {
             while changed.strong_count() > 0 {
                 clients.iter().for_each(|client| assert_eq!(client.send(&request(1)).unwrap(), 20));
                 clients.iter().for_each(|client| assert!(client.recv(&mut [0; 100]).unwrap() >= 32));
-                asked.fetch_add(clients.len(), Ordering::Relaxed);
+                answered.fetch_add(clients.len(), Ordering::Relaxed);
             }
         });
         for address in [wildcard, first].repeat(20) {
-            let before = asked.load(Ordering::Relaxed);
-            wait_until("requests are answered", || asked.load(Ordering::Relaxed) >= before + 50);
+            let before = answered.load(Ordering::Relaxed);
+            wait_until("requests are answered", || answered.load(Ordering::Relaxed) >= before + 50);
             let listen = at(&[address]);
             let bound = service.bind(&listen).unwrap();
             service.add(bound);
@@ -163,7 +163,7 @@ fn an_address_that_cannot_be_bound_changes_nothing() {
     ask(first);
 }
 
-/// The kernel spreads requests over all sockets, so one that nobody reads would show.
+/// The kernel spreads requests over all sockets, so a socket without a reader would show.
 #[test]
 fn another_service_goes_on_with_the_same_sockets() {
     let address = SocketAddr::new("127.0.0.1".parse().unwrap(), free_port());
@@ -176,11 +176,11 @@ fn another_service_goes_on_with_the_same_sockets() {
     for workers in [1, 3, 8] {
         let mut inheritance = Inheritance { udp: service.duplicate().unwrap(), ..Inheritance::default() };
         let next = start(&vec![core; workers], &mut inheritance);
-        assert!(inheritance.udp.is_empty(), "all is taken");
+        assert!(inheritance.udp.is_empty(), "all sockets are taken over");
         service.stop();
         service = next;
         (0..64).for_each(|_| ask(address));
     }
     service.stop();
-    UdpSocket::bind(address).expect("what stopped holds no socket any more");
+    UdpSocket::bind(address).expect("a stopped service has no socket any more");
 }

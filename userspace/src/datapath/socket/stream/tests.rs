@@ -1,4 +1,4 @@
-//! The service on loopback, asked by std's sockets.
+//! The service on loopback, with std's sockets as clients.
 
 mod limits;
 mod messages;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything that has to happen.
+/// Longest wait for an event that must happen.
 const LIMIT: Duration = Duration::from_secs(60);
 /// An idle time that no test outlives.
 const LONG: Duration = Duration::from_secs(3600);
@@ -84,7 +84,7 @@ fn request(number: u8) -> Vec<u8> {
     message(1, number, &[])
 }
 
-/// Reads one whole message.
+/// Reads one complete message.
 fn read_message(stream: &mut impl Read) -> Vec<u8> {
     let mut message = vec![0; 20];
     stream.read_exact(&mut message).unwrap();
@@ -94,7 +94,7 @@ fn read_message(stream: &mut impl Read) -> Vec<u8> {
     message
 }
 
-/// What a success response with the ID of `number` has to be for a client at `source`.
+/// The expected success response with the ID of `number` for a client at `source`.
 fn success(number: u8, source: SocketAddr) -> Vec<u8> {
     let mask = [&COOKIE[..], &[7; 11], &[number]].concat();
     let (family, ip) = match source.ip() {
@@ -108,7 +108,7 @@ fn success(number: u8, source: SocketAddr) -> Vec<u8> {
     message(0x0101, number, &[&[0, 0x20, 0, length], &value[..]].concat())
 }
 
-/// Asks over a stream of any kind, and checks the whole reply.
+/// Sends a request over any stream, and checks the whole reply.
 fn ask(stream: &mut (impl Read + Write), number: u8, local: SocketAddr) {
     stream.write_all(&request(number)).unwrap();
     assert_eq!(read_message(stream), success(number, local));
@@ -118,15 +118,15 @@ fn ask_over(stream: &TcpStream, number: u8) {
     ask(&mut &*stream, number, stream.local_addr().unwrap());
 }
 
-/// Waits for the end of the stream, which has to come without another byte.
+/// Waits for the end of the stream, which must come without another byte.
 fn expect_end(stream: &TcpStream) {
     let mut rest = Vec::new();
     (&*stream).read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty(), "{rest:?}");
 }
 
-fn wait_for(stats: &StreamStats, ending: CloseReason, count: u64) {
-    wait_until(&format!("{count} connections end as {ending:?}"), || stats.closed(ending) == count);
+fn wait_for(stats: &StreamStats, reason: CloseReason, count: u64) {
+    wait_until(&format!("{count} connections close as {reason:?}"), || stats.closed(reason) == count);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_stop_does_not_wait_for_a_peer_that_never_ends() {
     ask_over(&stream, 1);
     std::thread::scope(|scope| {
         let flood = scope.spawn(|| {
-            // Until the server is gone.
+            // Until the server has closed the connection.
             while (&stream).write_all(&request(1)).is_ok() {
                 let mut reply = [0; 32];
                 if (&stream).read_exact(&mut reply).is_err() {
@@ -184,15 +184,15 @@ fn every_connection_ends_once_and_every_message_has_one_outcome() {
         }
     }
     drop(service);
-    let endings: u64 = CloseReason::ALL.into_iter().map(|ending| stats.closed(ending)).sum();
-    assert_eq!(stats.accepted.get(), endings);
+    let closed: u64 = CloseReason::ALL.into_iter().map(|reason| stats.closed(reason)).sum();
+    assert_eq!(stats.accepted.get(), closed);
     let outcomes: u64 = stats.messages.outcomes().map(|(_, count)| count).sum();
     assert_eq!(stats.messages.received.get(), outcomes);
     assert!(outcomes >= 10, "{outcomes}");
 }
 
 #[test]
-fn nothing_is_listened_on_where_all_is_switched_off() {
+fn no_port_is_open_if_both_transports_are_off() {
     let mut service = start(&StreamConfig { tcp: false, ..config() });
     assert!(service.transports().is_empty());
     assert!(service.failure().is_none());
@@ -213,18 +213,18 @@ fn listeners_come_and_go_and_connections_stay() {
     ask_over(&connect_to(first), 3);
     assert_eq!(service.transports()[0].addresses, [first, second]);
 
-    // Connected and not taken yet: not turned away.
+    // Connected and not accepted yet: still served.
     let waiting: Vec<_> = (0..20).map(|_| connect_to(first)).collect();
     service.retain(&at(&[second]), &config());
     let deadline = Instant::now() + LIMIT;
     while TcpStream::connect(first).is_ok() {
-        assert!(Instant::now() < deadline, "{first} is still listened on");
+        assert!(Instant::now() < deadline, "{first} still accepts connections");
     }
     ask_over(&old, 4);
     waiting.iter().for_each(|stream| ask_over(stream, 5));
     ask_over(&connect_to(second), 6);
 
-    // A wildcard beside the address that it stands for, and in its place.
+    // A wildcard beside the address that it covers, and then in place of it.
     let wildcard = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), first.port());
     let bound = service.bind(&at(&[wildcard]), &config()).unwrap();
     service.add(bound, &config()).unwrap();
@@ -234,17 +234,17 @@ fn listeners_come_and_go_and_connections_stay() {
     ask_over(&old, 9);
 }
 
-/// What a handshake over loopback may take, on a busy machine.
+/// How long a handshake over loopback may take on a busy machine.
 const HANDSHAKE: Duration = Duration::from_millis(50);
 
-/// Whatever the moment in which a listener closes: who connects then is taken by the other.
+/// At whatever moment a listener closes, the other one accepts the connection.
 #[test]
-fn a_wildcard_and_an_address_change_places_and_nobody_is_turned_away() {
+fn a_wildcard_and_an_address_replace_each_other_and_no_client_is_refused() {
     let mut service = start(&config());
     let first = service.transports()[0].addresses[0];
     let wildcard = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), first.port());
-    let asked = AtomicUsize::new(0);
-    // Dropped also where something fails: the threads end with it.
+    let answered = AtomicUsize::new(0);
+    // Dropped even if something fails, which ends the threads.
     let changing = Arc::new(());
     let changed = Arc::downgrade(&changing);
     std::thread::scope(|scope| {
@@ -253,13 +253,13 @@ fn a_wildcard_and_an_address_change_places_and_nobody_is_turned_away() {
             scope.spawn(|| {
                 while changed.strong_count() > 0 {
                     ask_over(&connect_to(first), 1);
-                    asked.fetch_add(1, Ordering::Relaxed);
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         for address in [wildcard, first, wildcard, first] {
-            let before = asked.load(Ordering::Relaxed);
-            wait_until("requests are answered", || asked.load(Ordering::Relaxed) > before + 100);
+            let before = answered.load(Ordering::Relaxed);
+            wait_until("requests are answered", || answered.load(Ordering::Relaxed) > before + 100);
             let listen = at(&[address]);
             let bound = service.bind(&listen, &config()).unwrap();
             service.add(bound, &config()).unwrap();

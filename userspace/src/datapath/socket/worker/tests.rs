@@ -47,7 +47,7 @@ impl Responder {
         Responder { stop, workers, policy }
     }
 
-    /// Stops the workers, which then have taken all that was sent before, and gives their counters.
+    /// Stops the workers, which have then received everything sent before, and returns their counters.
     fn stop(mut self) -> Vec<Arc<WorkerStats>> {
         self.stop.order();
         let ended = |(worker, stats): (JoinHandle<std::io::Result<()>>, _)| {
@@ -74,12 +74,12 @@ fn listen(address: &str) -> (Vec<BoundSocket>, u16) {
 fn client(local: &str, server: impl std::net::ToSocketAddrs) -> UdpSocket {
     let socket = UdpSocket::bind(local).unwrap();
     socket.connect(server).unwrap();
-    // Only a failure ever waits this long.
+    // Only a failing test waits this long.
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     socket
 }
 
-/// The plainest Binding request, with a transaction ID that carries `number`.
+/// A Binding request without attributes, whose transaction ID contains `number`.
 fn request(number: u32) -> [u8; 20] {
     let mut request = [0; 20];
     request[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
@@ -87,7 +87,7 @@ fn request(number: u32) -> [u8; 20] {
     request
 }
 
-/// Asserts a success response with this number, and gives its whole length.
+/// Asserts that a success response came; returns its number and length.
 fn reply_to(socket: &UdpSocket) -> (u32, usize) {
     let mut reply = [0; 2048];
     let length = socket.recv(&mut reply).unwrap();
@@ -104,7 +104,7 @@ fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
     let (sockets, port) = listen("0.0.0.0:0");
     let responder = Responder::start(sockets);
     for asked in ["127.0.0.1", "127.0.0.2", "127.8.7.6"] {
-        // A connected socket takes datagrams from that address only.
+        // A connected socket receives only from that address.
         let client = client("127.0.0.1:0", (asked, port));
         client.send(&request(5)).unwrap();
         assert_eq!(reply_to(&client), (5, 32));
@@ -130,11 +130,11 @@ fn both_versions_of_ip_are_served_side_by_side_on_one_port() {
 }
 
 #[test]
-fn a_burst_is_answered_each_request_once() {
+fn each_request_of_a_burst_is_answered_once() {
     const REQUESTS: u32 = 100;
     let (sockets, port) = listen("127.0.0.1:0");
     let client = client("127.0.0.1:0", ("127.0.0.1", port));
-    // All are there before the worker is, so that the first batch is full.
+    // All are sent before the worker starts, so that the first batch is full.
     (0..REQUESTS).for_each(|number| assert_eq!(client.send(&request(number)).unwrap(), 20));
     let responder = Responder::start(sockets);
     let answered: HashSet<u32> = (0..REQUESTS).map(|_| reply_to(&client).0).collect();
@@ -198,7 +198,7 @@ fn a_request_to_a_broadcast_address_is_not_answered() {
 fn a_client_that_has_closed_its_socket_does_not_end_the_worker() {
     let (sockets, port) = listen("127.0.0.1:0");
     for number in 0..10 {
-        // Its reply will draw an ICMP error upon the server's socket.
+        // The reply to it will cause an ICMP error on the server's socket.
         client("127.0.0.1:0", ("127.0.0.1", port)).send(&request(number)).unwrap();
     }
     let responder = Responder::start(sockets);
@@ -226,7 +226,7 @@ fn what_came_before_the_order_to_stop_is_still_answered() {
 fn a_sleeping_worker_wakes_to_the_order_to_stop() {
     let (sockets, port) = listen("127.0.0.1:0");
     let responder = Responder::start(sockets);
-    // The worker has been through its loop once, and sleeps now or will without finding more.
+    // The worker has run its loop once, and sleeps now or will do so without finding more.
     let client = client("127.0.0.1:0", ("127.0.0.1", port));
     client.send(&request(0)).unwrap();
     reply_to(&client);
@@ -249,7 +249,7 @@ fn a_new_policy_holds_without_a_restart() {
     assert_eq!(stats[0].outcome(Outcome::NoCookie), 1);
 }
 
-/// Ends a worker also where its test fails.
+/// Ends a worker even if its test fails.
 struct OrderOnDrop<'a>(&'a Stop);
 
 impl Drop for OrderOnDrop<'_> {
@@ -287,7 +287,7 @@ fn four_endpoints(cover: Cover) -> (Vec<BoundSocket>, Discovery) {
             Cover::Wildcards => vec![],
             Cover::Both => vec![bind(two, ports[0])],
         };
-        // Either port may be another's on the other address.
+        // Another process may have either port on the other address.
         let Ok(rest) = rest.into_iter().collect::<Result<Vec<_>, _>>() else { continue };
         sockets.extend(rest.into_iter().flatten());
         return (sockets, discovery);
@@ -295,9 +295,9 @@ fn four_endpoints(cover: Cover) -> (Vec<BoundSocket>, Discovery) {
     panic!("no two ports are free on both addresses");
 }
 
-/// RFC 5780 §6.1, table 1, by the right socket of the worker.
+/// RFC 5780 §6.1, table 1: with the right socket of the worker.
 #[test]
-fn a_reply_leaves_from_the_endpoint_and_for_the_port_that_were_asked_for() {
+fn a_reply_leaves_from_the_requested_endpoint_and_goes_to_the_requested_port() {
     for cover in [Cover::Exactly, Cover::Wildcards, Cover::Both] {
         let (sockets, discovery) = four_endpoints(cover);
         let [primary, alternate, ..] = discovery.endpoints();

@@ -26,7 +26,7 @@ fn pair() -> (String, String) {
     (pair.cert.pem(), pair.signing_key.serialize_pem())
 }
 
-/// What is said about these contents, without the directory's name.
+/// The failure for these contents, without the directory's name.
 fn refused(certificate: &str, key: &str) -> String {
     let files = files(certificate, key);
     let failure = read(&files.tls).expect_err("not to be served with");

@@ -1,4 +1,4 @@
-//! What slow, silent, greedy and many peers can do: nothing to the others.
+//! Slow, silent, greedy and many peers do not disturb others.
 
 use super::{
     CloseReason, StreamConfig, StreamService, ask_over, at, config, connect, connect_to, expect_end,
@@ -12,11 +12,11 @@ use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Whether the server has refused this connection, or takes it on.
+/// Whether the server has refused this connection.
 fn is_refused(stream: &TcpStream) -> bool {
     let written = (&*stream).write_all(&request(1));
     let read = (&*stream).read_exact(&mut [0; 32]);
-    // The one that comes first tells of the reset.
+    // The first call that fails reports the reset.
     let Some(error) = written.and(read).err() else { return false };
     assert!(
         matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
@@ -25,10 +25,10 @@ fn is_refused(stream: &TcpStream) -> bool {
     true
 }
 
-/// Connects with a small receive buffer, which does not grow as the kernel's own would: by megabytes for a
-/// peer that does not read. Set before connecting, since a window that was offered and is taken back has the
-/// kernel drop segments, those that open the other direction's window among them.
-fn connect_narrowly(service: &StreamService) -> TcpStream {
+/// Connects with a small receive buffer, which does not grow as the default would: by megabytes for a peer that
+/// does not read. Set before connecting, since shrinking an offered window makes the kernel drop segments, also
+/// those that open the window of the other direction.
+fn connect_with_small_buffer(service: &StreamService) -> TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
     rustix::net::connect(&socket, &service.transports()[0].addresses[0]).unwrap();
@@ -36,7 +36,7 @@ fn connect_narrowly(service: &StreamService) -> TcpStream {
 }
 
 #[test]
-fn silent_peers_keep_nobody_waiting() {
+fn silent_peers_delay_no_other() {
     let service = start(&config());
     let silent: Vec<_> = (0..300).map(|_| connect(&service)).collect();
     let dripping: Vec<_> = (0..100)
@@ -50,7 +50,7 @@ fn silent_peers_keep_nobody_waiting() {
     for number in 0..20 {
         ask_over(&stream, number);
     }
-    // And they are served still when they speak.
+    // They are still served when they send.
     ask_over(&silent[0], 1);
     (&dripping[0]).write_all(&request(1)[7..]).unwrap();
     assert_eq!(read_message(&mut &dripping[0]), success(1, dripping[0].local_addr().unwrap()));
@@ -65,7 +65,7 @@ fn an_idle_connection_is_closed_and_one_that_drips_too() {
     ask_over(&asked, 1);
     let dripping = connect(&service);
     std::thread::scope(|scope| {
-        // A byte at a time, far more often than the idle time, of a message that never ends.
+        // An endless message, one byte at a time, far more often than the idle time.
         scope.spawn(|| {
             let head = [&[0, 1, 7, 0][..], &[0; 2000]].concat();
             head.iter().all(|byte| {
@@ -76,7 +76,7 @@ fn an_idle_connection_is_closed_and_one_that_drips_too() {
         expect_end(&silent);
         expect_end(&asked);
         let mut nothing = [0; 1];
-        // Ended in good order, or by a reset for the bytes that came after.
+        // Closed normally, or by a reset for the bytes that came after.
         assert!(!matches!((&dripping).read(&mut nothing), Ok(1..)));
         wait_for(&stats, CloseReason::Idle, 3);
         dripping.shutdown(std::net::Shutdown::Both).ok();
@@ -88,7 +88,7 @@ fn an_idle_connection_is_closed_and_one_that_drips_too() {
 fn a_peer_that_never_reads_is_closed_and_costs_one_reply() {
     let service = start(&StreamConfig { idle: SHORT, ..config() });
     let stats = stats(&service);
-    let greedy = connect_narrowly(&service);
+    let greedy = connect_with_small_buffer(&service);
     std::thread::scope(|scope| {
         let flood = scope.spawn(|| {
             let many: Vec<u8> = request(1).repeat(1000);
@@ -102,7 +102,7 @@ fn a_peer_that_never_reads_is_closed_and_costs_one_reply() {
         });
         let ended = std::panic::catch_unwind(|| wait_for(&stats, CloseReason::Stalled, 1));
         if ended.is_err() {
-            // Else the thread above would keep this one from failing.
+            // Otherwise the thread above would keep this one from failing.
             let _ = greedy.shutdown(std::net::Shutdown::Both);
         }
         let (error, written) = flood.join().unwrap();
@@ -136,7 +136,7 @@ fn a_greedy_peer_does_not_starve_the_others() {
 }
 
 #[test]
-fn the_limit_in_all_refuses_and_a_closed_connection_makes_room() {
+fn the_total_limit_refuses_and_a_closed_connection_makes_room() {
     let service = start(&StreamConfig { connections: 3, ..config() });
     let stats = stats(&service);
     let mut open: Vec<_> = (0..3).map(|_| connect(&service)).collect();
@@ -149,7 +149,7 @@ fn the_limit_in_all_refuses_and_a_closed_connection_makes_room() {
 }
 
 #[test]
-fn a_source_that_holds_most_makes_room_for_another() {
+fn the_source_with_the_most_connections_makes_room_for_another() {
     let mut service = start(&StreamConfig { connections: 3, ..config() });
     let (address, stats) = (service.transports()[0].addresses[0], stats(&service));
     let v6 = at(&[address, SocketAddr::new("::1".parse().unwrap(), address.port())]);
@@ -167,7 +167,7 @@ fn a_source_that_holds_most_makes_room_for_another() {
 }
 
 #[test]
-fn a_source_has_a_limit_of_its_own() {
+fn each_source_has_its_own_limit() {
     let service = start(&StreamConfig { per_source: 2, ..config() });
     let stats = stats(&service);
     let open: Vec<_> = (0..2).map(|_| connect(&service)).collect();

@@ -1,4 +1,4 @@
-//! What is answered, what is not, and what ends a connection.
+//! Which messages are answered, which are not, and which close the connection.
 
 use super::super::framing::LONGEST;
 use super::{
@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 
 #[test]
-fn a_connection_is_told_its_own_address_again_and_again() {
+fn every_request_of_a_connection_gets_its_own_address() {
     for ip in ["127.0.0.1", "::1"] {
         let service = start_on(ip, &config());
         let (one, other) = (connect(&service), connect(&service));
@@ -18,7 +18,7 @@ fn a_connection_is_told_its_own_address_again_and_again() {
             ask_over(&one, number);
             ask_over(&other, number);
         }
-        // A reply is counted when it has left.
+        // A reply is counted after it was sent.
         let stats = stats(&service);
         wait_until("six are answered", || stats.messages.outcome(Outcome::Answered) == 6);
     }
@@ -30,7 +30,7 @@ fn requests_in_one_write_are_answered_in_order() {
     let stream = connect(&service);
     let local = stream.local_addr().unwrap();
     let all: Vec<u8> = (0..=255).flat_map(request).collect();
-    // One more thread reads, since the server does not take more than it can answer.
+    // Another thread reads, since the server does not read more than it can answer.
     std::thread::scope(|scope| {
         scope.spawn(|| (&stream).write_all(&all).unwrap());
         for number in 0..=255 {
@@ -51,7 +51,7 @@ fn a_request_that_comes_byte_by_byte_is_answered() {
 }
 
 #[test]
-fn what_owes_no_reply_leaves_the_connection_open() {
+fn a_message_that_needs_no_reply_leaves_the_connection_open() {
     let service = start(&config());
     let stream = connect(&service);
     // An indication, a response, a TURN Allocate request.
@@ -66,7 +66,7 @@ fn what_owes_no_reply_leaves_the_connection_open() {
 }
 
 #[test]
-fn what_is_not_sound_closes_the_connection_after_the_replies_before_it() {
+fn an_invalid_message_closes_the_connection_after_the_earlier_replies() {
     let overrun = message(1, 1, &[0x80, 0x22, 0, 8, b'x', b'x', b'x', b'x']);
     let fingerprint = message(1, 1, &[0x80, 0x28, 0, 4, 1, 2, 3, 4]);
     let odd = [&[0, 1, 0, 3][..], &request(1)[4..]].concat();
@@ -85,7 +85,7 @@ fn what_is_not_sound_closes_the_connection_after_the_replies_before_it() {
         let stats = stats(&service);
         let stream = connect(&service);
         (&stream).write_all(&request(1)).unwrap();
-        // The server may have hung up on the rest.
+        // The server may have closed the connection before the rest.
         let _ = (&stream).write_all(what);
         assert_eq!(read_message(&mut &stream), success(1, stream.local_addr().unwrap()), "{outcome:?}");
         expect_end(&stream);
@@ -124,7 +124,7 @@ fn the_longest_message_is_answered_and_does_not_disturb_the_next() {
 }
 
 #[test]
-fn a_client_that_has_no_more_to_say_still_gets_its_reply() {
+fn a_client_that_has_shut_down_its_sending_side_still_gets_its_reply() {
     let service = start(&config());
     let stats = stats(&service);
     let stream = connect(&service);
@@ -136,7 +136,7 @@ fn a_client_that_has_no_more_to_say_still_gets_its_reply() {
 }
 
 #[test]
-fn a_message_that_is_cut_off_is_no_message() {
+fn a_truncated_message_is_no_message() {
     let service = start(&config());
     let stats = stats(&service);
     let stream = connect(&service);
@@ -148,7 +148,7 @@ fn a_message_that_is_cut_off_is_no_message() {
     assert_eq!(stats.messages.received.get(), 0);
 }
 
-/// A stream has no other endpoint to send from: CHANGE-REQUEST with a flag is not understood there.
+/// A stream cannot reply from another endpoint: CHANGE-REQUEST with a flag is an unknown attribute there.
 #[test]
 fn a_change_of_the_source_is_refused_with_420() {
     let service = start(&config());

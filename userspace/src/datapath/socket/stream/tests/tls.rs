@@ -1,4 +1,4 @@
-//! TLS, asked by rustls's own client over std's sockets.
+//! TLS, with rustls's client over std's sockets.
 
 use super::{
     CloseReason, LIMIT, StreamConfig, TlsConfig, ask, ask_over, at, config, connect_to, on, read_message,
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{
 
 const NAME: &str = "stun.example.net";
 
-/// A certificate that signs itself, in files.
+/// A self-signed certificate, in files.
 struct Certificate {
     directory: TempDir,
     der: CertificateDer<'static>,
@@ -31,7 +31,7 @@ impl Certificate {
         certificate
     }
 
-    /// Puts another certificate with another key into the same files.
+    /// Writes another certificate with another key to the same files.
     fn renew(&mut self) {
         let pair = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
         let tls = self.tls();
@@ -49,7 +49,7 @@ impl Certificate {
         StreamConfig { tcp: false, tls: Some(self.tls()), ..config() }
     }
 
-    /// What a client needs that trusts this certificate and no other.
+    /// The configuration of a client that trusts only this certificate.
     fn client(&self, versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
@@ -70,7 +70,7 @@ fn connect(tcp: TcpStream, config: &Arc<ClientConfig>) -> Client {
     StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), tcp)
 }
 
-/// Shakes hands, asks, and gives the connection.
+/// Completes the handshake and one request, and returns the connection.
 fn asked(tcp: TcpStream, config: &Arc<ClientConfig>) -> Client {
     let local = tcp.local_addr().unwrap();
     let mut client = connect(tcp, config);
@@ -86,7 +86,7 @@ fn refusal(tcp: TcpStream, config: &Arc<ClientConfig>) -> std::io::Error {
             return error;
         }
     }
-    // In TLS 1.3 the client is done before the server has looked at all.
+    // In TLS 1.3 the client finishes before the server has checked anything.
     client.write_all(&request(1)).and_then(|()| client.read_exact(&mut [0; 32])).unwrap_err()
 }
 
@@ -132,7 +132,7 @@ fn a_client_of_another_protocol_is_refused() {
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
     wait_for(&stats, CloseReason::HandshakeFailed, 1);
 
-    // Plain STUN on the port of TLS.
+    // STUN without TLS on the port of TLS.
     let plain = connect_to(address);
     (&plain).write_all(&request(1)).unwrap();
     let _ = (&plain).read_to_end(&mut Vec::new());
@@ -141,7 +141,7 @@ fn a_client_of_another_protocol_is_refused() {
 }
 
 #[test]
-fn one_who_never_shakes_hands_is_closed_and_keeps_nobody_waiting() {
+fn a_client_without_handshake_is_closed_and_delays_no_other() {
     let certificate = Certificate::new();
     let service = start(&certificate.config());
     let stats = stats(&service);
@@ -158,7 +158,7 @@ fn a_new_certificate_serves_new_connections_and_a_bad_one_changes_nothing() {
     let mut certificate = Certificate::new();
     let mut service = start(&certificate.config());
     let address = transport(&service, "tls").addresses[0];
-    // What is served already, so that nothing new is bound.
+    // The addresses that are served already, so that nothing new is bound.
     let mut config = certificate.config();
     config.tls = config.tls.map(|tls| TlsConfig { listen: at(&[address]), ..tls });
     let before = certificate.client(&[&version::TLS13, &version::TLS12], &[]);
@@ -178,7 +178,7 @@ fn a_new_certificate_serves_new_connections_and_a_bad_one_changes_nothing() {
     let refused = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     assert!(matches!(refused, Some(rustls::Error::InvalidCertificate(_))), "{error}");
 
-    // What was open goes on.
+    // The open connection stays.
     let local = old.sock.local_addr().unwrap();
     ask(&mut old, 2, local);
 }
@@ -202,12 +202,12 @@ fn tcp_and_tls_are_served_and_counted_apart_under_one_limit() {
 }
 
 #[test]
-fn a_secure_connection_is_closed_in_good_order() {
+fn a_tls_connection_is_closed_with_close_notify() {
     let certificate = Certificate::new();
     let service = start(&certificate.config());
     let address = transport(&service, "tls").addresses[0];
     let mut client = asked(connect_to(address), &certificate.client(&[&version::TLS13], &[]));
     client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    // A plain end of TCP alone would be an error here.
+    // The end of TCP without close_notify would be an error here.
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
 }
