@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use xstun_fuzz::targets::policies;
 use xstun_fuzz::{MEND_ALL, SOURCE};
-use xstun_testkit::conformance::{Row, Setting, rows};
+use xstun_testkit::conformance::{Row, rows};
 use xstun_testkit::frames::{Tag, cases, ipv4_header, ipv6_header, udp};
 
 /// What the targets switch classic requests off by.
@@ -37,16 +37,7 @@ fn messages() -> Vec<Vec<u8>> {
 /// Each row as its setting has it, as a datagram and over a stream, and under a policy that draws from all.
 fn policies(sources: &[[u8; SOURCE]]) -> Vec<Vec<u8>> {
     let row = |row: Row| {
-        let set = match row.setting {
-            Setting::Default => 0,
-            Setting::NoClassic => policies::NO_CLASSIC,
-            Setting::NoZeroTransaction => policies::NO_ZERO,
-            Setting::Software => policies::SOFTWARE,
-            Setting::Elsewhere => policies::SHORT_TERM | policies::ELSEWHERE,
-            Setting::Discovery => policies::DISCOVERY,
-            Setting::Advertised => policies::DISCOVERY | policies::ADVERTISED,
-            Setting::ShortTerm => policies::SHORT_TERM,
-        };
+        let set = policies::switches(row.setting);
         let mut inputs = Vec::new();
         for (source, version) in sources.iter().zip([0, 1, 0]) {
             let all_but_long_term = !policies::LONG_TERM;

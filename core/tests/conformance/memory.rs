@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use xstun_core::outcome::Outcome;
 use xstun_core::stun::{Exchange, Policy, REPLY_ROOM, respond};
 use xstun_testkit::conformance::{
-    Asked, FINGERPRINT, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, NAME, Owed, Row, Setting, asked,
-    of_streams, policy, rows,
+    Asked, FINGERPRINT, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, Owed, Row, Setting, asked, of_streams,
+    policy, rows,
 };
 use xstun_testkit::reference;
 
@@ -101,9 +101,7 @@ fn no_row_owes_more_than_its_request_but_for_the_least_reply() {
                 // ERROR-CODE without reason, and two types of UNKNOWN-ATTRIBUTES.
                 (Outcome::UnknownAttribute, _) => 20 + 8 + 8,
                 (Outcome::BadRequest | Outcome::Unauthenticated, _) => 20 + 8,
-                (_, Setting::Software) => 20 + address + 4 + NAME.len().next_multiple_of(4),
-                (_, Setting::Discovery | Setting::Advertised) => 20 + 4 * address,
-                _ => 20 + address,
+                (_, setting) => 20 + address + setting.adds(address),
             };
             // What PADDING has before its value.
             let header = if is_padded(&row.owed) { 4 } else { 0 };

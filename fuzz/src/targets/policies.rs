@@ -11,6 +11,7 @@ use xstun_core::stun::integrity::Integrity;
 use xstun_core::stun::{
     AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
 };
+use xstun_testkit::conformance::Setting;
 use xstun_testkit::messages::{COOKIE, ENDPOINTS};
 
 /// Flag of the first byte: the message is given a name and a proof by the user.
@@ -62,6 +63,20 @@ pub fn run(input: &[u8]) {
         policy: policy(switches),
     };
     case.check(&request);
+}
+
+/// Returns the switches for a setting of the conformance table.
+pub fn switches(setting: Setting) -> u8 {
+    match setting {
+        Setting::Default => 0,
+        Setting::NoClassic => NO_CLASSIC,
+        Setting::NoZeroTransaction => NO_ZERO,
+        Setting::Software => SOFTWARE,
+        Setting::Elsewhere => SHORT_TERM | ELSEWHERE,
+        Setting::Discovery => DISCOVERY,
+        Setting::Advertised => DISCOVERY | ADVERTISED,
+        Setting::ShortTerm => SHORT_TERM,
+    }
 }
 
 fn policy(switches: u8) -> Policy {

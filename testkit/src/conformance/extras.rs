@@ -46,12 +46,12 @@ fn software() -> Vec<Row> {
     let section = "RFC 8489 §14.14";
     let told = |rule, request, outcome, owed| row(section, rule, request, outcome, owed);
     vec![
-        told("behind the address", request(&[]), Outcome::Answered, Owed::AddressAndSoftware),
+        told("behind the address", request(&[]), Outcome::Answered, Owed::AddressAnd(SOFTWARE, NAME)),
         told(
             "before FINGERPRINT",
             fingerprinted(request(&[])),
             Outcome::Answered,
-            Owed::Fingerprinted(Box::new(Owed::AddressAndSoftware)),
+            Owed::Fingerprinted(Box::new(Owed::AddressAnd(SOFTWARE, NAME))),
         ),
         answered_classic(section, "not for RFC 3489 clients", classic(BINDING_REQUEST, &[])),
         rejected(section, "not in an error response", request(&[(0x4000, &[])]), &[0x4000]),

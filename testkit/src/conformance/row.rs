@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::credentials::{sealed, sealed_by_sha256};
-use super::setting::{NAME, Setting, public_addresses};
+use super::setting::{Setting, public_addresses};
 use super::*;
 use std::net::IpAddr;
 
@@ -45,8 +45,8 @@ pub enum Owed {
     Silence,
     /// The sender's address in a XOR-MAPPED-ADDRESS.
     Address,
-    /// The sender's address in a XOR-MAPPED-ADDRESS, and [`NAME`].
-    AddressAndSoftware,
+    /// The sender's address in a XOR-MAPPED-ADDRESS, then an attribute of this type and value.
+    AddressAnd(u16, &'static str),
     /// The sender's address in a MAPPED-ADDRESS.
     ClassicAddress,
     /// The addresses of RFC 5780.
@@ -87,7 +87,7 @@ impl Row {
         match &self.owed {
             Owed::Silence => Vec::new(),
             Owed::Address => success(&[xor]),
-            Owed::AddressAndSoftware => success(&[xor, (SOFTWARE, NAME.into())]),
+            Owed::AddressAnd(kind, value) => success(&[xor, (*kind, (*value).into())]),
             Owed::Sealed => sealed(success(&[xor])),
             Owed::SealedBySha256 => sealed_by_sha256(success(&[xor])),
             Owed::Fingerprinted(owed) => {

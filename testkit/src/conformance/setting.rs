@@ -55,6 +55,30 @@ impl Setting {
         Setting::Advertised,
         Setting::ShortTerm,
     ];
+
+    /// The flags of `xstun serve` that switch it on, without those that name what a test must make first: a
+    /// file of users, or further addresses of the host.
+    pub fn flags(self) -> Vec<String> {
+        let (v4, v6) = (ELSEWHERE_V4.to_string(), ELSEWHERE_V6.to_string());
+        let flags: &[&str] = match self {
+            Setting::Default | Setting::Discovery | Setting::Advertised | Setting::ShortTerm => &[],
+            Setting::NoClassic => &["--no-classic"],
+            Setting::NoZeroTransaction => &["--drop-zero-transaction"],
+            Setting::Software => &["--software", NAME],
+            Setting::Elsewhere => &["--alternate-server", &v4, "--alternate-server", &v6],
+        };
+        flags.iter().map(|&flag| flag.to_owned()).collect()
+    }
+
+    /// Most bytes that it adds to a success, where an attribute with an address has `address` bytes. Integrity
+    /// is not counted.
+    pub fn adds(self, address: usize) -> usize {
+        match self {
+            Setting::Software => 4 + NAME.len().next_multiple_of(4),
+            Setting::Discovery | Setting::Advertised => 3 * address,
+            _ => 0,
+        }
+    }
 }
 
 fn users() -> Arc<Credentials> {

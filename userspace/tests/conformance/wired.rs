@@ -5,9 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use xstun_core::outcome::Outcome;
-use xstun_testkit::conformance::{
-    Asked, ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Row, Setting, USER, public_addresses, rows,
-};
+use xstun_testkit::conformance::{Asked, PASSWORD, Row, Setting, USER, public_addresses, rows};
 use xstun_testkit::lab::packets::{Datagram, Flow, PORT};
 use xstun_testkit::lab::server::{Counters, Server};
 use xstun_testkit::lab::wire::Wire;
@@ -25,23 +23,16 @@ const SOCKETS: [&str; 2] = ["--datapath", "socket"];
 /// The setting as the command line knows it. Gives the server the addresses that it needs for it, and the
 /// files, in `directory`.
 pub(crate) fn flags(setting: Setting, lab: &Lab, directory: &Path) -> Vec<String> {
-    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     let link = lab.link();
-    match setting {
-        Setting::Default => Vec::new(),
-        Setting::NoClassic => words(&["--no-classic"]),
-        Setting::NoZeroTransaction => words(&["--drop-zero-transaction"]),
-        Setting::Software => words(&["--software", NAME]),
-        Setting::Elsewhere => {
-            let (v4, v6) = (ELSEWHERE_V4.to_string(), ELSEWHERE_V6.to_string());
-            [users(directory), words(&["--alternate-server", &v4, "--alternate-server", &v6])].concat()
-        }
-        Setting::ShortTerm => users(directory),
+    let made = match setting {
+        Setting::Elsewhere | Setting::ShortTerm => users(directory),
         Setting::Discovery | Setting::Advertised => {
             let servers = [IpAddr::from(link.server_v4), link.server_v6.into()];
             servers.into_iter().flat_map(|server| discovery_flags(server, lab, setting)).collect()
         }
-    }
+        _ => Vec::new(),
+    };
+    [made, setting.flags()].concat()
 }
 
 /// The flags for discovery at `server`, whose host is given the other address that it needs.
