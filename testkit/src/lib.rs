@@ -15,3 +15,4 @@ pub mod reference;
 pub mod ring_model;
 #[cfg(feature = "strategies")]
 pub mod strategies;
+pub mod wait;

@@ -2,7 +2,7 @@
 
 use super::Namespace;
 use super::transaction::Transaction;
-use std::io::ErrorKind;
+use crate::wait::received;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -43,18 +43,12 @@ impl Asker {
         self.socket.set_read_timeout(Some(limit)).expect("a limit that is not zero");
         let mut buffer = [0; 2048];
         loop {
-            match self.socket.recv_from(&mut buffer) {
-                Ok((length, source)) if source == server => {
-                    // A reply to an earlier, slower try is not this one's.
-                    if let Some(mapped) = transaction.mapped_address(&buffer[..length]) {
-                        return Some(mapped);
-                    }
-                }
-                Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    return None;
-                }
-                Err(error) => panic!("receiving from {server}: {error}"),
+            let (length, source) = received(|| self.socket.recv_from(&mut buffer))?;
+            // A reply to an earlier, slower try is not this one's.
+            if source == server
+                && let Some(mapped) = transaction.mapped_address(&buffer[..length])
+            {
+                return Some(mapped);
             }
         }
     }

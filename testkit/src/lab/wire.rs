@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::Namespace;
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -36,7 +37,11 @@ impl Wire {
             let left = deadline.checked_duration_since(Instant::now())?;
             let timeout = rustix::time::Timespec::try_from(left).expect("a limit is a few seconds");
             let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
-            rustix::event::poll(&mut fds, Some(&timeout)).expect("poll of a packet socket");
+            match rustix::event::poll(&mut fds, Some(&timeout)) {
+                // A signal is no frame; the time that is left is counted anew.
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => panic!("poll of a packet socket: {error}"),
+            }
         }
     }
 

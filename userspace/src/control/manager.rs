@@ -117,14 +117,14 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
-    use std::time::Duration;
+    use xstun_testkit::wait::{LIMIT, uninterrupted};
 
     /// Reports every state to a service manager that listens on `socket` at `name`.
     fn live(socket: &UnixDatagram, name: &str) {
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
         let heard = || {
             let mut buffer = [0; 1024];
-            let length = socket.recv(&mut buffer).expect("a message comes");
+            let length = uninterrupted(|| socket.recv(&mut buffer)).expect("a message comes");
             String::from_utf8(buffer[..length].to_vec()).unwrap()
         };
         let mut manager = ServiceManager::new(Some(OsStr::new(name)), true).unwrap();

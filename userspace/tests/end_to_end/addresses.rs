@@ -8,8 +8,7 @@ use xstun_testkit::lab::packets::{Datagram, Flow};
 use xstun_testkit::lab::transaction::Transaction;
 use xstun_testkit::lab::wire::Wire;
 use xstun_testkit::lab::{Lab, ip};
-
-const LIMIT: Duration = Duration::from_secs(30);
+use xstun_testkit::wait::LIMIT;
 
 /// Asks until AF_XDP answers. The sockets answer at once too, but the checksum of their replies is
 /// left to the device, as the lab's server end is told here; a worker's is whole.

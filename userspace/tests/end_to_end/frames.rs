@@ -5,7 +5,6 @@ use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use etherparse::{IpFragOffset, IpHeaders, IpNumber, Ipv4Options, Ipv6FragmentHeader, Ipv6RawExtHeader};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 use xstun_core::classify::Verdict;
 use xstun_core::outcome::Outcome;
 use xstun_testkit::lab::ask::Asker;
@@ -15,8 +14,7 @@ use xstun_testkit::lab::transaction::Transaction;
 use xstun_testkit::lab::wire::Wire;
 use xstun_testkit::lab::{Lab, Link};
 use xstun_testkit::random::Random;
-
-const LIMIT: Duration = Duration::from_secs(20);
+use xstun_testkit::wait::LIMIT;
 
 /// How a row's datagram ends where AF_XDP serves the interface.
 #[derive(Clone, Copy, Debug)]

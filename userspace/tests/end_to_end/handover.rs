@@ -1,12 +1,11 @@
 //! One server takes over from another, under load; and draining.
 
 use crate::http::get;
-use crate::load::{all_right, load};
+use crate::load::{RunningLoad, all_right};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use xstun_testkit::lab::Lab;
@@ -27,31 +26,23 @@ fn servers_change_under_load(mode: Mode, queues: u32, more: &[&str]) {
     let first = mode.serve(&lab, &flags);
     let open = lab.client.enter(|| TcpStream::connect(address)).unwrap();
     let flags = [&flags[..], &["--take-over"]].concat();
-    let (asked, ended, last) = thread::scope(|scope| {
-        let running = scope.spawn(|| load(&lab, address, &["--rate", "2000", "--duration", "10"]));
-        // The generator has its own program on its interface while it runs.
-        while !lab.client.has_xdp(&lab.link().client_interface) {
-            assert!(!running.is_finished(), "the load begins");
-            thread::sleep(Duration::from_millis(10));
-        }
-        asked_by_datagram(&lab, address);
-        let second = mode.serve(&lab, &flags);
-        first.wait_for("the end of the first", |line| line["message"] == "another server has taken over");
-        // A connection that is open goes on, and new ones are the new server's.
-        ask(&open);
-        drop(open);
-        ask(&lab.client.enter(|| TcpStream::connect(address)).unwrap());
-        let first = first.ended();
-        asked_by_datagram(&lab, address);
-        let third = mode.serve(&lab, &flags);
-        let second = second.ended();
-        asked_by_datagram(&lab, address);
-        assert!(!running.is_finished(), "both took over under load");
-        (all_right(&format!("{mode:?}"), running.join().unwrap()), [first, second], third)
-    });
+    let running = RunningLoad::start(&lab, address, "2000");
+    asked_by_datagram(&lab, address);
+    let second = mode.serve(&lab, &flags);
+    first.wait_for("the end of the first", |line| line["message"] == "another server has taken over");
+    // A connection that is open goes on, and new ones are the new server's.
+    ask(&open);
+    drop(open);
+    ask(&lab.client.enter(|| TcpStream::connect(address)).unwrap());
+    let first = first.ended();
+    asked_by_datagram(&lab, address);
+    let last = mode.serve(&lab, &flags);
+    let second = second.ended();
+    asked_by_datagram(&lab, address);
+    let asked = all_right(&format!("{mode:?}"), running.end());
     let last = last.stop();
     assert!(!lab.server.has_xdp(&lab.link().server_interface), "the last one takes the program off");
-    let all = [&ended[0], &ended[1], &last];
+    let all = [&first, &second, &last];
     let answered: u64 =
         all.iter().map(|counters| counters.replies("af-xdp") + counters.replies("sockets")).sum();
     assert!(answered >= asked, "{answered} of {asked}");
@@ -137,26 +128,19 @@ fn a_server_that_fails_late_leaves_the_old_one_its_sockets() {
     let interface = &lab.link().server_interface;
     let address = SocketAddr::new(lab.link().server_v4.into(), 3478);
     let old = NATIVE.serve(&lab, &[&control]);
-    thread::scope(|scope| {
-        let running = scope.spawn(|| load(&lab, address, &["--rate", "200", "--duration", "5"]));
-        while !lab.client.has_xdp(&lab.link().client_interface) {
-            assert!(!running.is_finished(), "the load begins");
-            thread::sleep(Duration::from_millis(10));
-        }
-        asked_by_datagram(&lab, address);
-        let program = xstun().into_string().unwrap();
-        let words = [program.as_str(), "serve", &control, "--take-over", "--datapath", "af-xdp"];
-        let output =
-            lab.server.output(&[&words[..], &["--interface", interface, "--interface", "lo"]].concat());
-        let err = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{err}");
-        assert!(err.contains("loopback traffic is served by the sockets"), "{err}");
-        old.wait_for("the old server to go on", |line| {
-            line["message"].as_str().is_some_and(|message| message.ends_with("this one goes on"))
-        });
-        asked_by_datagram(&lab, address);
-        all_right("a late failure", running.join().unwrap());
+    let running = RunningLoad::start(&lab, address, "200");
+    asked_by_datagram(&lab, address);
+    let program = xstun().into_string().unwrap();
+    let words = [program.as_str(), "serve", &control, "--take-over", "--datapath", "af-xdp"];
+    let output = lab.server.output(&[&words[..], &["--interface", interface, "--interface", "lo"]].concat());
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("loopback traffic is served by the sockets"), "{err}");
+    old.wait_for("the old server to go on", |line| {
+        line["message"].as_str().is_some_and(|message| message.ends_with("this one goes on"))
     });
+    asked_by_datagram(&lab, address);
+    all_right("a late failure", running.end());
     let counters = old.stop();
     for path in ["af-xdp", "sockets"] {
         assert!(counters.replies(path) > 0, "{}", counters.log);
@@ -207,7 +191,7 @@ fn a_server_drains_by_signal_and_by_command() {
     let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
     let ready = || get(&lab.server, "127.0.0.1:9100".parse().unwrap(), "/readyz").status;
     for by_signal in [true, false] {
-        let flags = [control.as_str(), "--drain-seconds=2", "--metrics-listen=127.0.0.1:9100"];
+        let flags = [control.as_str(), "--drain-seconds=5", "--metrics-listen=127.0.0.1:9100"];
         let server = SOCKETS.serve(&lab, &flags);
         assert_eq!(ready(), 200);
         if by_signal {
@@ -215,7 +199,7 @@ fn a_server_drains_by_signal_and_by_command() {
         } else {
             let program = xstun().into_string().unwrap();
             let told = lab.server.run(&[&program, "drain", &control]);
-            assert_eq!(told, "draining: it exits in 2 seconds\n");
+            assert_eq!(told, "draining: it exits in 5 seconds\n");
         }
         server.wait_for("draining", |line| {
             line["message"].as_str().is_some_and(|message| message.starts_with("draining"))

@@ -2,11 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 use xstun_testkit::lab::Namespace;
+use xstun_testkit::wait::LIMIT;
 
 /// Longest wait for an answer; generous, since nothing is timed.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// An answer.
 #[derive(Debug)]

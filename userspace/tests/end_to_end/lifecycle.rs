@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::server::Server;
 use xstun_testkit::lab::{Lab, Link, ip};
-
-const LIMIT: Duration = Duration::from_secs(30);
+use xstun_testkit::wait::LIMIT;
 
 /// Asks once over IPv4 and once over IPv6.
 fn ask(lab: &Lab, link: &Link) {

@@ -2,9 +2,10 @@
 //! do wrong.
 
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -12,20 +13,75 @@ use xstun::stop::Stop;
 use xstun_testkit::lab::Lab;
 use xstun_testkit::lab::packets::PORT;
 use xstun_testkit::lab::server::xstun;
+use xstun_testkit::wait::wait_until;
 
 const EVERY_SHAPE: &str = "bare=3,fingerprint,software-fingerprint=2,software,change-request,classic,\
                            classic-change-request,ice";
 
-/// Runs `xstun load` in the client's namespace over AF_XDP; gives its exit code, JSON and words.
-pub(crate) fn load(lab: &Lab, server: SocketAddr, flags: &[&str]) -> (Option<i32>, Value, String) {
+/// Exit code, JSON and standard error of a load.
+type LoadOutput = (Option<i32>, Value, String);
+
+/// Runs `xstun load` in the client's namespace over AF_XDP, to its end.
+pub(crate) fn load(lab: &Lab, server: SocketAddr, flags: &[&str]) -> LoadOutput {
     let program = xstun().into_string().expect("a path in UTF-8");
     let server = server.to_string();
-    let interface = &lab.link().client_interface;
-    let words = [&[program.as_str(), "load", &server, "--interface", interface, "--json"], flags].concat();
-    let Output { status, stdout, stderr } = lab.client.output(&words);
+    let words = [&[program.as_str()], &words(lab, &server)[..], flags].concat();
+    read(lab, lab.client.output(&words))
+}
+
+fn words<'a>(lab: &'a Lab, server: &'a str) -> [&'a str; 5] {
+    ["load", server, "--interface", &lab.link().client_interface, "--json"]
+}
+
+fn read(lab: &Lab, Output { status, stdout, stderr }: Output) -> LoadOutput {
     let err = String::from_utf8(stderr).unwrap();
-    assert!(!lab.client.has_xdp(interface), "the XDP program is off the interface again");
+    assert!(!lab.client.has_xdp(&lab.link().client_interface), "the XDP program is off the interface again");
     (status.code(), serde_json::from_slice(&stdout).unwrap_or_default(), err)
+}
+
+/// A load that lasts as long as the test needs it, however slow the machine is; killed on drop.
+pub(crate) struct RunningLoad<'a> {
+    lab: &'a Lab,
+    child: Option<Child>,
+}
+
+impl<'a> RunningLoad<'a> {
+    /// Starts a load of so many requests per second, and waits until its program is on its interface.
+    pub(crate) fn start(lab: &'a Lab, server: SocketAddr, rate: &str) -> Self {
+        let mut command = lab.client.command(xstun());
+        command.args(words(lab, &server.to_string())).args(["--rate", rate, "--duration", "3600"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut load = RunningLoad { lab, child: Some(child) };
+        wait_until("the load's XDP program", || {
+            assert!(load.runs(), "the load begins");
+            lab.client.has_xdp(&lab.link().client_interface)
+        });
+        load
+    }
+
+    /// Whether it still sends.
+    pub(crate) fn runs(&mut self) -> bool {
+        let child = self.child.as_mut().expect("a load that was not ended");
+        child.try_wait().expect("a child of this process").is_none()
+    }
+
+    /// Ends it in good order, waiting for the replies that are due.
+    pub(crate) fn end(mut self) -> LoadOutput {
+        assert!(self.runs(), "the load lasts until it is ended");
+        let child = self.child.take().expect("a load that was not ended");
+        kill_process(Pid::from_child(&child), Signal::INT).expect("the load runs");
+        read(self.lab, child.wait_with_output().expect("a child of this process"))
+    }
+}
+
+impl Drop for RunningLoad<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 fn number(json: &Value, key: &str) -> u64 {

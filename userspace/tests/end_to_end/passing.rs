@@ -5,15 +5,13 @@ use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
-use std::time::Duration;
 use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::packets::{Datagram, Flow};
 use xstun_testkit::lab::server::xstun;
 use xstun_testkit::lab::transaction::Transaction;
 use xstun_testkit::lab::wire::Wire;
 use xstun_testkit::lab::{Lab, Link};
-
-const LIMIT: Duration = Duration::from_secs(20);
+use xstun_testkit::wait::LIMIT;
 
 /// Frames that are not ours, each with bytes of its own.
 fn foreign(link: &Link) -> Vec<(&'static str, Vec<u8>)> {

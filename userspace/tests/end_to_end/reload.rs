@@ -1,6 +1,6 @@
 //! The configuration changes under a running server, and under load.
 
-use crate::load::{all_right, load};
+use crate::load::{RunningLoad, all_right};
 use crate::modes::{Mode, NATIVE, SOCKETS};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send,
@@ -12,13 +12,12 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use xstun_testkit::lab::Lab;
 use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::server::Server;
-
-const LIMIT: Duration = Duration::from_secs(60);
+use xstun_testkit::wait::{LIMIT, received, uninterrupted, wait_until};
 
 /// A configuration file that is written anew again and again.
 struct File {
@@ -60,17 +59,16 @@ fn text(addresses: &[SocketAddr], more: &str) -> String {
     format!("listen = [{}]\n{more}", listen.join(", "))
 }
 
-/// Whether anybody answers there now.
+/// Asks until the server answers there, as it has to.
+fn ask(lab: &Lab, server: SocketAddr) {
+    let asker = Asker::new(&lab.client, SocketAddr::new(lab.link().client_v4.into(), 0));
+    assert_eq!(asker.ask(server), asker.address());
+}
+
+/// Whether a reply comes at once. Without one the server may also be slow.
 fn answers(lab: &Lab, server: SocketAddr) -> bool {
     let asker = Asker::new(&lab.client, SocketAddr::new(lab.link().client_v4.into(), 0));
     asker.ask_once(server, Duration::from_millis(100)) == Some(asker.address())
-}
-
-fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is() {
-        assert!(Instant::now() < deadline, "waiting for {what}");
-    }
 }
 
 /// Addresses come and go again and again while another is under load: not one request is lost.
@@ -80,19 +78,14 @@ fn addresses_change_under_load(mode: Mode) {
     let [first, second] = [3478, 3479].map(|port| SocketAddr::new(link.server_v4.into(), port));
     let mut file = File::new(&text(&[first], ""));
     let server = mode.serve(&lab, &[&file.flag()]);
-    let asked = thread::scope(|scope| {
-        let running = scope.spawn(|| load(&lab, first, &["--rate", "4000", "--duration", "4"]));
-        let mut rounds = 0;
-        while !running.is_finished() && rounds < 6 {
-            file.change(&server, &text(&[first, second], "no-tcp = true"));
-            wait_until("the second address", || answers(&lab, second));
-            file.change(&server, &text(&[first], "drop-zero-transaction = true"));
-            wait_until("the end of the second address", || !answers(&lab, second));
-            rounds += 1;
-        }
-        assert!(rounds > 1, "the configuration changed under load");
-        all_right(&format!("{mode:?}"), running.join().unwrap())
-    });
+    let running = RunningLoad::start(&lab, first, "4000");
+    for _ in 0..4 {
+        file.change(&server, &text(&[first, second], "no-tcp = true"));
+        wait_until("the second address", || answers(&lab, second));
+        file.change(&server, &text(&[first], "drop-zero-transaction = true"));
+        wait_until("the end of the second address", || !answers(&lab, second));
+    }
+    let asked = all_right(&format!("{mode:?}"), running.end());
     let counters = server.stop();
     assert!(counters.replies(mode.path) > asked, "{}", counters.log);
     if mode.path == "af-xdp" {
@@ -121,15 +114,12 @@ fn a_wildcard_changes_places_with_an_address_under_load() {
     let wildcard = SocketAddr::new([0, 0, 0, 0].into(), 3478);
     let mut file = File::new(&text(&[wildcard], ""));
     let server = SOCKETS.serve(&lab, &[&file.flag()]);
-    thread::scope(|scope| {
-        let running = scope.spawn(|| load(&lab, first, &["--rate", "4000", "--duration", "8"]));
-        for address in [first, wildcard, first, wildcard] {
-            let told = file.change(&server, &text(&[address], ""));
-            assert_eq!(told["changed"], "listen", "{told}");
-        }
-        assert!(!running.is_finished(), "the configuration changed under load");
-        all_right("wildcard", running.join().unwrap());
-    });
+    let running = RunningLoad::start(&lab, first, "4000");
+    for address in [first, wildcard, first, wildcard] {
+        let told = file.change(&server, &text(&[address], ""));
+        assert_eq!(told["changed"], "listen", "{told}");
+    }
+    all_right("wildcard", running.end());
     server.stop();
 }
 
@@ -148,7 +138,7 @@ fn a_reload_waits_while_another_server_takes_over() {
     send(&other, br#"{"say":"take-over","version":2}"#, SendFlags::empty()).unwrap();
     let mut packet = [0; 4096];
     loop {
-        let (length, _) = recv(&other, &mut packet, RecvFlags::empty()).unwrap();
+        let (length, _) = uninterrupted(|| Ok(recv(&other, &mut packet, RecvFlags::empty())?)).unwrap();
         let said: serde_json::Value = serde_json::from_slice(&packet[..length]).unwrap();
         match said["say"].as_str() {
             Some("complete") => break,
@@ -160,11 +150,11 @@ fn a_reload_waits_while_another_server_takes_over() {
     server.signal(Signal::HUP);
     // A reload that does not wait is through by then.
     thread::sleep(Duration::from_secs(2));
-    assert!(answers(&lab, second));
+    ask(&lab, second);
     drop(other);
     server.wait_for("the reload", |line| line["message"] == "configuration reloaded");
     wait_until("the end of the second address", || !answers(&lab, second));
-    assert!(answers(&lab, first));
+    ask(&lab, first);
     let log = server.stop().log;
     let at = |message: &str| log.find(message).unwrap_or_else(|| panic!("no '{message}':\n{log}"));
     assert!(at("this one goes on") < at("configuration reloaded"), "{log}");
@@ -184,8 +174,7 @@ fn all_that_can_change_does_and_the_rest_says_so() {
     let stays_open = |stream: &std::io::Result<TcpStream>| {
         let Ok(stream) = stream else { return false };
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        { stream }
-            .read(&mut [0])
+        uninterrupted(|| { stream }.read(&mut [0]))
             .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     };
 
@@ -210,7 +199,7 @@ fn all_that_can_change_does_and_the_rest_says_so() {
     assert!(message.contains(&format!("{}:1:", file.path().display())), "{told}");
     assert!(message.contains(&format!("cannot bind UDP {taken} (--listen)")), "{told}");
     assert!(!stays_open(&client()), "the limit of before is in force");
-    assert!(answers(&lab, first));
+    ask(&lab, first);
 
     // What is told of a reload is told at the level that it sets.
     drop(one);
@@ -231,7 +220,7 @@ fn reply(lab: &Lab, server: SocketAddr, request: &[u8; 20]) -> Option<Vec<u8>> {
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     socket.send_to(request, server).unwrap();
     let mut buffer = [0; 1024];
-    let length = socket.recv(&mut buffer).ok()?;
+    let length = received(|| socket.recv(&mut buffer))?;
     Some(buffer[..length].to_vec())
 }
 

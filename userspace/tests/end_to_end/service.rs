@@ -13,6 +13,7 @@ use xstun::datapath::af_xdp::{FRAME_SIZE, FRAMES};
 use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::server::Server;
 use xstun_testkit::lab::{Lab, Link};
+use xstun_testkit::wait::{LIMIT, received};
 
 /// What the unit grants, and CAP_IPC_LOCK in place of its LimitMEMLOCK.
 const GRANTED: &str = "-all,+net_bind_service,+net_admin,+net_raw,+bpf,+perfmon,+ipc_lock";
@@ -134,6 +135,13 @@ fn a_server_takes_over_within_the_limit_on_locked_memory() {
     assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
 }
 
+/// The next message to the manager, or `None` if there is none within the socket's time limit.
+fn message(manager: &UnixDatagram) -> Option<String> {
+    let mut buffer = [0; 4096];
+    let length = received(|| manager.recv(&mut buffer))?;
+    Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
+}
+
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn the_service_manager_hears_of_every_change() {
@@ -141,13 +149,9 @@ fn the_service_manager_hears_of_every_change() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let heard = || {
-        let mut buffer = [0; 4096];
-        let length = manager.recv(&mut buffer).expect("the server tells of itself");
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
-    // The next message that is no sign of life.
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let heard = || message(&manager).expect("the server notifies its manager");
+    // The next message that is no keep-alive.
     let heard_beside = || loop {
         let said = heard();
         if said != "WATCHDOG=1" {
@@ -186,7 +190,7 @@ fn the_hosts_firewall_sees_no_frame_that_af_xdp_takes() {
     let client = lab.client.enter(|| std::net::UdpSocket::bind((link.client_v4, 0))).unwrap();
     client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     client.send_to(b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl", (link.server_v4, 3478)).unwrap();
-    assert!(client.recv(&mut [0; 64]).is_err(), "the sockets answered behind the firewall");
+    assert_eq!(received(|| client.recv(&mut [0; 64])), None, "the sockets answered behind the firewall");
     assert_eq!(server.stop().get("sockets", "received"), 0);
 }
 
@@ -231,15 +235,13 @@ fn a_hanging_worker_is_told_and_starves_the_watchdog() {
     assert_eq!(line["worker"], format!("queue 0 of {}", lab.link().server_interface));
     // What was sent before is read away; from here on nothing comes.
     manager.set_nonblocking(true).unwrap();
-    while manager.recv(&mut [0; 4096]).is_ok() {}
+    while message(&manager).is_some() {}
     manager.set_nonblocking(false).unwrap();
     manager.set_read_timeout(Some(Duration::from_millis(2500))).unwrap();
-    assert!(manager.recv(&mut [0; 4096]).is_err(), "the watchdog is fed for a worker that hangs");
+    assert_eq!(message(&manager), None, "the watchdog is fed for a worker that hangs");
     drop(holder.stdin.take());
     holder.wait().unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let mut buffer = [0; 64];
-    let length = manager.recv(&mut buffer).expect("the watchdog is fed again");
-    assert_eq!(&buffer[..length], b"WATCHDOG=1");
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    assert_eq!(message(&manager).expect("the watchdog is fed again"), "WATCHDOG=1");
     server.stop();
 }

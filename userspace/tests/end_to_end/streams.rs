@@ -12,8 +12,8 @@ use xstun_testkit::lab::packets::PORT;
 use xstun_testkit::lab::server::{Server, xstun};
 use xstun_testkit::lab::transaction::Transaction;
 use xstun_testkit::lab::{Lab, Link, Namespace};
+use xstun_testkit::wait::{LIMIT, wait_until};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const NAME: &str = "stun.example.net";
 
 fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
@@ -195,12 +195,14 @@ fn a_server_without_files_to_open_lives_on() {
     let [address, _] = servers(lab.link(), PORT);
     ask(&connect(&lab.client, address));
     let before = getrlimit(Resource::Nofile);
-    let few = Rlimit { current: Some(server.open_files() + 3), maximum: before.maximum };
+    let most = server.open_files() + 3;
+    let few = Rlimit { current: Some(most), maximum: before.maximum };
     prlimit(Some(server.pid()), Resource::Nofile, few).unwrap();
     let streams: Vec<_> = (0..10).map(|_| connect(&lab.client, address)).collect();
     ask(&streams[0]);
     ask_over_udp(&lab);
     // The kernel has taken all ten on; as many as there are no files for wait in its queue.
+    wait_until("every file to be in use", || server.open_files() >= most);
     std::thread::sleep(Duration::from_millis(500));
     prlimit(Some(server.pid()), Resource::Nofile, before).unwrap();
     streams.iter().for_each(ask);

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use xstun_testkit::lab::server::xstun;
 use xstun_testkit::lab::{Lab, Namespace};
+use xstun_testkit::wait::LIMIT;
 
 /// Longest wait for anything; generous, since nothing is timed.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// What puts a terminal into its second screen, and what brings it back.
 const TAKEN: &str = "\x1b[?1049h";

@@ -14,6 +14,7 @@ use xstun::interface::{
     xdp_features,
 };
 use xstun::kernel::running;
+use xstun_testkit::wait::uninterrupted;
 
 #[test]
 fn loopback_is_found_without_root() {
@@ -141,7 +142,7 @@ fn addresses_are_listed_and_their_changes_seen() {
 fn readable(watch: &Watch) -> bool {
     let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
     let mut fds = [PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)];
-    poll(&mut fds, Some(&limit)).unwrap() == 1
+    uninterrupted(|| Ok(poll(&mut fds, Some(&limit))?)).unwrap() == 1
 }
 
 #[test]

@@ -118,21 +118,21 @@ impl Visit for Fields {
 mod tests {
     use super::{Fields, Journald, LONGEST};
     use std::os::unix::net::UnixDatagram;
-    use std::time::Duration;
     use tracing_subscriber::layer::SubscriberExt as _;
+    use xstun_testkit::wait::{LIMIT, uninterrupted};
 
     #[test]
     fn an_event_is_one_entry_with_its_fields() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
         let journald = UnixDatagram::bind(&path).unwrap();
-        journald.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        journald.set_read_timeout(Some(LIMIT)).unwrap();
         let subscriber = tracing_subscriber::registry().with(Journald::at(path).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(interface = "eth0", queues = 4, "two\nlines");
         });
         let mut buffer = [0; 4096];
-        let length = journald.recv(&mut buffer).expect("an entry comes");
+        let length = uninterrupted(|| journald.recv(&mut buffer)).expect("an entry comes");
         let message = "two\nlines interface=eth0 queues=4";
         let mut expected = b"MESSAGE\n".to_vec();
         expected.extend_from_slice(&(message.len() as u64).to_le_bytes());

@@ -2,16 +2,6 @@ use super::{BoundSocket, adopt, bind, sockopt};
 use crate::config::collide;
 use crate::error::{FailureKind, Result};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
-
-/// Waits until a condition holds, which has to happen within a minute.
-pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
 
 /// Binds an address once for each worker, as for `--listen`.
 pub(super) fn bind_one(address: SocketAddr, workers: usize) -> Result<Vec<BoundSocket>> {

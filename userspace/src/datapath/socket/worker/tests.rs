@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use xstun_testkit::wait::{LIMIT, uninterrupted};
 
 /// A worker over sockets that do not change.
 fn run(
@@ -75,7 +75,7 @@ fn client(local: &str, server: impl std::net::ToSocketAddrs) -> UdpSocket {
     let socket = UdpSocket::bind(local).unwrap();
     socket.connect(server).unwrap();
     // Only a failing test waits this long.
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
     socket
 }
 
@@ -90,7 +90,7 @@ fn request(number: u32) -> [u8; 20] {
 /// Asserts that a success response came; returns its number and length.
 fn reply_to(socket: &UdpSocket) -> (u32, usize) {
     let mut reply = [0; 2048];
-    let length = socket.recv(&mut reply).unwrap();
+    let length = uninterrupted(|| socket.recv(&mut reply)).unwrap();
     assert_eq!(reply[..2], [1, 1]);
     (u32::from_be_bytes(reply[16..20].try_into().unwrap()), length)
 }
@@ -311,7 +311,7 @@ fn a_reply_leaves_from_the_requested_endpoint_and_goes_to_the_requested_port() {
             let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
             let hearer = UdpSocket::bind("127.0.0.1:0").unwrap();
             for socket in [&asker, &hearer] {
-                socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                socket.set_read_timeout(Some(LIMIT)).unwrap();
             }
             let port = hearer.local_addr().unwrap().port().to_be_bytes();
             for flags in [0u8, 2, 4, 6] {
@@ -325,7 +325,7 @@ fn a_reply_leaves_from_the_requested_endpoint_and_goes_to_the_requested_port() {
                     asker.send_to(&message, primary).unwrap();
                     let receiver = if diverted { &hearer } else { &asker };
                     let mut reply = [0; 256];
-                    let (length, from) = receiver.recv_from(&mut reply).unwrap();
+                    let (length, from) = uninterrupted(|| receiver.recv_from(&mut reply)).unwrap();
                     assert_eq!((length, &reply[..2], reply[19]), (68, &[1, 1][..], flags));
                     let ip = if flags & 4 == 0 { primary.ip() } else { alternate.ip() };
                     let port = if flags & 2 == 0 { primary.port() } else { alternate.port() };
