@@ -16,7 +16,7 @@ pub use drain::DrainArgs;
 pub use load::LoadArgs;
 pub use probe::ProbeArgs;
 pub(crate) use serve::{Advertise, BindModeArg, DatapathArg, PathArgs, ReplyArgs, StreamArgs, XdpModeArg};
-pub use serve::{FixedArgs, LiveArgs, LogFormat, LogLevel, ServeArgs, fixed_keys, live_keys};
+pub use serve::{FixedArgs, LiveArgs, LogFormat, LogLevel, ServeArgs, live_keys};
 pub use top::TopArgs;
 
 use clap::{Parser, Subcommand};

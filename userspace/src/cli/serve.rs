@@ -201,11 +201,6 @@ pub fn live_keys() -> Vec<String> {
     long_names::<LiveArgs>()
 }
 
-/// Keys that need a restart: the long names of [`FixedArgs`].
-pub fn fixed_keys() -> Vec<String> {
-    long_names::<FixedArgs>()
-}
-
 fn long_names<T: Args>() -> Vec<String> {
     let command = T::augment_args(Command::new("group"));
     command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
@@ -289,14 +284,14 @@ fn advertise(text: &str) -> Result<Advertise, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{fixed_keys, live_keys};
+    use super::{FixedArgs, live_keys, long_names};
     use std::collections::BTreeSet;
 
     #[test]
     fn every_key_is_in_exactly_one_group() {
         let command = crate::cli::command();
         let serve = command.find_subcommand("serve").unwrap();
-        let grouped: Vec<String> = live_keys().into_iter().chain(fixed_keys()).collect();
+        let grouped: Vec<String> = live_keys().into_iter().chain(long_names::<FixedArgs>()).collect();
         let all: BTreeSet<&str> =
             serve.get_arguments().filter_map(|arg| arg.get_long()).filter(|name| *name != "config").collect();
         assert_eq!(grouped.iter().map(String::as_str).collect::<BTreeSet<_>>(), all);
