@@ -27,7 +27,7 @@ const UNKNOWN: u16 = 0x7abc;
 
 /// A request of one kind.
 #[derive(Clone, Debug)]
-pub struct RequestShape {
+pub struct BenchRequest {
     /// What it is, as the tables have it.
     pub name: &'static str,
     /// The frame, from its destination MAC to the end of its datagram.
@@ -38,7 +38,7 @@ pub struct RequestShape {
     pub source: SocketAddr,
 }
 
-impl RequestShape {
+impl BenchRequest {
     /// A buffer as a worker has it: the frame, and behind it room for any reply.
     pub fn buffer(&self) -> Vec<u8> {
         let mut buffer = self.frame.clone();
@@ -71,7 +71,7 @@ pub fn destination() -> SocketAddr {
 }
 
 /// Every shape that is measured, the plainest first.
-pub fn all() -> Vec<RequestShape> {
+pub fn all() -> Vec<BenchRequest> {
     let bare = request(COOKIE, &[]);
     let fingerprint = with_fingerprint(request(COOKIE, &[]));
     let software = request(COOKIE, &[(SOFTWARE, b"libjuice")]);
@@ -111,7 +111,7 @@ enum Path {
     V4Vlan,
 }
 
-fn shape(name: &'static str, path: Path, message: &[u8]) -> RequestShape {
+fn shape(name: &'static str, path: Path, message: &[u8]) -> BenchRequest {
     let ethernet = || PacketBuilder::ethernet2(CLIENT_MAC, MAC);
     let v4 = (CLIENT_IPV4.octets(), IPV4.octets());
     let (packet, client): (PacketBuilderStep<UdpHeader>, IpAddr) = match path {
@@ -128,7 +128,7 @@ fn shape(name: &'static str, path: Path, message: &[u8]) -> RequestShape {
     let mut frame = Vec::with_capacity(packet.size(message.len()));
     packet.write(&mut frame, message).expect("a message far shorter than 64 KiB, into memory");
     let message = frame.len() - message.len();
-    RequestShape { name, frame, message, source: SocketAddr::new(client, CLIENT_PORT) }
+    BenchRequest { name, frame, message, source: SocketAddr::new(client, CLIENT_PORT) }
 }
 
 /// A Binding request with these attributes. `third_word` is the cookie or, in a classic request,

@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use xstun_bench::shapes::{RequestShape, all, destination, served};
+use xstun_bench::shapes::{BenchRequest, all, destination, served};
 use xstun_core::answer::{FrameAnswer, answer};
 use xstun_core::classify::{Datagram, Shape, Verdict, classify};
 use xstun_core::frame::checksum::Sum;
@@ -58,7 +58,7 @@ fn main() {
     }
 }
 
-fn count(shape: &RequestShape, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
+fn count(shape: &BenchRequest, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
     let frame = black_box(&shape.frame[..]);
     let length = frame.len();
 
