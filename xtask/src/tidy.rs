@@ -44,29 +44,14 @@ impl fmt::Display for Finding {
 /// # Errors
 /// A rule is broken; every place is printed.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    check(workspace, true)
-}
-
-/// Checks the rules that all sources already follow.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn run_enforced(workspace: &Workspace) -> Result<()> {
-    check(workspace, false)
-}
-
-fn check(workspace: &Workspace, all: bool) -> Result<()> {
     let sources = sources(&workspace.root)?;
     let mut findings: Vec<_> = sources.iter().flat_map(check_file).collect();
     findings.extend(arrows::check(&sources));
+    findings.extend(circles::check(&sources));
+    findings.extend(names::check(&sources));
+    findings.extend(public::check(&sources));
     findings.extend(packages::check(workspace)?);
-    if all {
-        findings.extend(sources.iter().flat_map(functions::check));
-        findings.extend(circles::check(&sources));
-        findings.extend(names::check(&sources));
-        findings.extend(public::check(&sources));
-        findings.extend(map::check(&workspace.root, &sources)?);
-    }
+    findings.extend(map::check(&workspace.root, &sources)?);
     findings.sort();
     for finding in &findings {
         eprintln!("{finding}");
@@ -88,6 +73,7 @@ pub(crate) fn write_map(workspace: &Workspace) -> Result<()> {
 
 fn check_file(source: &SourceFile) -> Vec<Finding> {
     let mut findings = lines::check(source);
+    findings.extend(functions::check(source));
     findings.extend(unsafety::check(source));
     findings
 }
