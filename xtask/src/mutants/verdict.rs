@@ -15,7 +15,7 @@ struct Equivalent {
     why: &'static str,
 }
 
-const EQUIVALENTS: [Equivalent; 4] = [
+const EQUIVALENTS: [Equivalent; 5] = [
     Equivalent {
         file: "core/src/answer.rs",
         changes: &[
@@ -32,8 +32,16 @@ const EQUIVALENTS: [Equivalent; 4] = [
     Equivalent {
         file: "core/src/stun/request.rs",
         changes: &[
-            "delete match arm [] in Request::parse",
-            "replace match guard dialect == Dialect::Cookie with false in Request::parse",
+            "replace match guard attributes.is_empty() with false in Request::parse",
+            "replace lone_fingerprint -> Option<u32> with None",
+        ],
+        why: "the walk over all attributes gives the same result, only slower",
+    },
+    Equivalent {
+        file: "core/src/stun/plain.rs",
+        changes: &[
+            "replace lone_fingerprint -> Option<u32> with None",
+            "delete match arm [0x80, 0x28, 0, 4, v0, v1, v2, v3] in lone_fingerprint",
         ],
         why: "the walk over all attributes gives the same result, only slower",
     },
