@@ -52,7 +52,7 @@ fn keeps_every_rule(switched: impl Fn(Policy) -> Policy) {
 /// The setting's policy, and who asks at each of the endpoints that serve under it.
 fn at_each_endpoint(row: &Row, primary: Asked) -> impl Iterator<Item = (Policy, Asked)> {
     let setting = row.setting;
-    primary.at_each_endpoint(setting).into_iter().map(move |asked| (policy(setting, &primary), asked))
+    setting.at_each_endpoint(primary).into_iter().map(move |asked| (policy(setting, &primary), asked))
 }
 
 /// A reply stays on its stream, whatever the request asks for.

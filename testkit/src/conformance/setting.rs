@@ -1,7 +1,7 @@
 //! What the operator switched on for a row, as the core knows it.
 
 use super::asked::Asked;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use xstun_core::stun::credentials::{Credentials, ShortTerm};
 use xstun_core::stun::{AlternateServer, Discovery, Extras, Policy, Software};
@@ -44,6 +44,21 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// The same source at each endpoint that serves under this setting: the four of NAT behaviour discovery, else
+    /// the one.
+    pub fn at_each_endpoint(self, asked: Asked) -> Vec<Asked> {
+        let Asked { server, other, .. } = asked;
+        let at = |address: SocketAddr, port: SocketAddr| SocketAddr::new(address.ip(), port.port());
+        let (next, across) = (at(server, other), at(other, server));
+        let pairs = match self {
+            Setting::Discovery => vec![(server, other), (other, server), (next, across), (across, next)],
+            // Which address is known under which public one is said by that of the server.
+            Setting::Advertised => vec![(server, other), (next, across)],
+            _ => vec![(server, other)],
+        };
+        pairs.into_iter().map(|(server, other)| Asked { server, other, ..asked }).collect()
+    }
+
     /// Every setting.
     pub const ALL: [Setting; 8] = [
         Setting::Default,

@@ -22,7 +22,7 @@ const NAME: &str = "stun.example.net";
 /// The endpoints that are asked over TCP. Who asks is known when a connection stands.
 fn endpoints(server: SocketAddr, setting: Setting) -> Vec<Asked> {
     let source = SocketAddr::new(server.ip(), 0);
-    Asked { source, server, other: other(server.ip()) }.at_each_endpoint(setting)
+    setting.at_each_endpoint(Asked { source, server, other: other(server.ip()) })
 }
 
 fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
