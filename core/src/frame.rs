@@ -8,8 +8,9 @@ pub mod checksum;
 mod divert;
 mod reply;
 
-pub use check::{Request, check, locate};
-pub use divert::{destination, divert};
+pub use check::{FrameRequest, check, locate};
+pub use divert::destination;
+pub(crate) use divert::divert;
 pub use reply::{turn_around, turn_around_anew};
 
 /// Offsets and lengths of headers. Those of IPv4, IPv6 and UDP count from their own header's start.

@@ -48,7 +48,7 @@ pub fn judge<R: SourceRules + ?Sized>(ip: &IpAddr, port: u16, seen: Seen, rules:
 /// True if no single host can own this source address. On the wire, loopback and IPv4-mapped addresses are among them:
 /// they mean something on their host alone.
 #[inline(always)]
-pub fn is_invalid(ip: &IpAddr, seen: Seen) -> bool {
+pub(crate) fn is_invalid(ip: &IpAddr, seen: Seen) -> bool {
     let on_the_wire = seen == Seen::OnTheWire;
     match ip {
         // "This network" and loopback (RFC 1122 §3.2.1.3); multicast, class E and broadcast.

@@ -19,6 +19,8 @@ pub mod credentials;
 #[cfg(feature = "alloc")]
 mod discovery;
 #[cfg(feature = "alloc")]
+mod exchange;
+#[cfg(feature = "alloc")]
 mod extended;
 #[cfg(feature = "alloc")]
 pub mod integrity;
@@ -38,9 +40,11 @@ mod writer;
 #[cfg(feature = "alloc")]
 pub use discovery::{Change, Discovery};
 #[cfg(feature = "alloc")]
+pub use exchange::{Answer, Exchange, REPLY_ROOM, Transport};
+#[cfg(feature = "alloc")]
 pub use policy::{AlternateServer, Extras, Policy, Software};
 #[cfg(feature = "alloc")]
-pub use respond::{Answer, Exchange, REPLY_ROOM, Transport, respond};
+pub use respond::respond;
 
 #[cfg(all(test, feature = "alloc"))]
 mod tests;

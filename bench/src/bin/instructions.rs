@@ -10,7 +10,7 @@ use xstun_bench::shapes::{BenchRequest, all, destination, served};
 use xstun_core::answer::{FrameAnswer, answer};
 use xstun_core::classify::{Datagram, Shape, Verdict, classify};
 use xstun_core::frame::checksum::Sum;
-use xstun_core::frame::{Request, check, locate, turn_around};
+use xstun_core::frame::{FrameRequest, check, locate, turn_around};
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
 use xstun_core::stun::{Answer, Exchange, Policy, respond};
@@ -26,7 +26,7 @@ fn counted_classify(frame: &[u8], served: &Served) -> Result<Datagram, Verdict> 
 }
 
 #[inline(never)]
-fn counted_parse(frame: &[u8], served: &Served) -> Result<(Datagram, Request), Outcome> {
+fn counted_parse(frame: &[u8], served: &Served) -> Result<(Datagram, FrameRequest), Outcome> {
     let datagram = locate(frame, served)?;
     Ok((datagram, check(frame, datagram, served)?))
 }
@@ -37,7 +37,12 @@ fn counted_respond(message: &mut [u8], length: usize, source: &SocketAddr, polic
 }
 
 #[inline(never)]
-fn counted_turn_around(buffer: &mut [u8], shape: Shape, request: &Request, length: usize) -> Option<usize> {
+fn counted_turn_around(
+    buffer: &mut [u8],
+    shape: Shape,
+    request: &FrameRequest,
+    length: usize,
+) -> Option<usize> {
     turn_around(buffer, shape, request, length)
 }
 

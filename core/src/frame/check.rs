@@ -11,7 +11,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What the reply needs of a datagram that may be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct FrameRequest {
     /// Who sent it.
     pub source: SocketAddr,
     /// The UDP checksum is only the pseudo header's sum, as a local sender with transmit checksum
@@ -66,7 +66,7 @@ impl ReadFrame for Whole<'_> {
 /// # Errors
 /// The reason for which it is dropped.
 #[inline(always)]
-pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<Request, Outcome> {
+pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<FrameRequest, Outcome> {
     let Datagram { shape, udp_length } = datagram;
     let udp = frame.get(shape.udp()..shape.udp() + usize::from(udp_length)).ok_or(Outcome::BadFrame)?;
     if frame.get(field::MAC).is_none_or(|first| first & field::GROUP_BIT != 0) {
@@ -94,7 +94,7 @@ pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<Reques
         }
     };
     source::judge(&ip, port, Seen::OnTheWire, served)?;
-    Ok(Request { source: SocketAddr::new(ip, port), unfinished_checksum, addresses })
+    Ok(FrameRequest { source: SocketAddr::new(ip, port), unfinished_checksum, addresses })
 }
 
 /// The worker's word for the classifier's reason.

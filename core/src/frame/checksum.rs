@@ -45,7 +45,7 @@ impl Sum {
 
     /// The sum in 16 bits, as it lies in memory. 0 only where nothing but zeros was added.
     #[inline(always)]
-    pub fn folded(self) -> u16 {
+    pub(crate) fn folded(self) -> u16 {
         // A word added to itself with its halves swapped has their sum, and that sum's carry, in its
         // upper half.
         let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;

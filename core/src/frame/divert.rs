@@ -19,7 +19,12 @@ pub fn destination(frame: &[u8], shape: Shape) -> Option<SocketAddr> {
 /// from `port` of its source if one is given, so that the reply to it leaves from there and goes to
 /// that port. `None` where the frame has no such headers, or `destination` is of the other version of
 /// IP.
-pub fn divert(frame: &mut [u8], shape: Shape, destination: SocketAddr, port: Option<u16>) -> Option<()> {
+pub(crate) fn divert(
+    frame: &mut [u8],
+    shape: Shape,
+    destination: SocketAddr,
+    port: Option<u16>,
+) -> Option<()> {
     let ip = frame.get_mut(shape.ip()..shape.udp())?;
     match (shape.version(), destination.ip()) {
         (Version::V4, IpAddr::V4(address)) => {

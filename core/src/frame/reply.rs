@@ -1,6 +1,6 @@
 //! The way out.
 
-use super::{Request, checksum::Sum, field};
+use super::{FrameRequest, checksum::Sum, field};
 use crate::classify::{Shape, Version};
 
 /// Hops that a reply may take: the default of RFC 1700 and of Linux.
@@ -20,7 +20,7 @@ const IPV6_START: u32 = 6 << 28;
 /// Gives the length of the frame, which ends with the datagram, or `None` where the buffer does not
 /// hold it.
 #[inline(always)]
-pub fn turn_around(buffer: &mut [u8], shape: Shape, request: &Request, length: usize) -> Option<usize> {
+pub fn turn_around(buffer: &mut [u8], shape: Shape, request: &FrameRequest, length: usize) -> Option<usize> {
     turn(buffer, shape, request.addresses, length)
 }
 

@@ -10,7 +10,7 @@ mod nonce;
 mod short_term;
 
 pub use long_term::{LongTerm, md5_key, sha256_key, userhash};
-pub use nonce::{CoarseClock, NONCE_PERIOD, Nonces};
+pub use nonce::{CoarseClock, Nonces};
 pub use short_term::ShortTerm;
 
 use super::integrity::Integrity;

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 /// Length of the header of every message (RFC 8489 §5).
 pub const HEADER: usize = 20;
 /// Marks a message as later than RFC 3489 (RFC 8489 §5).
-pub const MAGIC_COOKIE: u32 = 0x2112_a442;
+pub(crate) const MAGIC_COOKIE: u32 = 0x2112_a442;
 
 /// Type of a Binding request (RFC 8489 §5).
 pub(super) const BINDING_REQUEST: u16 = 0x0001;
@@ -65,9 +65,9 @@ pub enum Dialect {
 pub(super) const FAMILY_IPV4: u8 = 1;
 pub(super) const FAMILY_IPV6: u8 = 2;
 /// Length of an attribute with an IPv4 address, its header included.
-pub const ADDRESS_IPV4: usize = 12;
+pub(crate) const ADDRESS_IPV4: usize = 12;
 /// Length of an attribute with an IPv6 address, its header included.
-pub const ADDRESS_IPV6: usize = 24;
+pub(crate) const ADDRESS_IPV6: usize = 24;
 
 /// Length of an attribute with this address, its header included.
 #[cfg(feature = "alloc")]

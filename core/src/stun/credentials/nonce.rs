@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 /// Seconds for which the same client is given the same nonce. One is accepted in the period in which it
 /// was given and in the next.
-pub const NONCE_PERIOD: u64 = 600;
+pub(crate) const NONCE_PERIOD: u64 = 600;
 
 /// Bytes of a nonce. With 11 characters behind the cookie, 66 bits, two clients will never be given the
 /// same (RFC 8489 §9.2.4), and the attribute needs no padding.

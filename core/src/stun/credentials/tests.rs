@@ -2,6 +2,7 @@
 
 mod redirection;
 
+use super::nonce::NONCE_PERIOD;
 use super::*;
 use crate::outcome::Outcome::{self, *};
 use crate::stun::{Exchange, Extras, Policy, REPLY_ROOM, integrity::Integrity::*, respond};
@@ -186,31 +187,54 @@ fn short_term_credentials_are_checked_in_the_order_of_the_rfc() {
     }
 }
 
+/// What the requests of anna, a user of [`EXAMPLE`], are made of.
+struct LongTermParts<'a> {
+    name: Attribute<'a>,
+    anonymous: Attribute<'a>,
+    realm: Attribute<'a>,
+    nonce: Attribute<'a>,
+    list: Attribute<'a>,
+    chosen: Attribute<'a>,
+    /// A nonce as of a server that has no features.
+    featureless: Attribute<'a>,
+    /// A nonce as of a server whose nonces have no cookie.
+    foreign: Attribute<'a>,
+    md5: &'a [u8],
+    sha256: &'a [u8],
+}
+
 /// §9.2.4, every branch in its order.
 #[test]
 fn long_term_credentials_are_checked_in_the_order_of_the_rfc() {
     let policy = long_term(&CoarseClock::default());
     let nonce = challenged(&policy);
     let (password, realm): (&[u8], _) = (b"correct horse", EXAMPLE.as_bytes());
-    let (md5, sha256) = (md5_key(b"anna", realm, password), sha256_key(b"anna", realm, password));
     let hash = userhash(b"anna", realm);
-    let stranger = userhash(b"otto", realm);
-    let (name, anonymous): (Attribute, Attribute) = ((USERNAME, b"anna"), (USERHASH, &hash));
-    let (realm, nonce): (Attribute, Attribute) = ((REALM, realm), (NONCE, &nonce));
-    let (list, chosen): (Attribute, Attribute) =
-        ((PASSWORD_ALGORITHMS, SHA256), (PASSWORD_ALGORITHM, SHA256));
-    let both: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
-    // As a nonce of a server that has no features, and one that has no cookie.
-    let featureless: Attribute = (NONCE, b"obMatJos2AAAAxxxxxxxxxxx");
-    let foreign: Attribute = (NONCE, b"f//499k954d6OL34oL9FSTvy64sA");
+    let parts = LongTermParts {
+        name: (USERNAME, b"anna"),
+        anonymous: (USERHASH, &hash),
+        realm: (REALM, realm),
+        nonce: (NONCE, &nonce),
+        list: (PASSWORD_ALGORITHMS, SHA256),
+        chosen: (PASSWORD_ALGORITHM, SHA256),
+        featureless: (NONCE, b"obMatJos2AAAAxxxxxxxxxxx"),
+        foreign: (NONCE, b"f//499k954d6OL34oL9FSTvy64sA"),
+        md5: &md5_key(b"anna", realm, password),
+        sha256: &sha256_key(b"anna", realm, password),
+    };
+    let rows = [incomplete(&parts), unauthenticated(&parts), stale(&parts), proven(&parts)].concat();
+    for (rule, request, expected) in rows {
+        assert_eq!(ask(&policy, &request), expected, "{rule}");
+    }
+}
 
+/// Steps 1 to 3: something lacks, or the algorithm was bid down.
+fn incomplete(parts: &LongTermParts<'_>) -> Vec<Row> {
+    let LongTermParts { name, anonymous, realm, nonce, list, chosen, md5, sha256, .. } = *parts;
     let bad = || (BadRequest, bare_error([4, 0]));
     let unauthenticated = || (Unauthenticated, challenge([4, 1], nonce.1));
-    let stale = || (StaleNonce, challenge([4, 38], nonce.1));
-    let success = message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &XOR_VALUE)]);
-    let sealed = |integrity, key: &[u8]| (Answered, sign(success.clone(), integrity, key));
-
-    let rows: Vec<Row> = vec![
+    let both: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
+    vec![
         ("1: no integrity", message(BINDING_REQUEST, &[]), unauthenticated()),
         ("1: no integrity", message(BINDING_REQUEST, &[name, realm, nonce]), unauthenticated()),
         ("2: no name", signed(&[realm, nonce], Sha1, &md5), bad()),
@@ -245,6 +269,15 @@ fn long_term_credentials_are_checked_in_the_order_of_the_rfc() {
             bad(),
         ),
         ("3 before 4", signed(&[(USERNAME, b"otto"), realm, nonce, chosen], Sha256, &sha256), bad()),
+    ]
+}
+
+/// Steps 4 and 5: an unknown user, or a wrong password.
+fn unauthenticated(parts: &LongTermParts<'_>) -> Vec<Row> {
+    let LongTermParts { name, realm, nonce, list, chosen, foreign, md5, sha256, .. } = *parts;
+    let unauthenticated = || (Unauthenticated, challenge([4, 1], nonce.1));
+    let stranger = userhash(b"otto", realm.1);
+    vec![
         ("4: nobody's name", signed(&[(USERNAME, b"otto"), realm, nonce], Sha1, &md5), unauthenticated()),
         (
             "4: nobody's name, an empty key",
@@ -275,6 +308,14 @@ fn long_term_credentials_are_checked_in_the_order_of_the_rfc() {
             signed(&[name, realm, foreign, (PASSWORD_ALGORITHM, &[0, 9, 0, 0])], Sha1, &md5),
             unauthenticated(),
         ),
+    ]
+}
+
+/// Step 6: a nonce that is not the server's.
+fn stale(parts: &LongTermParts<'_>) -> Vec<Row> {
+    let LongTermParts { name, realm, nonce, chosen, featureless, foreign, md5, sha256, .. } = *parts;
+    let stale = || (StaleNonce, challenge([4, 38], nonce.1));
+    vec![
         ("6: a nonce of nobody's", signed(&[name, realm, foreign], Sha1, &md5), stale()),
         (
             "6: the features were taken out of the nonce",
@@ -297,6 +338,15 @@ fn long_term_credentials_are_checked_in_the_order_of_the_rfc() {
             signed(&[name, realm, (NONCE, &[nonce.1, b"x"].concat())], Sha1, &md5),
             stale(),
         ),
+    ]
+}
+
+/// Requests that pass every step.
+fn proven(parts: &LongTermParts<'_>) -> Vec<Row> {
+    let LongTermParts { name, anonymous, realm, nonce, list, chosen, md5, sha256, .. } = *parts;
+    let success = message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &XOR_VALUE)]);
+    let sealed = |integrity, key: &[u8]| (Answered, sign(success.clone(), integrity, key));
+    vec![
         ("as though MD5", signed(&[name, realm, nonce], Sha1, &md5), sealed(Sha1, &md5)),
         (
             "as though MD5, proven by SHA-256: MESSAGE-INTEGRITY comes back",
@@ -319,10 +369,7 @@ fn long_term_credentials_are_checked_in_the_order_of_the_rfc() {
             signed(&[anonymous, realm, nonce], Sha1, &md5),
             sealed(Sha1, &md5),
         ),
-    ];
-    for (rule, request, expected) in rows {
-        assert_eq!(ask(&policy, &request), expected, "{rule}");
-    }
+    ]
 }
 
 /// RFC 5769 §2.4 and RFC 8489 B.1, whole, on a server that has this user: all that is wrong with them is
