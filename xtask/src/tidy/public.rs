@@ -54,8 +54,10 @@ fn dead(sources: &[SourceFile], library: &str) -> Vec<Finding> {
         }
         named.extend(alive.iter().flat_map(|(source, item)| seen(source, item)));
     }
-    let is_checked =
-        |(_, item): &&(&SourceFile, Item<'_>)| !matches!(item.kind, ItemKind::Module | ItemKind::Field);
+    let is_kept = |source: &SourceFile| KEPT.iter().any(|(file, _)| *file == source.name);
+    let is_checked = |(source, item): &&(&SourceFile, Item<'_>)| {
+        !matches!(item.kind, ItemKind::Module | ItemKind::Field) && !is_kept(source)
+    };
     waiting.iter().filter(is_checked).map(|(source, item)| finding(source, item)).collect()
 }
 
