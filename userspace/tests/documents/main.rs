@@ -1,6 +1,7 @@
 //! Holds the documents and the files in `deploy/` to the program.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod dependencies;
 mod deploy;
 mod links;
 mod markdown;
