@@ -18,11 +18,11 @@ pub(crate) use stream::{StreamConfig, TlsConfig};
 
 use crate::cli::{FixedArgs, LiveArgs, PathArgs, ServeArgs};
 use crate::error::{Failure, Result};
-use crate::stun::Policy;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use xstun_core::stun::Policy;
 
 /// IANA's port for STUN over UDP and TCP (RFC 8489 §18.6).
 pub(crate) const STUN_PORT: u16 = 3478;

@@ -23,13 +23,13 @@ pub(crate) use step_down::StepDown;
 use crate::config::{Config, LiveConfig};
 use crate::error::{Failure, Result};
 use crate::interface;
-use crate::stun::Policy;
 use af_xdp::{AfXdp, TakenOverLink};
 use arc_swap::ArcSwap;
 use ladder::StartContext;
 use socket::stream::{BoundListeners, StreamService};
 use socket::{BoundSockets, SocketService};
 use std::sync::Arc;
+use xstun_core::stun::Policy;
 
 /// Whether this binary can serve over AF_XDP at all.
 pub fn ebpf_object_present() -> bool {

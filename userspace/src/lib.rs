@@ -19,5 +19,3 @@ pub mod settings;
 pub mod stats;
 mod status;
 pub mod stop;
-
-pub use xstun_core::{answer, frame, outcome, served, source, stun};

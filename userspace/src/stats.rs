@@ -1,7 +1,7 @@
 //! Counters of one worker: only the worker writes them, any thread reads them.
 
-use crate::outcome::Outcome;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use xstun_core::outcome::Outcome;
 
 /// A counter with one writer. Adding is a plain load and store, never a locked instruction.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use super::message::{TransactionId, binding_request, push_fingerprint};
 use crate::cli::{Mechanism, ProbeCredentialsArgs};
 use crate::credentials_file;
 use crate::error::{Failure, Result};
-use crate::stun::credentials::{md5_key, userhash};
-use crate::stun::integrity::Integrity;
+use xstun_core::stun::credentials::{md5_key, userhash};
+use xstun_core::stun::integrity::Integrity;
 
 /// A name, a password, and the mechanism to authenticate with.
 pub(super) struct Login {

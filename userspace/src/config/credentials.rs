@@ -2,8 +2,8 @@
 
 use crate::cli::{CredentialsArgs, Mechanism};
 use crate::error::{Failure, Result};
-use crate::stun::credentials::Realm;
 use std::path::PathBuf;
+use xstun_core::stun::credentials::Realm;
 
 /// Where the users are found, and by which mechanism they authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use super::LiveConfig;
 use super::listen::{Listen, malformed};
 use crate::cli::{Advertise, CredentialsArgs, ReplyArgs};
 use crate::error::{Failure, Result};
-use crate::stun::credentials::Credentials;
-use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use xstun_core::stun::credentials::Credentials;
+use xstun_core::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 
 impl LiveConfig {
     /// Returns the policy for requests. `credentials` are what the file of

@@ -1,10 +1,10 @@
 use super::{Config, CredentialsConfig, ranges};
 use crate::cli::{Cli, Command};
 use crate::error::FailureKind;
-use crate::stun::credentials::Realm;
-use crate::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 use clap::Parser as _;
 use std::collections::BTreeSet;
+use xstun_core::stun::credentials::Realm;
+use xstun_core::stun::{AlternateServer, Discovery, Extras, Policy, Software};
 
 fn config(flags: &str) -> Result<Config, String> {
     let words = ["xstun", "serve"].into_iter().chain(flags.split_whitespace());

@@ -3,9 +3,9 @@
 use crate::config::LiveConfig;
 use crate::credentials_file;
 use crate::error::{Failure, Result};
-use crate::stun::Policy;
-use crate::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, ShortTerm};
 use std::time::Instant;
+use xstun_core::stun::Policy;
+use xstun_core::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, ShortTerm};
 
 /// Makes [`Credentials`], and keeps the secret and the clock that they share.
 pub(super) struct CredentialStore {

@@ -24,12 +24,12 @@ pub use umem::{FRAME_SIZE, FRAMES, RING_SIZE};
 use super::{InheritedLink, StepDown};
 use crate::error::{Failure, Result};
 use crate::interface::{Interface, NapiSettings};
-use crate::served::Served;
 use arc_swap::ArcSwap;
 use program::XdpProgram;
 use queue::QueueThread;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
+use xstun_core::served::Served;
 
 /// An interface that is served over AF_XDP. Dropping it takes everything down.
 pub(crate) struct AfXdp {

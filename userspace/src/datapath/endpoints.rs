@@ -2,8 +2,8 @@
 
 use crate::config::Listen;
 use crate::interface::{Address, Interface};
-use crate::served::Served;
 use std::net::IpAddr;
+use xstun_core::served::Served;
 
 /// Returns what `interface` serves. `host` has every address of the host.
 ///
@@ -35,9 +35,9 @@ mod tests {
     use super::served;
     use crate::config::Listen;
     use crate::interface::{Address, Interface};
-    use crate::source::SourceRules as _;
     use std::net::IpAddr;
     use xstun_core::classify::Endpoint;
+    use xstun_core::source::SourceRules as _;
 
     const ETH: u32 = 2;
     const LO: u32 = 1;

@@ -6,9 +6,9 @@ use super::step_down::{StepDown, must_not_step_down};
 use crate::config::{Config, DatapathArg};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Address, Interface};
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use xstun_core::stun::Policy;
 
 /// An interface named by `--interface`, and the rung that it is on.
 pub(crate) struct InterfacePath {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
 use xstun::datapath::socket::stream::StreamStats;
 use xstun::error::Failure;
-use xstun::outcome::Outcome;
 use xstun::stats::WorkerStats;
+use xstun_core::outcome::Outcome;
 
 /// The names in the first column of a table.
 fn named(heading: &str, column: &str) -> BTreeSet<String> {

@@ -8,13 +8,13 @@ use crate::datapath::socket::SocketService;
 use crate::datapath::{Inheritance, available_cores};
 use crate::error::{FailureKind, Result};
 use crate::stop::Stop;
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use clap::Parser as _;
 use serde_json::Value;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use xstun_core::stun::Policy;
 
 /// A server in its own thread. Stops when dropped.
 struct Server {

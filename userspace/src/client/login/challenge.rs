@@ -2,7 +2,7 @@
 
 use crate::client::message::ERROR_RESPONSE;
 use crate::client::message::attributes::{self, kind};
-use crate::stun::credentials::{md5_key, sha256_key};
+use xstun_core::stun::credentials::{md5_key, sha256_key};
 
 /// Begins the nonce of a server that implements RFC 8489; four base64 digits follow (RFC 8489 §9.2).
 const NONCE_COOKIE: &[u8] = b"obMatJos2";

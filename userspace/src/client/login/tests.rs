@@ -3,10 +3,10 @@ use super::{AuthChallenge, Login};
 use crate::cli::Mechanism;
 use crate::client::message::TransactionId;
 use crate::client::message::attributes::find;
-use crate::outcome::Outcome;
-use crate::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, Realm, ShortTerm};
-use crate::stun::{Exchange, Extras, Policy, REPLY_ROOM, respond};
 use std::sync::Arc;
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::credentials::{CoarseClock, Credentials, LongTerm, Nonces, Realm, ShortTerm};
+use xstun_core::stun::{Exchange, Extras, Policy, REPLY_ROOM, respond};
 
 fn login(mechanism: Mechanism, password: &str) -> Login {
     Login { name: "anna".to_owned(), password: password.to_owned(), mechanism }

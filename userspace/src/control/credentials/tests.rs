@@ -1,11 +1,11 @@
 use super::CredentialStore;
 use crate::cli::{Cli, Command};
 use crate::config::{Config, LiveConfig};
-use crate::outcome::Outcome;
-use crate::stun::{Exchange, Policy, integrity::Integrity, respond};
 use clap::Parser as _;
 use std::fs::write;
 use std::path::Path;
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::{Exchange, Policy, integrity::Integrity, respond};
 
 fn live(flags: &[&str]) -> LiveConfig {
     let words = ["xstun", "serve"].iter().chain(flags);

@@ -10,9 +10,9 @@ pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};
 use super::{InheritedLink, StepDown};
 use crate::error::{Failure, Result};
 use crate::interface::Interface;
-use crate::served::Served;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
+use xstun_core::served::Served;
 
 /// Whether this binary contains the eBPF object.
 pub(crate) const fn object_present() -> bool {

@@ -6,7 +6,6 @@ use super::link::BpfLink;
 use super::mode::XdpMode;
 use crate::error::{Failure, Result};
 use crate::interface::Interface;
-use crate::served::Served;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
@@ -15,6 +14,7 @@ use log::Log;
 use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use xstun_core::classify::{Endpoint, Verdict};
+use xstun_core::served::Served;
 use xstun_ebpf::{
     MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac, PROGRAM_FRAGS, PROGRAM_LINEAR, mac_value,
 };

@@ -7,16 +7,16 @@ use super::worker::{QueueWorker, WorkerContext};
 use crate::datapath::{StepDown, cores};
 use crate::error::{Failure, Result};
 use crate::privileges;
-use crate::served::Served;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
+use xstun_core::served::Served;
+use xstun_core::stun::Policy;
 
 /// How many frames of a queue one preferred busy poll may take: a batch.
 const BUSY_POLL_BUDGET: i32 = xstun_core::rings::BATCH as i32;

@@ -4,11 +4,11 @@ use super::mode::BindMode;
 use crate::config::FixedConfig;
 use crate::datapath::InheritedLink;
 use crate::error::Result;
-use crate::served::Served;
 use crate::stats::WorkerStats;
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use xstun_core::served::Served;
+use xstun_core::stun::Policy;
 
 /// What an AF_XDP path needs to start, beside the interface.
 pub(crate) struct AfXdpRequest<'a> {

@@ -3,19 +3,19 @@
 use super::frame_queue::FrameQueue;
 use super::poll_budget::PollBudget;
 use super::socket::ignore_transient;
-use crate::answer::answer;
-use crate::outcome::Outcome;
-use crate::served::Served;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
-use crate::stun::Policy;
 use arc_swap::{ArcSwap, Cache};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use xstun_core::answer::answer;
+use xstun_core::outcome::Outcome;
 use xstun_core::rings::BATCH;
+use xstun_core::served::Served;
+use xstun_core::stun::Policy;
 
 /// Longest sleep: how old the published figures may be, and how often an idle worker shows that it runs.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };

@@ -6,7 +6,6 @@ mod address;
 
 pub(super) use address::{enable_pktinfo, has_pktinfo};
 
-use crate::stun::REPLY_ROOM;
 use address::{
     PeerAddress, PktinfoMessage, destination, forget_interface, make, set_origin, set_port, source,
 };
@@ -17,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
+use xstun_core::stun::REPLY_ROOM;
 
 /// Datagrams in a batch: as many as NAPI and AF_XDP programs take.
 pub(crate) const SIZE: usize = 64;

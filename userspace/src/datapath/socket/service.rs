@@ -9,7 +9,6 @@ use crate::error::{Failure, Result};
 use crate::privileges;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +16,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use xstun_core::stun::Policy;
 
 /// How long workers may take to answer what a socket has received before it is closed.
 const DRAIN: Duration = Duration::from_secs(1);

@@ -24,7 +24,6 @@ use super::is_missing_family;
 use crate::config::{Listen, StreamConfig, collide};
 use crate::datapath::Inheritance;
 use crate::error::{Failure, Result};
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use certificate::TlsIdentity;
 use std::io;
@@ -38,6 +37,7 @@ use thread::NewListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::rustls::ServerConfig;
 use transport::{ConnectionContext, ListenerHandle, StreamSettings};
+use xstun_core::stun::Policy;
 
 /// Listeners for TCP and TLS, and the thread that serves their connections. Dropping it stops accepting,
 /// answers what was received, and closes everything, within about two seconds.

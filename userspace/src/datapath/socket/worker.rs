@@ -3,11 +3,8 @@
 use super::BoundSocket;
 use super::batch::{self, Batch, ReceivedDatagram, Sent};
 use super::worker_sockets::WorkerSockets;
-use crate::outcome::Outcome;
-use crate::source::{self, NoSourceRules, Seen};
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
-use crate::stun::{Answer, Exchange, Policy, respond};
 use arc_swap::{ArcSwap, Cache};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -15,6 +12,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use xstun_core::outcome::Outcome;
+use xstun_core::source::{self, NoSourceRules, Seen};
+use xstun_core::stun::{Answer, Exchange, Policy, respond};
 
 /// Batches from one socket before the next socket is served.
 const BATCHES: usize = 4;

@@ -17,12 +17,12 @@ use crate::datapath::available_cores;
 use crate::datapath::cores::pin;
 use crate::error::{Failure, Result};
 use crate::interface::{self, Interface};
-use crate::served::Served;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::Arc;
 use xstun_core::rings::BATCH;
+use xstun_core::served::Served;
 use xstun_ebpf::MAX_ENDPOINTS;
 
 /// How often an ordinary socket sends a request before the server counts as silent.

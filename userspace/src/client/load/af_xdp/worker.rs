@@ -10,7 +10,6 @@ use crate::client::load::tally::Tally;
 use crate::datapath::af_xdp::frame_queue::FrameQueue;
 use crate::datapath::af_xdp::socket::ignore_transient;
 use crate::error::{Failure, Result};
-use crate::served::Served;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use xstun_core::classify::classify;
 use xstun_core::rings::BATCH;
+use xstun_core::served::Served;
 
 /// Most calls for one batch. In copy mode the kernel returns at each frame that it could not queue, and
 /// when its budget for one call is used up.

@@ -2,10 +2,10 @@ mod dashboard;
 
 use super::{MetricDefinition, MetricKind, all, exposition};
 use crate::datapath::socket::stream::CloseReason;
-use crate::outcome::Outcome;
 use crate::stats::{FrameLevels, KernelStats, WorkerStats};
 use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
 use std::collections::{BTreeMap, BTreeSet};
+use xstun_core::outcome::Outcome;
 
 fn zeros(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String, u64> {
     names.into_iter().map(|name| (name.into(), 0)).collect()

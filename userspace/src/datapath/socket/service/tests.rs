@@ -3,14 +3,14 @@
 use super::SocketService;
 use crate::config::Listen;
 use crate::datapath::{Inheritance, cores};
-use crate::outcome::Outcome;
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::Policy;
 use xstun_testkit::wait::{LIMIT, uninterrupted, wait_until};
 
 fn at(addresses: &[SocketAddr]) -> Listen {

@@ -5,8 +5,6 @@ use super::framing::{LONGEST, MessageBuffer, ReceiveBuffer};
 use super::stats::CloseReason;
 use super::stopping::StopSignal;
 use super::transport::ConnectionContext;
-use crate::outcome::Outcome;
-use crate::stun::{Exchange, REPLY_ROOM, respond};
 use rustix::net::sockopt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,6 +13,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::{Exchange, REPLY_ROOM, respond};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Splits a stream into messages: STUN needs no framing but its own length field (RFC 8489 §6.2.2).
 
-use crate::outcome::Outcome;
-use crate::stun::REPLY_ROOM;
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::REPLY_ROOM;
 
 /// Longest message that is read, with its header, in bytes: the same as for datagrams.
 pub(super) const LONGEST: usize = crate::datapath::socket::PAYLOAD;
@@ -87,8 +87,8 @@ pub(super) type MessageBuffer = [u8; LONGEST + REPLY_ROOM];
 #[cfg(test)]
 mod tests {
     use super::{LONGEST, MessageBuffer, REPLY_ROOM, ReceiveBuffer, Start, start};
-    use crate::outcome::Outcome;
     use proptest::prelude::*;
+    use xstun_core::outcome::Outcome;
 
     fn message(body: usize) -> Vec<u8> {
         let mut message = vec![0, 1, (body >> 8) as u8, body as u8, 0x21, 0x12, 0xa4, 0x42];

@@ -7,13 +7,13 @@ mod tls;
 use super::{CloseReason, StreamService, StreamStats};
 use crate::config::{Listen, StreamConfig, TlsConfig};
 use crate::datapath::Inheritance;
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use xstun_core::stun::Policy;
 use xstun_testkit::wait::{LIMIT, wait_until};
 
 /// An idle time that no test outlives.

@@ -5,7 +5,6 @@ use super::certificate::TlsIdentity;
 use super::files;
 use super::stats::StreamStats;
 use crate::config::StreamConfig;
-use crate::stun::Policy;
 use arc_swap::ArcSwap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use xstun_core::stun::Policy;
 
 /// One of the two transports.
 pub(crate) struct StreamTransport {

@@ -3,15 +3,15 @@ use super::super::{PAYLOAD, SIZE};
 use super::{WorkerSockets, asked_address};
 use crate::datapath::socket::BoundSocket;
 use crate::datapath::socket::batch::ReceivedDatagram;
-use crate::outcome::Outcome;
 use crate::stats::WorkerStats;
 use crate::stop::Stop;
-use crate::stun::{Discovery, Extras, Policy};
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use xstun_core::outcome::Outcome;
+use xstun_core::stun::{Discovery, Extras, Policy};
 use xstun_testkit::wait::{LIMIT, uninterrupted};
 
 /// A worker over sockets that do not change.

@@ -1,9 +1,9 @@
 //! The expressions of `deploy/grafana/xstun.json` name only metrics, labels and values that exist.
 
 use super::super::all;
-use crate::outcome::Outcome;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
+use xstun_core::outcome::Outcome;
 
 /// Labels that Prometheus adds when it scrapes.
 const ADDED: [&str; 2] = ["job", "instance"];

@@ -4,11 +4,11 @@ use super::{
     CloseReason, StreamConfig, StreamService, ask_over, at, config, connect, connect_to, expect_end,
     read_message, request, start, stats, success, wait_for, wait_until,
 };
-use crate::outcome::Outcome;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+use xstun_core::outcome::Outcome;
 
 const SHORT: Duration = Duration::from_millis(300);
 

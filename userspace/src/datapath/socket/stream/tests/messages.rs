@@ -5,9 +5,9 @@ use super::{
     CloseReason, ask_over, config, connect, expect_end, message, read_message, request, start, start_on,
     stats, success, wait_for, wait_until,
 };
-use crate::outcome::Outcome;
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
+use xstun_core::outcome::Outcome;
 use xstun_testkit::wait::uninterrupted;
 
 #[test]
