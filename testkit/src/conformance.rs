@@ -18,7 +18,8 @@ mod streams;
 
 pub use asked::{Asked, asked};
 pub use row::{Diverted, Owed, Row};
-pub use setting::{ELSEWHERE_V4, ELSEWHERE_V6, NAME, PASSWORD, Setting, USER, policy, public_addresses};
+use setting::{ELSEWHERE_V4, ELSEWHERE_V6};
+pub use setting::{NAME, PASSWORD, Setting, USER, policy, public_addresses};
 pub use streams::{of_streams, under_tls};
 
 use crate::messages::{

@@ -14,9 +14,9 @@ pub const USER: &str = "evtj";
 /// The password of [`USER`].
 pub const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
 /// Where [`Setting::Elsewhere`] sends clients over IPv4.
-pub const ELSEWHERE_V4: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 9), 3478);
+pub(super) const ELSEWHERE_V4: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 9), 3478);
 /// Where [`Setting::Elsewhere`] sends clients over IPv6.
-pub const ELSEWHERE_V6: SocketAddrV6 =
+pub(super) const ELSEWHERE_V6: SocketAddrV6 =
     SocketAddrV6::new(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9), 3478, 0, 0);
 const PUBLIC_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
 const PUBLIC_V6: [Ipv6Addr; 2] =
