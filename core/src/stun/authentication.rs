@@ -1,9 +1,10 @@
-//! The replies of a server with credentials: sealed for those who may ask, refusals for the others.
+//! Replies of a server that requires credentials: with MESSAGE-INTEGRITY to authenticated clients, refusals to all
+//! others.
 
 use super::{
     Answer, REPLY_ROOM,
     crc::Crc,
-    credentials::{Challenge, Credentials, Refusal, Seal},
+    credentials::{Challenge, Credentials, Refusal, ReplyKey},
     fingerprint::{FINGERPRINT_LENGTH, fingerprint},
     request::Request,
     wire::{
@@ -16,48 +17,56 @@ use super::{
 use crate::outcome::Outcome;
 use core::net::SocketAddr;
 
-/// Class and number of the errors (RFC 8489 §14.8). Their reason phrase is empty: a challenge must be as
-/// short as can be.
+/// Class and number of the errors (RFC 8489 §14.8). The reason phrase is empty to keep challenges as short as possible.
 const BAD_REQUEST: [u8; 4] = [0, 0, 4, 0];
 const UNAUTHENTICATED: [u8; 4] = [0, 0, 4, 1];
 const STALE_NONCE: [u8; 4] = [0, 0, 4, 38];
 
 const _: () = assert!(
     HEADER + 4 + BAD_REQUEST.len() + Challenge::MAX + FINGERPRINT_LENGTH <= REPLY_ROOM,
-    "every challenge must fit into the room that there is for replies"
+    "REPLY_ROOM must hold the longest challenge"
 );
 
-/// Answers `request`, which stands at the start of `buffer` and came from `source`, as `admitted` does if
-/// `credentials` admit it. That reply is sealed with what the client proved that it knows (RFC 8489
-/// §9.1.3, §9.2.4). `admitted` is given a request without FINGERPRINT, and room for less by what is
-/// appended here, so that what it holds no longer than the request stays so.
+/// Answers `request`, whose message is at the start of `buffer` and came from `source`.
+///
+/// If `credentials` authenticate the sender, `answer` writes the reply, and an integrity attribute with the key of the
+/// request is appended (RFC 8489 §9.1.3, §9.2.4). Otherwise the reply is a refusal.
+///
+/// `answer` gets the request without its FINGERPRINT, and with a `room` reduced by what is appended here, so that the
+/// bound on the reply's length still holds afterwards.
 pub(super) fn respond(
     buffer: &mut [u8],
     request: &Request,
     source: &SocketAddr,
     credentials: &Credentials,
-    admitted: impl FnOnce(&mut [u8], &Request) -> Answer,
+    answer: impl FnOnce(&mut [u8], &Request) -> Answer,
 ) -> Answer {
     let message = buffer.get(..request.length).unwrap_or_default();
-    let seal = match credentials.admit(message, source) {
-        Ok(seal) => seal,
+    let reply_key = match credentials.authenticate(message, source) {
+        Ok(reply_key) => reply_key,
         Err(refusal) => {
             let (outcome, length) = refuse(buffer, request, &refusal);
             return length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer::reply(outcome, length));
         }
     };
-    let room = request.length.saturating_sub(seal.integrity.length() + request.fingerprint_length());
-    let answer = admitted(buffer, &Request { room, fingerprint: None, ..*request });
+    let room = request.length.saturating_sub(reply_key.integrity.length() + request.fingerprint_length());
+    let answer = answer(buffer, &Request { room, fingerprint: None, ..*request });
     if answer.length == 0 {
         return answer;
     }
-    let length = close(buffer, answer.length, seal, request.fingerprint.is_some());
+    let length = append_proof(buffer, answer.length, reply_key, request.fingerprint.is_some());
     length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer { length, ..answer })
 }
 
-/// Appends integrity and FINGERPRINT to the reply in `buffer[..end]`, and gives its new length.
-fn close(buffer: &mut [u8], end: usize, seal: Seal<'_>, with_fingerprint: bool) -> Option<usize> {
-    let end = seal.integrity.append(seal.key, buffer, end)?;
+/// Appends the integrity attribute, and FINGERPRINT if wanted, to the reply in `buffer[..end]`. Returns the new length,
+/// or `None` if the buffer is too short.
+fn append_proof(
+    buffer: &mut [u8],
+    end: usize,
+    reply_key: ReplyKey<'_>,
+    with_fingerprint: bool,
+) -> Option<usize> {
+    let end = reply_key.integrity.append(reply_key.key, buffer, end)?;
     if !with_fingerprint {
         return Some(end);
     }
@@ -69,7 +78,7 @@ fn close(buffer: &mut [u8], end: usize, seal: Seal<'_>, with_fingerprint: bool) 
     Some(new_end)
 }
 
-/// Writes the error response, and gives its length.
+/// Writes the error response. Returns its length, or `None` if the buffer is too short.
 fn refuse(buffer: &mut [u8], request: &Request, refusal: &Refusal<'_>) -> (Outcome, Option<usize>) {
     let (outcome, code, challenge) = match refusal {
         Refusal::BadRequest => (Outcome::BadRequest, BAD_REQUEST, None),

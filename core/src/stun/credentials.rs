@@ -1,8 +1,8 @@
-//! Credentials (RFC 8489 §9): who may ask, and how that is proven. On the longer way to a reply only.
+//! Authentication by short-term and long-term credentials (RFC 8489 §9). Only the extended path to a reply uses it.
 //!
-//! What decides is a function of the request, its source, the secrets, and the time that the owner of
-//! [`CoarseClock`] tells: no clock and no randomness is reached for here, and nothing is remembered of a
-//! client.
+//! The result depends on the request, its source, the configured secrets and the time that the owner of
+//! [`CoarseClock`] sets, and on nothing else: this code reads no clock, draws no random numbers and keeps no state
+//! for a client.
 
 mod fields;
 mod long_term;
@@ -18,16 +18,16 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::net::SocketAddr;
 
-/// Who may ask.
+/// The users whose requests get an answer, and the mechanism by which they authenticate.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// Who proves a short-term credential (RFC 8489 §9.1).
+    /// The short-term credential mechanism (RFC 8489 §9.1).
     ShortTerm(ShortTerm),
-    /// Who proves a long-term credential (RFC 8489 §9.2).
+    /// The long-term credential mechanism (RFC 8489 §9.2).
     LongTerm(LongTerm),
 }
 
-/// Tells which mechanism it is, and never a name or a secret.
+/// Shows the mechanism, and never a name or a secret.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -38,37 +38,37 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Whether `message`, a request free of faults that came from `source`, is from somebody who may ask.
-    pub(super) fn admit(&self, message: &[u8], source: &SocketAddr) -> Admission<'_> {
+    /// Authenticates the sender of `message`, a request of valid syntax that came from `source`.
+    pub(super) fn authenticate(&self, message: &[u8], source: &SocketAddr) -> Authentication<'_> {
         match self {
-            Credentials::ShortTerm(users) => users.admit(message),
-            Credentials::LongTerm(users) => users.admit(message, source),
+            Credentials::ShortTerm(users) => users.authenticate(message),
+            Credentials::LongTerm(users) => users.authenticate(message, source),
         }
     }
 }
 
-/// How a request is to be answered.
-pub(super) type Admission<'a> = Result<Seal<'a>, Refusal<'a>>;
+/// The key for the reply to an authenticated request, or the reason why the request is refused.
+pub(super) type Authentication<'a> = Result<ReplyKey<'a>, Refusal<'a>>;
 
-/// What the reply to an admitted request is to be sealed with.
+/// The integrity attribute of the reply to an authenticated request, and the key that it is computed with.
 #[derive(Clone, Copy)]
-pub(super) struct Seal<'a> {
+pub(super) struct ReplyKey<'a> {
     pub(super) key: &'a [u8],
     pub(super) integrity: Integrity,
 }
 
-/// Why a request is refused. Its reply is not sealed: who does not prove that they know a password gets
-/// nothing made with it.
+/// Why a request is refused. The reply to it has no integrity attribute: a sender that has not proven that it knows a
+/// password must not get anything computed from one.
 pub(super) enum Refusal<'a> {
-    /// 400: what the mechanism needs is missing, or contradicts itself.
+    /// 400: attributes that the mechanism needs are missing or contradict each other.
     BadRequest,
-    /// 401: nothing is proven. With long-term credentials the reply says what to prove it with.
+    /// 401: the sender is not authenticated. For long-term credentials the reply carries a challenge.
     Unauthenticated(Option<Challenge<'a>>),
-    /// 438: proven, but with a nonce of another time or client.
+    /// 438: the sender is authenticated, but its nonce has expired or belongs to another client.
     StaleNonce(Challenge<'a>),
 }
 
-/// What a client must know to prove itself: REALM, NONCE, PASSWORD-ALGORITHMS.
+/// What a client needs to authenticate: REALM, NONCE, PASSWORD-ALGORITHMS.
 pub(super) struct Challenge<'a> {
     pub(super) realm: &'a Realm,
     pub(super) nonce: [u8; nonce::LENGTH],
@@ -77,28 +77,28 @@ pub(super) struct Challenge<'a> {
 impl Challenge<'_> {
     /// The value of PASSWORD-ALGORITHMS.
     pub(super) const ALGORITHMS: [u8; 4] = long_term::ALGORITHMS;
-    /// Bytes of the three attributes with their headers, at the most.
+    /// Maximum length of the three attributes with their headers, in bytes.
     pub(super) const MAX: usize = 4 + Realm::MAX + 4 + nonce::LENGTH + 4 + Self::ALGORITHMS.len();
 }
 
-/// A realm (RFC 8489 §14.9): tells a client which of its passwords is wanted. Bounded, since each of its
-/// bytes is one more that an attacker who asks in somebody's name has sent there.
+/// A realm (RFC 8489 §14.9), by which a client chooses one of its passwords. Its length is limited, because an
+/// attacker who forges the source of a request has every byte of the challenge sent to the victim.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Realm(Box<str>);
 
 impl Realm {
-    /// Most bytes that it can have.
+    /// Maximum length in bytes.
     pub const MAX: usize = 48;
 
-    /// `None` where `text` is empty, longer than [`Realm::MAX`] bytes, or has other than printable ASCII
-    /// characters, or one that would have to be quoted.
+    /// Returns `None` if `text` is empty, is longer than [`Realm::MAX`] bytes, or has a character that is not
+    /// printable ASCII or that a quoted string would have to escape.
     pub fn new(text: &str) -> Option<Self> {
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         (!text.is_empty() && text.len() <= Self::MAX && text.bytes().all(is_plain))
             .then(|| Realm(text.into()))
     }
 
-    /// The realm's text.
+    /// The value of the REALM attribute.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

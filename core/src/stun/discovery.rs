@@ -1,53 +1,54 @@
-//! NAT behaviour discovery (RFC 5780): four endpoints, two addresses with the same two ports each.
+//! NAT behaviour discovery (RFC 5780): four endpoints, which are two addresses with the same two ports each.
 
 use core::net::{IpAddr, SocketAddr};
 
-/// What a CHANGE-REQUEST asks for: that the reply leaves from elsewhere (RFC 5780 §7.2).
+/// The flags of a CHANGE-REQUEST: which parts of the reply's source differ from the request's destination (RFC 5780
+/// §7.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// From the other address ("change IP").
+    /// The reply leaves from the other address ("change IP").
     pub address: bool,
-    /// From the other port ("change port").
+    /// The reply leaves from the other port ("change port").
     pub port: bool,
 }
 
 impl Change {
-    /// Both.
+    /// Both flags.
     pub(super) const BOTH: Change = Change { address: true, port: true };
 
-    /// Whether anything is asked for.
+    /// Whether any flag is set.
     pub fn any(self) -> bool {
         self.address || self.port
     }
 }
 
-/// The four endpoints of one address family, as they are here and as clients know them.
+/// The four endpoints of one address family, with their local and their public addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
     /// Primary and alternate address.
-    addresses: [Place; 2],
+    addresses: [HostAddress; 2],
     /// Primary and alternate port.
     ports: [u16; 2],
 }
 
 /// An address of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct HostAddress {
     local: IpAddr,
-    /// The same, as clients know it: not `local` behind a NAT that maps one to one.
+    /// The address by which clients reach `local`. It differs from `local` behind a one-to-one NAT.
     public: IpAddr,
 }
 
-/// Which of the four: indices of address and port.
+/// One of the four endpoints, as indices of its address and its port.
 #[derive(Clone, Copy)]
-struct Endpoint {
+struct DiscoveryEndpoint {
     address: usize,
     port: usize,
 }
 
-impl Endpoint {
+impl DiscoveryEndpoint {
     fn changed(self, change: Change) -> Self {
-        Endpoint {
+        DiscoveryEndpoint {
             address: self.address ^ usize::from(change.address),
             port: self.port ^ usize::from(change.port),
         }
@@ -55,31 +56,31 @@ impl Endpoint {
 }
 
 impl Discovery {
-    /// From one endpoint and the one that differs from it in both address and port. `None` where they
-    /// differ in less, or in the version of IP.
+    /// Takes the primary endpoint, and the one that differs from it in both address and port. Returns `None` if address
+    /// or port are the same, or the IP versions differ.
     pub fn new(primary: SocketAddr, alternate: SocketAddr) -> Option<Self> {
         let differ = primary.ip() != alternate.ip() && primary.port() != alternate.port();
-        let place = |endpoint: SocketAddr| Place { local: endpoint.ip(), public: endpoint.ip() };
+        let address = |endpoint: SocketAddr| HostAddress { local: endpoint.ip(), public: endpoint.ip() };
         (differ && primary.is_ipv4() == alternate.is_ipv4()).then(|| Discovery {
-            addresses: [place(primary), place(alternate)],
+            addresses: [address(primary), address(alternate)],
             ports: [primary.port(), alternate.port()],
         })
     }
 
-    /// Has clients know the address `local` as `public`. False where `local` is none of the two
-    /// addresses, or `public` of the other version of IP.
+    /// Advertises the address `local` to clients as `public`. Returns false, and changes nothing, if `local` is neither
+    /// of the two addresses, or `public` is of the other IP version.
     pub fn advertise(&mut self, local: IpAddr, public: IpAddr) -> bool {
-        let place = self.addresses.iter_mut().find(|place| place.local == local);
-        match place.filter(|_| local.is_ipv4() == public.is_ipv4()) {
-            Some(place) => {
-                place.public = public;
+        let address = self.addresses.iter_mut().find(|address| address.local == local);
+        match address.filter(|_| local.is_ipv4() == public.is_ipv4()) {
+            Some(address) => {
+                address.public = public;
                 true
             }
             None => false,
         }
     }
 
-    /// The four endpoints, as they are here.
+    /// The four endpoints with their local addresses.
     pub fn endpoints(&self) -> [SocketAddr; 4] {
         let [primary, alternate] = &self.addresses;
         let [first, second] = self.ports;
@@ -91,28 +92,28 @@ impl Discovery {
         ]
     }
 
-    /// Whether `destination` is one of the four.
+    /// Whether `destination` is one of the four endpoints.
     pub fn has(&self, destination: &SocketAddr) -> bool {
         self.find(destination).is_some()
     }
 
-    /// The local endpoint that is `change` away from `destination`; `None` where that is none of the
-    /// four.
+    /// Returns the endpoint, with its local address, that differs from `destination` by `change`; `None` if
+    /// `destination` is not one of the four.
     pub fn origin(&self, destination: &SocketAddr, change: Change) -> Option<SocketAddr> {
-        let Endpoint { address, port } = self.find(destination)?.changed(change);
+        let DiscoveryEndpoint { address, port } = self.find(destination)?.changed(change);
         Some(SocketAddr::new(self.addresses.get(address)?.local, *self.ports.get(port)?))
     }
 
-    /// The same as [`Discovery::origin`], as clients know it.
+    /// Returns the same endpoint as [`Discovery::origin`], with its public address.
     pub(super) fn public(&self, destination: &SocketAddr, change: Change) -> Option<SocketAddr> {
-        let Endpoint { address, port } = self.find(destination)?.changed(change);
+        let DiscoveryEndpoint { address, port } = self.find(destination)?.changed(change);
         Some(SocketAddr::new(self.addresses.get(address)?.public, *self.ports.get(port)?))
     }
 
-    /// Compared without flow label and scope, which say nothing of the endpoint.
-    fn find(&self, destination: &SocketAddr) -> Option<Endpoint> {
-        Some(Endpoint {
-            address: self.addresses.iter().position(|place| place.local == destination.ip())?,
+    /// Finds `destination` among the four endpoints. Ignores flow label and scope ID, which do not identify an endpoint.
+    fn find(&self, destination: &SocketAddr) -> Option<DiscoveryEndpoint> {
+        Some(DiscoveryEndpoint {
+            address: self.addresses.iter().position(|address| address.local == destination.ip())?,
             port: self.ports.iter().position(|port| *port == destination.port())?,
         })
     }

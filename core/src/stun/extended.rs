@@ -1,5 +1,4 @@
-//! The longer way to a reply, for requests that ask for more than their address and for operators who
-//! switched something on.
+//! The extended path to a reply: for requests that ask for more than their address, and for a policy with [`Extras`].
 
 use super::{
     Answer, Exchange, Policy, REPLY_ROOM, Transport, authentication,
@@ -24,24 +23,32 @@ use core::num::NonZeroU16;
 /// ERROR-CODE and its header, without reason phrase.
 const BARE_ERROR: usize = 8;
 
-const _: () = assert!(MAX_UNKNOWN.is_multiple_of(2), "an odd list of types has room for one more");
+const _: () =
+    assert!(MAX_UNKNOWN.is_multiple_of(2), "a list with an odd number of types must have room for one more");
 
-/// A kind of error: class and number (RFC 8489 §14.8), and the reason phrase, which is told where the
-/// request has room for it.
-struct Error {
+/// Class and number of an error (RFC 8489 §14.8), and its reason phrase, which is left out if it would make the reply
+/// longer than the request.
+struct ErrorCode {
     code: [u8; 4],
     reason: &'static str,
 }
 
-const TRY_ALTERNATE: Error = Error { code: [0, 0, 3, 0], reason: "" };
-const BAD_REQUEST: Error = Error { code: [0, 0, 4, 0], reason: "Bad Request" };
-const UNKNOWN_ATTRIBUTE: Error = Error { code: [0, 0, 4, 20], reason: "Unknown Attribute" };
+const TRY_ALTERNATE: ErrorCode = ErrorCode { code: [0, 0, 3, 0], reason: "" };
+const BAD_REQUEST: ErrorCode = ErrorCode { code: [0, 0, 4, 0], reason: "Bad Request" };
+const UNKNOWN_ATTRIBUTE: ErrorCode = ErrorCode { code: [0, 0, 4, 20], reason: "Unknown Attribute" };
 
 /// Answers `request`, whose message is at the start of `buffer`.
 ///
-/// In this order: a transaction ID of zeros, if these get silence; credentials, if these are asked for (400,
-/// 401, 438); attributes with a fault; unknown ones (420); requested that RFC 5780 §6.1 forbids (400); another
-/// server (300), for those who have proven their credentials; success.
+/// The checks, in this order:
+///
+/// 1. a transaction ID of zeros, if the policy drops it: silence
+/// 2. credentials, if the policy requires them: 400, 401 or 438; silence for a classic request
+/// 3. attributes with invalid values: silence
+/// 4. unknown comprehension-required attributes: 420
+/// 5. combinations that RFC 5780 §6.1 forbids: 400
+/// 6. an alternate server, for authenticated clients: 300
+///
+/// A request that passes all of them gets a success response.
 #[cold]
 #[inline(never)]
 pub(super) fn respond(
@@ -62,15 +69,15 @@ pub(super) fn respond(
         Some(_) if request.dialect == Dialect::Classic => Answer::silence(Outcome::NoCookie),
         Some(credentials) => {
             authentication::respond(buffer, request, exchange.source, credentials, |buffer, request| {
-                admitted(buffer, request, exchange, policy, extras)
+                answer(buffer, request, exchange, policy, extras)
             })
         }
-        None => admitted(buffer, request, exchange, policy, extras),
+        None => answer(buffer, request, exchange, policy, extras),
     }
 }
 
-/// Answers a request of somebody who may ask.
-fn admitted(
+/// Answers a request whose sender is authenticated, or need not be: steps 3 to 6 of [`respond`].
+fn answer(
     buffer: &mut [u8],
     request: &Request,
     exchange: &Exchange<'_, SocketAddr>,
@@ -78,9 +85,9 @@ fn admitted(
     extras: &Extras,
 ) -> Answer {
     let discovery = policy.discovery(&exchange.destination);
-    // The reply stands where the attributes do, so what they say is gathered before it is written.
+    // The reply overwrites the attributes, so they are read first.
     let attributes = buffer.get(HEADER..request.length).unwrap_or_default();
-    // A stream has no other endpoint to send from, no other port to send to, and no fragments.
+    // A reply on a stream cannot leave from another endpoint or go to another port, and is not fragmented.
     let served = discovery.is_some() && exchange.transport == Transport::Datagram;
     let requested = match Requested::of(attributes, request.dialect, served) {
         Ok(requested) => requested,
@@ -93,7 +100,7 @@ fn admitted(
             Outcome::BadRequest,
             error(Writer::new(buffer), request, &BAD_REQUEST, BARE_ERROR).finish(request, BINDING_ERROR),
         )
-    } else if let Some(writer) = elsewhere(buffer, request, exchange, extras, &requested) {
+    } else if let Some(writer) = redirection(buffer, request, exchange, extras, &requested) {
         (Outcome::Redirected, writer.finish(request, BINDING_ERROR))
     } else {
         let success = Success { request, exchange, discovery, software: extras.software.as_ref() };
@@ -111,13 +118,13 @@ fn admitted(
     length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer::reply(outcome, length))
 }
 
-/// Begins an error response. `least` is what its attributes need with an empty reason phrase; the
-/// phrase is told if the reply is then still no longer than the request.
-fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: usize) -> Writer<'a> {
+/// Begins an error response. `least` is the length of all its attributes with an empty reason phrase. The phrase is
+/// included if the reply then is still no longer than the request.
+fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &ErrorCode, least: usize) -> Writer<'a> {
     let padded = error.reason.len().next_multiple_of(4);
     let fits = HEADER + least + padded + request.fingerprint_length() <= request.room;
     let reason = if fits { error.reason } else { "" };
-    // RFC 3489 §11.2.9 knows no padding: there the phrase is filled up with spaces, which count.
+    // RFC 3489 §11.2.9 has no padding: spaces, which count for the length, fill the phrase up to a multiple of four.
     let spaces = match request.dialect {
         Dialect::Classic if fits => [b' '; 3].get(..padded - error.reason.len()).unwrap_or_default(),
         _ => &[],
@@ -126,24 +133,24 @@ fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &Error, least: us
     writer
 }
 
-/// A 420 (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10): of the `unknown` types it names as many as keep
-/// it no longer than the request.
+/// Writes a 420 (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10). It names as many of the `unknown` types as it can
+/// without becoming longer than the request, and at least two.
 fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> Option<usize> {
-    let frugal = HEADER + BARE_ERROR + 4 + request.fingerprint_length();
-    // Two types take the room of one, so there is always room for them.
-    let fitting = (request.room.saturating_sub(frugal) / 2).max(2);
+    let empty = HEADER + BARE_ERROR + 4 + request.fingerprint_length();
+    // One type is always named. With the padding, two take no more room.
+    let fitting = (request.room.saturating_sub(empty) / 2).max(2);
     let types = unknown.get(..fitting).unwrap_or(unknown);
     let list = (types.len() * 2).next_multiple_of(4);
     let mut writer = error(Writer::new(buffer), request, &UNKNOWN_ATTRIBUTE, BARE_ERROR + 4 + list);
     let mut bytes = [[0; 2]; MAX_UNKNOWN];
-    for (place, kind) in bytes.iter_mut().zip(types) {
-        *place = kind.to_be_bytes();
+    for (slot, kind) in bytes.iter_mut().zip(types) {
+        *slot = kind.to_be_bytes();
     }
-    // RFC 3489 §11.2.10: an odd list is filled up with one of its types, where later RFCs pad.
+    // RFC 3489 §11.2.10: a list with an odd number of types repeats one of them, where later RFCs add padding.
     let count = match (request.dialect, types) {
         (Dialect::Classic, [.., last]) if types.len() % 2 == 1 => {
-            if let Some(place) = bytes.get_mut(types.len()) {
-                *place = last.to_be_bytes();
+            if let Some(slot) = bytes.get_mut(types.len()) {
+                *slot = last.to_be_bytes();
             }
             types.len() + 1
         }
@@ -153,15 +160,18 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
     writer.finish(request, BINDING_ERROR)
 }
 
-/// A 300 (RFC 8489 §10) without reason phrase, if the operator wants it and the client can follow it.
+/// Begins a redirection (300, RFC 8489 §10) without reason phrase, if the policy has an alternate server for the client.
 ///
-/// RFC 8489 §14.8 allows it only to a request that has proven its user, and wants it sealed, which
-/// [`authentication`] does. None for a client in the midst of NAT behaviour discovery (RFC 5780 §5), and none that
-/// is longer than its request: what proves a user may be somebody's who was listened to, sent again in
-/// the name of another address. None over TLS either: a client asks the other server by the transport that
-/// it came by (§10), and the operator names a port for UDP and TCP. The server of the other version of IP is
-/// named too where there is room.
-fn elsewhere<'a>(
+/// Names the alternate server of the other IP version too if there is room. Returns `None` if:
+///
+/// - The server does not require credentials. RFC 8489 §14.8 allows a 300 only to an authenticated request, and
+///   requires MESSAGE-INTEGRITY in it, which [`authentication`] appends.
+/// - The request is part of NAT behaviour discovery (RFC 5780 §5).
+/// - The redirection would be longer than the request. An attacker could capture an authenticated request and replay it
+///   from a forged source.
+/// - The request came over TLS. The client contacts the alternate server over the same transport (§10), and the
+///   operator configures a port for UDP and TCP only.
+fn redirection<'a>(
     buffer: &'a mut [u8],
     request: &Request,
     exchange: &Exchange<'_, SocketAddr>,
@@ -169,11 +179,11 @@ fn elsewhere<'a>(
     requested: &Requested,
 ) -> Option<Writer<'a>> {
     let (server, other) = extras.alternate_server.of(exchange.source)?;
-    // With credentials only a proven request comes this far, and RFC 3489 clients never do.
-    if extras.credentials.is_none() || exchange.transport == Transport::Tls || requested.discovery() {
+    // If the server requires credentials, the request is authenticated here, and is never a classic one.
+    if extras.credentials.is_none() || exchange.transport == Transport::Tls || requested.uses_discovery() {
         return None;
     }
-    // Seal and FINGERPRINT are not counted on either side.
+    // `room` is already reduced by the integrity attribute and FINGERPRINT, so they do not count here either.
     let length = HEADER + BARE_ERROR + address_length(&server);
     if length > request.room {
         return None;
@@ -186,7 +196,7 @@ fn elsewhere<'a>(
     Some(writer)
 }
 
-/// What a success response tells.
+/// What the content of a success response depends on.
 struct Success<'a> {
     request: &'a Request,
     exchange: &'a Exchange<'a, SocketAddr>,
@@ -195,8 +205,8 @@ struct Success<'a> {
 }
 
 impl Success<'_> {
-    /// Writes it and gives its length. The mapped address comes first: there are clients that look no
-    /// further.
+    /// Writes the response. Returns its length, or `None` if the buffer is too short. The mapped address comes first,
+    /// because some clients read only the first attribute.
     fn write(&self, buffer: &mut [u8], requested: &Requested) -> Option<usize> {
         let Success { request, exchange, .. } = *self;
         let mut writer = Writer::new(buffer);
@@ -218,8 +228,8 @@ impl Success<'_> {
             writer.attribute(SOFTWARE, &[software.as_bytes()]);
         }
         if requested.padding {
-            // RFC 5780 §6.1 wants the interface's MTU. As long as the request is as long as a request
-            // can be answered without lending an attacker strength.
+            // RFC 5780 §6.1 asks for the length of the interface's MTU. A reply longer than its request would serve
+            // an attacker for amplification, so PADDING fills it up to the request's length only.
             writer.padding(PADDING, request.room, request.fingerprint_length());
         }
         writer.finish(request, BINDING_SUCCESS)

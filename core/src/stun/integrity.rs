@@ -1,4 +1,4 @@
-//! MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256: checked and written.
+//! MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256: verifies them in requests and appends them to replies.
 
 use super::wire::{
     HEADER,
@@ -8,13 +8,13 @@ use hmac::{Hmac, Mac, digest::KeyInit};
 use sha1::Sha1;
 use sha2::Sha256;
 
-/// Either attribute that proves who sent a message and that it came unchanged.
+/// The two attributes that authenticate the sender of a message and protect its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Integrity {
     /// MESSAGE-INTEGRITY, an HMAC-SHA1 (RFC 8489 §14.5).
     Sha1,
-    /// MESSAGE-INTEGRITY-SHA256, an HMAC-SHA256 (RFC 8489 §14.6). Always of 32 bytes: it may be shorter
-    /// only where a usage of STUN says so, and none of Binding's does.
+    /// MESSAGE-INTEGRITY-SHA256, an HMAC-SHA256 (RFC 8489 §14.6). Its value always has 32 bytes: only a STUN usage
+    /// could allow a truncated value, and none that uses Binding does.
     Sha256,
 }
 
@@ -27,7 +27,7 @@ impl Integrity {
         }
     }
 
-    /// Bytes of the attribute's value.
+    /// Length of the attribute's value in bytes.
     pub const fn value_length(self) -> usize {
         match self {
             Integrity::Sha1 => 20,
@@ -35,13 +35,13 @@ impl Integrity {
         }
     }
 
-    /// Bytes of the attribute with its header.
+    /// Length of the attribute with its header in bytes.
     pub const fn length(self) -> usize {
         4 + self.value_length()
     }
 
-    /// Whether the attribute that begins at byte `start` of `message` is right under `key`. Takes as long
-    /// whatever its value is.
+    /// Whether `message` has this attribute at offset `start`, and its value is the HMAC under `key`. Compares the value
+    /// in constant time.
     pub fn is_right(self, key: &[u8], message: &[u8], start: usize) -> bool {
         let (Some(covered), Some(&[t0, t1, l0, l1])) =
             (message.get(..start), message.get(start..start + 4).and_then(<[u8]>::first_chunk))
@@ -63,8 +63,8 @@ impl Integrity {
         }
     }
 
-    /// Appends the attribute, made with `key`, to the message in `buffer[..end]`, and writes the length
-    /// that it then has into its header. Gives the new end, or `None` where the buffer has no room.
+    /// Appends the attribute, computed with `key`, to the message in `buffer[..end]` and updates the length in the
+    /// message's header. Returns the new end, or `None` if the buffer is too short.
     pub fn append(self, key: &[u8], buffer: &mut [u8], end: usize) -> Option<usize> {
         let field = message_length(end, self)?;
         let new_end = end.checked_add(self.length())?;
@@ -85,8 +85,8 @@ impl Integrity {
     }
 }
 
-/// The HMAC over what comes before the attribute, with a header that counts the attribute and nothing
-/// behind it (RFC 8489 §14.5, §14.6).
+/// Computes the HMAC over the message up to the attribute. The length in the header is taken as if the attribute were
+/// the last one (RFC 8489 §14.5, §14.6).
 fn mac<M: Mac + KeyInit>(key: &[u8], covered: &[u8], integrity: Integrity) -> Option<M> {
     let (&[t0, t1, _, _], rest) = covered.split_first_chunk::<4>()?;
     let [l0, l1] = message_length(covered.len(), integrity)?;
@@ -96,7 +96,7 @@ fn mac<M: Mac + KeyInit>(key: &[u8], covered: &[u8], integrity: Integrity) -> Op
     Some(mac)
 }
 
-/// The length field of a message that ends with the attribute, which begins at `start`.
+/// Returns the length field of a message whose last attribute is this one, at offset `start`.
 fn message_length(start: usize, integrity: Integrity) -> Option<[u8; 2]> {
     let length = start.checked_sub(HEADER)? + integrity.length();
     Some(u16::try_from(length).ok()?.to_be_bytes())

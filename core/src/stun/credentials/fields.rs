@@ -1,4 +1,4 @@
-//! What a request says of its sender.
+//! The attributes of a request that identify and authenticate its sender.
 
 use crate::stun::{
     integrity::Integrity,
@@ -11,7 +11,7 @@ use crate::stun::{
 const SHA1: u16 = Integrity::Sha1.kind();
 const SHA256: u16 = Integrity::Sha256.kind();
 
-/// Values of the attributes that credentials look at, of each the first (RFC 8489 §14).
+/// Values of the attributes that authentication uses. If a type occurs more than once, the first counts (RFC 8489 §14).
 #[derive(Default)]
 pub(super) struct Fields<'a> {
     pub(super) username: Option<&'a [u8]>,
@@ -20,25 +20,24 @@ pub(super) struct Fields<'a> {
     pub(super) nonce: Option<&'a [u8]>,
     pub(super) password_algorithms: Option<&'a [u8]>,
     pub(super) password_algorithm: Option<&'a [u8]>,
-    /// Where MESSAGE-INTEGRITY begins.
+    /// Offset of MESSAGE-INTEGRITY in the message.
     sha1: Option<usize>,
-    /// Where MESSAGE-INTEGRITY-SHA256 begins.
+    /// Offset of MESSAGE-INTEGRITY-SHA256 in the message.
     sha256: Option<usize>,
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a message that was found free of faults. What stands behind MESSAGE-INTEGRITY is not
-    /// covered by it and counts for nothing, but for MESSAGE-INTEGRITY-SHA256; behind that, nothing
-    /// does (RFC 8489 §9).
+    /// Reads the fields of a message of valid syntax. After MESSAGE-INTEGRITY, only MESSAGE-INTEGRITY-SHA256 counts,
+    /// and after that nothing: the integrity attribute does not cover what follows it (RFC 8489 §9).
     pub(super) fn of(message: &'a [u8]) -> Self {
         let mut fields = Fields::default();
         let mut start = HEADER;
-        while let Some((&[t0, t1, l0, l1], behind)) =
+        while let Some((&[t0, t1, l0, l1], rest)) =
             message.get(start..).and_then(<[u8]>::split_first_chunk::<4>)
         {
             let kind = u16::from_be_bytes([t0, t1]);
             let length = usize::from(u16::from_be_bytes([l0, l1]));
-            let Some(value) = behind.get(..length) else { break };
+            let Some(value) = rest.get(..length) else { break };
             match kind {
                 SHA256 => {
                     fields.sha256 = Some(start);
@@ -47,7 +46,7 @@ impl<'a> Fields<'a> {
                 _ if fields.sha1.is_some() => {}
                 SHA1 => fields.sha1 = Some(start),
                 _ => {
-                    if let Some(field) = fields.of_kind(kind) {
+                    if let Some(field) = fields.field(kind) {
                         field.get_or_insert(value);
                     }
                 }
@@ -57,14 +56,15 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// The attribute that proves the rest, and where it begins: of both the stronger (RFC 8489 §9.1.3,
-    /// §9.2.4).
+    /// The integrity attribute to check, and its offset in the message. Of two it is MESSAGE-INTEGRITY-SHA256, the
+    /// stronger one (RFC 8489 §9.1.3, §9.2.4).
     pub(super) fn integrity(&self) -> Option<(Integrity, usize)> {
         let sha256 = self.sha256.map(|start| (Integrity::Sha256, start));
         sha256.or(self.sha1.map(|start| (Integrity::Sha1, start)))
     }
 
-    fn of_kind(&mut self, kind: u16) -> Option<&mut Option<&'a [u8]>> {
+    /// The field for attributes of type `kind`.
+    fn field(&mut self, kind: u16) -> Option<&mut Option<&'a [u8]>> {
         match kind {
             USERNAME => Some(&mut self.username),
             USERHASH => Some(&mut self.userhash),

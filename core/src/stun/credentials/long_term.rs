@@ -1,9 +1,9 @@
-//! Long-term credentials (RFC 8489 §9.2): a log-in that is challenged with a nonce.
+//! Long-term credentials (RFC 8489 §9.2): a user name and password, proven in reply to a challenge with a nonce.
 
 use super::{
-    Admission, Challenge, Realm, Refusal, Seal,
+    Authentication, Challenge, Realm, Refusal, ReplyKey,
     fields::Fields,
-    nonce::{Nonces, promises_algorithms},
+    nonce::{Nonces, has_algorithms_bit},
 };
 use crate::stun::integrity::Integrity;
 use alloc::boxed::Box;
@@ -12,21 +12,21 @@ use core::net::SocketAddr;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
-/// PASSWORD-ALGORITHM's value for MD5 and SHA-256 (RFC 8489 §18.5.1), neither with parameters.
+/// Values of PASSWORD-ALGORITHM for MD5 and SHA-256 (RFC 8489 §18.5.1). Neither has parameters.
 const MD5: [u8; 4] = [0, 1, 0, 0];
 pub(super) const SHA256: [u8; 4] = [0, 2, 0, 0];
-/// What challenges list in PASSWORD-ALGORITHMS (RFC 8489 §14.11). MD5 is not in it: a client that does
-/// not know the attribute uses it all the same, and one that does knows SHA-256.
+/// Value of PASSWORD-ALGORITHMS in challenges (RFC 8489 §14.11). MD5 need not be listed: a client that does not know
+/// the attribute uses MD5 anyway, and a client that knows it supports SHA-256.
 pub(super) const ALGORITHMS: [u8; 4] = SHA256;
 
-/// Users of one realm, and the nonces that they are challenged with.
+/// The users of one realm, and the nonces of their challenges.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LongTerm {
     realm: Realm,
     nonces: Nonces,
-    /// By name.
+    /// Sorted by name.
     users: Vec<User>,
-    /// USERHASH and index of each user, by USERHASH.
+    /// USERHASH of each user and its index in `users`, sorted by USERHASH.
     hashes: Vec<([u8; 32], usize)>,
 }
 
@@ -38,8 +38,8 @@ struct User {
 }
 
 impl LongTerm {
-    /// With these names and passwords, prepared as OpaqueString (RFC 8265) asks; of two with one name the
-    /// first counts.
+    /// Takes names and passwords, which must be prepared by the OpaqueString profile (RFC 8265 §4.2). If a name occurs
+    /// more than once, the first counts.
     pub fn new<'a>(
         users: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
         realm: Realm,
@@ -59,8 +59,8 @@ impl LongTerm {
         LongTerm { realm, nonces, users, hashes }
     }
 
-    /// The checks of RFC 8489 §9.2.4 in their order.
-    pub(super) fn admit(&self, message: &[u8], source: &SocketAddr) -> Admission<'_> {
+    /// Performs the checks of RFC 8489 §9.2.4 in the order given there.
+    pub(super) fn authenticate(&self, message: &[u8], source: &SocketAddr) -> Authentication<'_> {
         let fields = Fields::of(message);
         let challenge = || Challenge { realm: &self.realm, nonce: self.nonces.current(source) };
         let Some((integrity, start)) = fields.integrity() else {
@@ -73,10 +73,10 @@ impl LongTerm {
         };
         let algorithm = match (fields.password_algorithms, fields.password_algorithm) {
             (None, None) => None,
-            // One half of the pair is missing, or the list is not the one that was sent: somebody on the
-            // way may have taken the stronger algorithms out of it (RFC 8489 §9.2.1).
+            // One of the two is missing, or the list is not the one that the server sent: an attacker on the path
+            // may have removed the stronger algorithms from it (bid-down attack, RFC 8489 §9.2.1).
             (list, chosen)
-                if promises_algorithms(nonce)
+                if has_algorithms_bit(nonce)
                     && (list != Some(ALGORITHMS.as_slice()) || chosen != Some(SHA256.as_slice())) =>
             {
                 return Err(Refusal::BadRequest);
@@ -90,7 +90,7 @@ impl LongTerm {
             (Some(user), Some(chosen)) if chosen == MD5 => Some(user.md5.as_slice()),
             _ => None,
         };
-        // A name that is not there costs as much time as a wrong password: names are not to be guessed.
+        // Compute an HMAC for an unknown name too, so that the time taken does not reveal which names exist.
         let is_right = integrity.is_right(key.unwrap_or(&[0; 32]), message, start);
         let Some(key) = key.filter(|_| is_right) else {
             return Err(Refusal::Unauthenticated(Some(challenge())));
@@ -98,14 +98,15 @@ impl LongTerm {
         if !self.nonces.is_valid(nonce, source) {
             return Err(Refusal::StaleNonce(challenge()));
         }
-        // Not the attribute that the request had, but the one that its algorithm calls for.
+        // The password algorithm decides, and not the attribute that the request was authenticated with.
         let integrity = match algorithm {
             Some(_) => Integrity::Sha256,
             None => Integrity::Sha1,
         };
-        Ok(Seal { key, integrity })
+        Ok(ReplyKey { key, integrity })
     }
 
+    /// Finds the user by USERNAME or, without that, by USERHASH.
     fn user(&self, fields: &Fields<'_>) -> Option<&User> {
         let index = match (fields.username, fields.userhash) {
             (Some(name), _) => self.users.binary_search_by(|user| (*user.name).cmp(name)).ok()?,
@@ -119,19 +120,19 @@ impl LongTerm {
     }
 }
 
-/// The key of the algorithm MD5 (RFC 8489 §9.2.2, §18.5.1.1).
+/// Returns the key for the password algorithm MD5 (RFC 8489 §9.2.2, §18.5.1.1).
 pub fn md5_key(name: &[u8], realm: &[u8], password: &[u8]) -> [u8; 16] {
     let hash = Md5::new().chain_update(name).chain_update(b":").chain_update(realm);
     hash.chain_update(b":").chain_update(password).finalize().into()
 }
 
-/// The key of the algorithm SHA-256 (RFC 8489 §18.5.1.2).
+/// Returns the key for the password algorithm SHA-256 (RFC 8489 §18.5.1.2).
 pub fn sha256_key(name: &[u8], realm: &[u8], password: &[u8]) -> [u8; 32] {
     let hash = Sha256::new().chain_update(name).chain_update(b":").chain_update(realm);
     hash.chain_update(b":").chain_update(password).finalize().into()
 }
 
-/// USERHASH's value, which tells the name to nobody who does not know it (RFC 8489 §14.4).
+/// Returns the value of USERHASH, which identifies the user without revealing the name (RFC 8489 §14.4).
 pub fn userhash(name: &[u8], realm: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(name).chain_update(b":").chain_update(realm).finalize().into()
 }

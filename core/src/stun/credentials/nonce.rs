@@ -1,5 +1,4 @@
-//! Nonces that the server need not remember: each is a function of a secret, the client's address and
-//! port, and coarse time.
+//! Stateless nonces: each is a function of a secret, the client's address and port, and coarse time.
 
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
@@ -8,40 +7,41 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-/// Seconds for which the same client is given the same nonce. One is accepted in the period in which it
-/// was given and in the next.
+/// Seconds for which the same client gets the same nonce. The server accepts a nonce in the period in which it was
+/// issued and in the next.
 pub(crate) const NONCE_PERIOD: u64 = 600;
 
-/// Bytes of a nonce. With 11 characters behind the cookie, 66 bits, two clients will never be given the
-/// same (RFC 8489 §9.2.4), and the attribute needs no padding.
+/// Length of a nonce in bytes. The 11 characters after the cookie hold 66 bits of a MAC, so that in practice no two
+/// clients get the same nonce (RFC 8489 §9.2.4), and the attribute needs no padding.
 pub(super) const LENGTH: usize = COOKIE.len() + 11;
 
-/// "obMatJos2", and in base64 the 24 bits of the security features that are in use (RFC 8489 §9.2,
-/// §18.1): password algorithms, bit 0, and username anonymity, bit 1. Bit 0 is the least significant one,
-/// as erratum 6290 and the vector of appendix B.1 have it.
+/// The nonce cookie: "obMatJos2", then the 24 security feature bits in base64 (RFC 8489 §9.2, §18.1). Set are bit 0,
+/// password algorithms, and bit 1, username anonymity. Bit 0 is the least significant bit, as in erratum 6290 and the
+/// test vector of appendix B.1.
 pub(super) const COOKIE: &[u8; 13] = b"obMatJos2AAAD";
 
-/// Prefix of a nonce from any server that knows RFC 8489.
+/// First characters of a nonce from any server that implements RFC 8489.
 const COOKIE_START: &[u8] = b"obMatJos2";
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Seconds, as somebody else counts them: told by one who has a clock, read by all who copied it. It
-/// need not agree with anybody's time, but must not go back.
+/// A time in seconds, shared by all clones: the owner of a clock sets it, and the nonces read it. Its origin does not
+/// matter, but it must never go backwards.
 #[derive(Clone, Debug, Default)]
 pub struct CoarseClock(Arc<AtomicU64>);
 
 impl CoarseClock {
-    /// Tells the time, in seconds.
+    /// Sets the time, in seconds.
     pub fn set(&self, seconds: u64) {
         self.0.store(seconds, Relaxed);
     }
 
-    /// The time as last told, in seconds.
+    /// The time that was set last, in seconds.
     pub fn seconds(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
+/// Equal are clones of one clock, whatever time another shows.
 impl PartialEq for CoarseClock {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -50,7 +50,7 @@ impl PartialEq for CoarseClock {
 
 impl Eq for CoarseClock {}
 
-/// What nonces are made of.
+/// The source of nonces: a secret and a clock.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Nonces {
     secret: [u8; 32],
@@ -58,30 +58,31 @@ pub struct Nonces {
 }
 
 impl Nonces {
-    /// `secret` is random, and nobody else's to know: who has it can foretell nonces. Nonces outlive a
-    /// change of the credentials where both keep their secret and clock.
+    /// `secret` must be random and kept secret: it suffices to predict every nonce. Nonces stay valid across a change
+    /// of the credentials if the new ones have the same secret and clock.
     pub fn new(secret: [u8; 32], clock: CoarseClock) -> Self {
         Nonces { secret, clock }
     }
 
-    /// The nonce for a client at `source`, at this time.
+    /// The nonce for a client at `source` in the current period.
     pub(super) fn current(&self, source: &SocketAddr) -> [u8; LENGTH] {
         nonce(&self.secret, source, self.clock.seconds() / NONCE_PERIOD)
     }
 
-    /// Whether `nonce` was given to a client at `source`, in this period or the one before.
-    pub(super) fn is_valid(&self, given: &[u8], source: &SocketAddr) -> bool {
+    /// Whether `received` is the nonce for a client at `source` in the current or the previous period. Constant-time.
+    pub(super) fn is_valid(&self, received: &[u8], source: &SocketAddr) -> bool {
         let period = self.clock.seconds() / NONCE_PERIOD;
-        let is_of = |period| given.ct_eq(&nonce(&self.secret, source, period));
-        (is_of(period) | is_of(period.wrapping_sub(1))).into()
+        let matches = |period| received.ct_eq(&nonce(&self.secret, source, period));
+        (matches(period) | matches(period.wrapping_sub(1))).into()
     }
 }
 
-/// Whether a nonce has the cookie and in it the bit that says that its server listed password algorithms.
-pub(super) fn promises_algorithms(nonce: &[u8]) -> bool {
+/// Whether a nonce has a cookie with the password algorithms bit set: the server that issued it sent
+/// PASSWORD-ALGORITHMS.
+pub(super) fn has_algorithms_bit(nonce: &[u8]) -> bool {
     let features = nonce.strip_prefix(COOKIE_START).and_then(<[u8]>::first_chunk::<4>);
     let digit = |character| BASE64.iter().position(|digit| digit == character);
-    // The whole of it must be base64, or it is no cookie.
+    // All four characters must be base64; otherwise this is not a cookie.
     features.is_some_and(|features| {
         features.iter().all(|character| digit(character).is_some())
             && digit(&features[3]).is_some_and(|last| last & 1 == 1)
@@ -102,7 +103,7 @@ fn nonce(secret: &[u8; 32], source: &SocketAddr, period: u64) -> [u8; LENGTH] {
     let mut nonce = [0; LENGTH];
     let (cookie, characters) = nonce.split_at_mut(COOKIE.len());
     cookie.copy_from_slice(COOKIE);
-    // Six bits of each byte: a MAC has more of them than are needed.
+    // Six bits of each byte of the MAC, which has more bytes than the nonce needs.
     for (character, byte) in characters.iter_mut().zip(mac) {
         *character = BASE64[usize::from(byte % 64)];
     }
