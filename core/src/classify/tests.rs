@@ -1,5 +1,4 @@
-//! The classifier over frames put together byte by byte. Frames from an independent builder are in
-//! the user space package's tests.
+//! The classifier over frames that are built byte by byte. `tests/classify.rs` has frames of an independent builder.
 
 extern crate std;
 
@@ -11,7 +10,7 @@ const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const OWN_IPV4: [u8; 4] = [192, 0, 2, 1];
 const OWN_IPV6: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const PORT: u16 = 3478;
-/// Served, but only over IPv6.
+/// A port that is served over IPv6 only.
 const PORT_V6: u16 = 5349;
 
 struct Own;
@@ -79,7 +78,7 @@ fn decide(frame: &[u8]) -> Result<Datagram, Verdict> {
 }
 
 #[test]
-fn a_datagram_for_us_is_found_where_it_stands() {
+fn a_served_datagram_is_found_at_its_offset() {
     use Shape::{TaggedV4, TaggedV6, V4, V6};
     for (tags, ip, v4, v6) in
         [(&[][..], 14, V4, V6), (&[0x8100], 18, TaggedV4, TaggedV6), (&[0x88a8], 18, TaggedV4, TaggedV6)]
@@ -93,15 +92,15 @@ fn a_datagram_for_us_is_found_where_it_stands() {
 }
 
 #[test]
-fn a_port_is_ours_only_at_its_own_address() {
+fn a_port_is_served_at_its_own_address_only() {
     assert!(decide(&ipv6(&[], PORT_V6, &[])).is_ok());
     assert_eq!(decide(&ipv4(&[], PORT_V6, &[])), Err(Verdict::OtherAddress));
     assert_eq!(decide(&ipv4(&[], 53, &[])), Err(Verdict::OtherPort));
 }
 
 #[test]
-fn what_is_certain_decides_before_what_is_cut_off() {
-    // A frame may end where its verdict no longer depends on what follows.
+fn a_decisive_field_counts_before_a_truncation() {
+    // A frame may end after the last byte that its verdict depends on.
     let tagged = ipv4(&[0x8100, 0x8100], PORT, &[]);
     assert_eq!(decide(&tagged[..18]), Err(Verdict::VlanDepth));
     assert_eq!(decide(&ethernet(&[], 0x0806)), Err(Verdict::NotIp));
@@ -114,7 +113,7 @@ fn what_is_certain_decides_before_what_is_cut_off() {
 }
 
 #[test]
-fn every_ip_protocol_but_udp_goes_to_the_stack() {
+fn every_ip_protocol_except_udp_goes_to_the_stack() {
     for protocol in (0..=255).step_by(if cfg!(miri) { 5 } else { 1 }).filter(|protocol| *protocol != 17) {
         let mut v4 = ipv4(&[], PORT, &[0; 20]);
         v4[14 + 9] = protocol;
@@ -128,8 +127,8 @@ fn every_ip_protocol_but_udp_goes_to_the_stack() {
 }
 
 #[test]
-fn every_fragment_bit_counts_and_the_other_flags_do_not() {
-    // Every 257th has each bit both set and not, which is enough for an interpreter.
+fn only_the_fragment_bits_make_a_fragment() {
+    // For Miri, every 257th value is enough: it has each bit both set and clear.
     for bits in (0..=0xffffu16).step_by(if cfg!(miri) { 0x101 } else { 1 }) {
         let mut frame = ipv4(&[], PORT, &[0; 20]);
         frame[14 + 6..14 + 8].copy_from_slice(&bits.to_be_bytes());
@@ -157,7 +156,7 @@ fn every_other_first_byte_of_ip_goes_to_the_stack() {
 }
 
 #[test]
-fn the_longest_frame_is_ours_and_a_longer_one_is_not() {
+fn the_longest_frame_is_redirected_and_a_longer_one_is_not() {
     let longest = ipv4(&[], PORT, &[0; MAX_FRAME - 42]);
     assert_eq!(longest.len(), MAX_FRAME);
     assert!(decide(&longest).is_ok());
@@ -167,11 +166,10 @@ fn the_longest_frame_is_ours_and_a_longer_one_is_not() {
     assert_eq!(decide(&padded), Err(Verdict::TooLong));
 }
 
-/// Hands out only what lies within its bounds, as the kernel's verifier demands, and notes how far
-/// the classifier looked.
+/// Returns only bytes within its bounds, as the kernel's verifier demands, and records up to where the classifier read.
 struct Guarded<'a> {
     bytes: &'a [u8],
-    seen: Cell<usize>,
+    read_up_to: Cell<usize>,
 }
 
 impl ReadFrame for Guarded<'_> {
@@ -183,35 +181,35 @@ impl ReadFrame for Guarded<'_> {
         let read = <[u8]>::bytes::<N>(self.bytes, offset);
         assert_eq!(read.is_some(), offset + N <= self.bytes.len(), "{N} bytes at {offset}");
         if read.is_some() {
-            self.seen.set(self.seen.get().max(offset + N));
+            self.read_up_to.set(self.read_up_to.get().max(offset + N));
         }
         read
     }
 }
 
 #[test]
-fn a_frame_cut_anywhere_is_not_ours() {
+fn a_frame_cut_at_any_length_is_truncated() {
     let tags: [&[u16]; 2] = [&[], &[0x8100]];
     for frame in tags.into_iter().flat_map(|tags| [ipv4(tags, PORT, &[0; 20]), ipv6(tags, PORT, &[0; 20])]) {
         for length in (0..frame.len()).step_by(if cfg!(miri) { 5 } else { 1 }) {
-            let guarded = Guarded { bytes: &frame[..length], seen: Cell::new(0) };
+            let guarded = Guarded { bytes: &frame[..length], read_up_to: Cell::new(0) };
             assert_eq!(classify(&guarded, &Own), Err(Verdict::Truncated), "{length} of {}", frame.len());
         }
-        let guarded = Guarded { bytes: &frame, seen: Cell::new(0) };
+        let guarded = Guarded { bytes: &frame, read_up_to: Cell::new(0) };
         let found = classify(&guarded, &Own).unwrap();
-        assert_eq!(guarded.seen.get(), found.shape.udp() + UDP_HEADER, "no more is read than the headers");
+        assert_eq!(guarded.read_up_to.get(), found.shape.udp() + UDP_HEADER, "only the headers are read");
     }
 }
 
 #[test]
-fn a_read_at_the_far_end_of_the_address_space_is_none() {
+fn a_read_whose_end_overflows_is_none() {
     assert_eq!(<[u8]>::bytes::<4>(&[0; 8], usize::MAX), None);
     assert_eq!(<[u8]>::bytes(&[0; 8], 4), Some(&[0; 4]));
     assert_eq!(<[u8]>::bytes::<4>(&[0; 8], 5), None);
 }
 
 #[test]
-fn each_verdict_stands_at_its_index_under_a_name_of_its_own() {
+fn each_verdict_has_its_own_index_and_name() {
     for (index, verdict) in Verdict::ALL.into_iter().enumerate() {
         assert_eq!(verdict as usize, index, "{verdict:?}");
     }
@@ -220,8 +218,8 @@ fn each_verdict_stands_at_its_index_under_a_name_of_its_own() {
 }
 
 #[test]
-fn map_layouts_have_no_hidden_bytes() {
-    // Both sides of a map must see the same bytes, and the kernel compares keys whole.
+fn map_layouts_have_no_padding() {
+    // Program and loader must see the same bytes, and the kernel compares all bytes of a key.
     assert_eq!((size_of::<Endpoint>(), align_of::<Endpoint>()), (20, 4));
     assert_eq!(PORT_WORDS, 1024);
     assert_ne!(
@@ -230,8 +228,8 @@ fn map_layouts_have_no_hidden_bytes() {
     );
 }
 
-/// A frame that is ours, or nearly: some of its bytes are changed.
-fn nearly_ours() -> impl Strategy<Value = Vec<u8>> {
+/// A frame for a served endpoint of which up to three bytes are changed.
+fn nearly_served() -> impl Strategy<Value = Vec<u8>> {
     let tags = prop::sample::select(vec![vec![], vec![0x8100], vec![0x88a8], vec![0x88a8, 0x8100]]);
     let payload = prop::collection::vec(any::<u8>(), 0..64);
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
@@ -247,16 +245,16 @@ fn nearly_ours() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_bytes_get_a_verdict(bytes in prop::collection::vec(any::<u8>(), 0..128)) {
+    fn arbitrary_bytes_get_a_verdict(bytes in prop::collection::vec(any::<u8>(), 0..128)) {
         let _ = decide(&bytes);
     }
 
     #[test]
-    fn what_is_ours_lies_within_the_frame(frame in nearly_ours(), cut in any::<prop::sample::Index>()) {
+    fn a_served_datagram_lies_within_the_frame(frame in nearly_served(), cut in any::<prop::sample::Index>()) {
         let frame = &frame[..=cut.index(frame.len())];
-        let guarded = Guarded { bytes: frame, seen: Cell::new(0) };
+        let guarded = Guarded { bytes: frame, read_up_to: Cell::new(0) };
         let verdict = classify(&guarded, &Own);
-        prop_assert_eq!(verdict, decide(frame), "another reader, another verdict");
+        prop_assert_eq!(verdict, decide(frame), "the verdict does not depend on the reader");
         if let Ok(Datagram { shape, udp_length }) = verdict {
             let (udp, udp_length) = (shape.udp(), usize::from(udp_length));
             prop_assert!(udp_length >= 8 && udp + udp_length <= frame.len());
@@ -266,13 +264,13 @@ proptest! {
     }
 
     #[test]
-    fn bytes_behind_the_datagram_change_nothing(
-        frame in nearly_ours(),
+    fn bytes_after_the_datagram_change_nothing(
+        frame in nearly_served(),
         padding in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let padded = [&frame[..], &padding].concat();
         match decide(&frame) {
-            // A longer frame may hold what this one was cut short of.
+            // The padding may supply the bytes that the frame lacks.
             Err(Verdict::Truncated) => {}
             verdict => prop_assert_eq!(decide(&padded), verdict),
         }

@@ -1,3 +1,5 @@
+//! The integrity attributes against the test vectors of RFC 5769 and RFC 8489.
+
 use super::Integrity::{self, Sha1, Sha256};
 use crate::stun::credentials::{md5_key, sha256_key, userhash};
 use std::vec::Vec;
@@ -12,10 +14,10 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-/// A vector: its name, which attribute, its key, where it begins, and the message.
+/// A test vector: its name, the attribute, its key, its offset, and the message.
 type Vector = (&'static str, Integrity, Vec<u8>, usize, Vec<u8>);
 
-/// Those of RFC 5769 §2.1 to §2.4 and of RFC 8489 B.1 (as erratum 6268 has it).
+/// The test vectors of RFC 5769 §2.1 to §2.4, and of RFC 8489 B.1 with erratum 6268.
 fn vectors() -> [Vector; 5] {
     let short = b"VOkJxbRl1RmTxUk/WvJxBt".to_vec();
     let request = hex(
@@ -49,11 +51,11 @@ fn vectors() -> [Vector; 5] {
 }
 
 #[test]
-fn the_vectors_are_checked_and_written_as_the_rfcs_have_them() {
+fn the_test_vectors_are_verified_and_reproduced() {
     for (name, integrity, key, start, message) in vectors() {
         assert!(integrity.is_right(&key, &message, start), "{name}");
         let end = start + integrity.length();
-        // The length field as it was before FINGERPRINT was appended, if it was.
+        // The length field without FINGERPRINT, which some vectors have.
         let mut expected = message[..end].to_vec();
         expected[2..4].copy_from_slice(&((end - 20) as u16).to_be_bytes());
         let mut buffer = message[..start].to_vec();
@@ -64,10 +66,10 @@ fn the_vectors_are_checked_and_written_as_the_rfcs_have_them() {
 }
 
 #[test]
-fn a_change_of_any_covered_byte_or_of_the_key_is_noticed() {
+fn a_change_to_any_covered_byte_or_to_the_key_is_detected() {
     for (name, integrity, key, start, message) in vectors() {
         for at in (0..start + integrity.length()).step_by(if cfg!(miri) { 13 } else { 1 }) {
-            // The length field is not covered as it stands: its value is the attribute's place.
+            // The HMAC does not cover the length field as received, but the value that follows from the offset.
             if at == 2 || at == 3 {
                 continue;
             }
@@ -75,16 +77,16 @@ fn a_change_of_any_covered_byte_or_of_the_key_is_noticed() {
             changed[at] ^= 1;
             assert!(!integrity.is_right(&key, &changed, start), "{name}: byte {at}");
         }
-        let mut other = key.clone();
-        other[0] ^= 1;
-        assert!(!integrity.is_right(&other, &message, start), "{name}");
+        let mut wrong_key = key.clone();
+        wrong_key[0] ^= 1;
+        assert!(!integrity.is_right(&wrong_key, &message, start), "{name}");
         for cut in (0..start + integrity.length()).step_by(if cfg!(miri) { 13 } else { 1 }) {
             assert!(!integrity.is_right(&key, &message[..cut], start), "{name}: cut to {cut}");
         }
     }
 }
 
-/// RFC 8489 §14.6: shorter than 32 bytes only where a usage allows it.
+/// RFC 8489 §14.6: shorter than 32 bytes only if the STUN usage allows it.
 #[test]
 fn a_truncated_value_is_wrong() {
     let [.., (_, integrity, key, start, message)] = vectors();
@@ -97,7 +99,7 @@ fn a_truncated_value_is_wrong() {
 
 /// RFC 8489 §9.2.2 and B.1.
 #[test]
-fn keys_and_userhash_are_those_of_the_rfc() {
+fn keys_and_userhash_match_the_rfc() {
     assert_eq!(md5_key(b"user", b"realm", b"pass").to_vec(), hex("8493fbc53ba582fb4c044c456bdc40eb"));
     assert_eq!(
         userhash(NAME, REALM).to_vec(),
@@ -106,9 +108,9 @@ fn keys_and_userhash_are_those_of_the_rfc() {
 }
 
 #[test]
-fn without_room_nothing_is_appended() {
+fn nothing_is_appended_without_room() {
     let mut buffer = vec![0; 20 + Sha256.length() - 1];
     assert_eq!(Sha256.append(b"key", &mut buffer, 20), None);
-    assert_eq!(Sha1.append(b"key", &mut buffer, 19), None, "shorter than a header");
+    assert_eq!(Sha1.append(b"key", &mut buffer, 19), None, "the message is shorter than a header");
     assert_eq!(buffer, vec![0; 55]);
 }

@@ -1,4 +1,4 @@
-//! What an operator can switch on, in combinations and at endpoints that the conformance table does not have.
+//! Features beyond the plain service, in combinations and at endpoints that the conformance table does not have.
 
 use crate::outcome::Outcome::{self, *};
 use crate::stun::{
@@ -25,14 +25,14 @@ const SOURCE: &str = "198.51.100.7:40000";
 const SOURCE_V6: &str = "[2001:db8:1::7]:40000";
 const XOR_VALUE: [u8; 8] = [0, 1, 0x9c ^ 0x21, 0x40 ^ 0x12, 198 ^ 0x21, 51 ^ 0x12, 100 ^ 0xa4, 7 ^ 0x42];
 
-/// Primary, other port, other address, both other.
+/// The endpoints of discovery: primary, other port, other address, other address and port.
 const FOUR: [&str; 4] = ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479"];
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// The value of MAPPED-ADDRESS and its like.
+/// The value of MAPPED-ADDRESS and other attributes with an address.
 fn value(address: &str) -> Vec<u8> {
     let address = addr(address);
     let port = address.port().to_be_bytes();
@@ -72,18 +72,19 @@ fn reply(policy: &Policy, server: SocketAddr, buffer: &[u8], answer: Answer) -> 
     }
 }
 
-fn room(request: &[u8]) -> Vec<u8> {
+/// A buffer with `request` at its start, as short as allowed.
+fn buffer_with(request: &[u8]) -> Vec<u8> {
     let mut buffer = vec![0xff; request.len().max(REPLY_ROOM)];
     buffer[..request.len()].copy_from_slice(request);
     buffer
 }
 
 fn ask_from(source: &str, request: &[u8], server: &str, policy: &Policy) -> Reply {
-    let (mut buffer, server) = (room(request), addr(server));
+    let (mut buffer, server) = (buffer_with(request), addr(server));
     let before = buffer.clone();
     let answer = respond(&mut buffer, request.len(), Exchange::datagram(&addr(source), || server), policy);
     if answer.length == 0 {
-        assert_eq!(buffer, before, "silence leaves the buffer as it was");
+        assert_eq!(buffer, before, "silence leaves the buffer unchanged");
     }
     reply(policy, server, &buffer, answer)
 }
@@ -93,7 +94,7 @@ fn ask(request: &[u8], server: &str, policy: &Policy) -> Reply {
 }
 
 fn ask_stream(request: &[u8], server: &str, policy: &Policy) -> Reply {
-    let (mut buffer, server) = (room(request), addr(server));
+    let (mut buffer, server) = (buffer_with(request), addr(server));
     let answer = respond(&mut buffer, request.len(), Exchange::stream(&addr(SOURCE), || server), policy);
     reply(policy, server, &buffer, answer)
 }
@@ -114,7 +115,7 @@ fn success(origin: &str, other: &str, more: &[Attribute]) -> Vec<u8> {
 }
 
 #[test]
-fn over_ipv6_all_four_addresses_fit() {
+fn all_four_addresses_fit_over_ipv6() {
     let policy = with(Extras { software: Software::new(&"s".repeat(32)), ..discovery() });
     let flags: Attribute = (CHANGE_REQUEST, &[0, 0, 0, 4]);
     let reply = ask_from(SOURCE_V6, &fingerprinted(request(&[flags])), "[2001:db8::1]:3478", &policy);
@@ -128,27 +129,27 @@ fn over_ipv6_all_four_addresses_fit() {
 }
 
 #[test]
-fn clients_are_told_the_advertised_addresses() {
+fn replies_have_the_advertised_addresses() {
     let mut extras = discovery();
-    let four = extras.discovery_v4.as_mut().unwrap();
-    assert!(four.advertise(addr(FOUR[3]).ip(), "203.0.113.2".parse().unwrap()));
-    assert!(!four.advertise("192.0.2.3".parse().unwrap(), "203.0.113.3".parse().unwrap()));
-    assert!(!four.advertise(addr(FOUR[0]).ip(), "2001:db8::1".parse().unwrap()));
+    let v4 = extras.discovery_v4.as_mut().unwrap();
+    assert!(v4.advertise(addr(FOUR[3]).ip(), "203.0.113.2".parse().unwrap()));
+    assert!(!v4.advertise("192.0.2.3".parse().unwrap(), "203.0.113.3".parse().unwrap()));
+    assert!(!v4.advertise(addr(FOUR[0]).ip(), "2001:db8::1".parse().unwrap()));
     let reply = ask(&request(&[(CHANGE_REQUEST, &[0, 0, 0, 4])]), FOUR[0], &with(extras));
     assert_eq!(reply.origin, addr(FOUR[2]), "the reply leaves from the local address");
     assert_eq!(reply.bytes, success("203.0.113.2:3478", "203.0.113.2:3479", &[]));
 }
 
 #[test]
-fn endpoints_that_differ_in_less_than_address_and_port_are_none() {
+fn discovery_needs_endpoints_that_differ_in_address_and_port() {
     for alternate in ["192.0.2.1:3479", "192.0.2.2:3478", "[2001:db8::2]:3479"] {
         assert_eq!(Discovery::new(addr(FOUR[0]), addr(alternate)), None, "{alternate}");
     }
 }
 
-/// RFC 5780 §6.1: 420 where the server has no other address and port; §6: no OTHER-ADDRESS either.
+/// RFC 5780 §6.1 requires a 420 from a server without alternate address and port, and §6 that it sends no OTHER-ADDRESS.
 #[test]
-fn an_endpoint_beside_the_four_knows_nothing_of_rfc_5780() {
+fn an_endpoint_outside_the_four_does_not_support_rfc_5780() {
     let plain = message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &XOR_VALUE)]);
     for server in ["192.0.2.1:3480", "192.0.2.3:3478", "203.0.113.1:3479"] {
         assert_eq!(ask(&request(&[]), server, &with(discovery())).bytes, plain);
@@ -161,16 +162,16 @@ fn an_endpoint_beside_the_four_knows_nothing_of_rfc_5780() {
     }
 }
 
-/// RFC 5780 §6.1 with this server's limit, for the longest payload of an Ethernet frame.
+/// RFC 5780 §6.1, limited to the request's length, for a request as long as an Ethernet frame.
 #[test]
-fn padding_fills_a_whole_frame() {
+fn padding_makes_the_reply_as_long_as_the_request() {
     let reply = ask(&request(&[(PADDING, &[0xee; 1500])]), FOUR[0], &with(discovery()));
     assert_eq!(reply.outcome, Answered);
     assert_eq!(reply.bytes, success(FOUR[0], FOUR[3], &[(PADDING, &[0; 1452])]));
 }
 
 #[test]
-fn software_follows_the_addresses_of_discovery() {
+fn software_comes_after_the_addresses_of_discovery() {
     let software: Attribute = (SOFTWARE, b"xstun");
     let both = Extras { software: Software::new("xstun"), ..discovery() };
     assert_eq!(ask(&request(&[]), FOUR[0], &with(both)).bytes, success(FOUR[0], FOUR[3], &[software]));
@@ -185,26 +186,26 @@ fn software_is_text_of_bounded_length() {
 }
 
 #[test]
-fn transaction_ids_of_zeros_get_silence_where_the_operator_wants_it() {
+fn a_transaction_id_of_zeros_is_dropped_if_the_policy_says_so() {
     let policy = with(Extras { drop_zero_transaction: true, ..Extras::default() });
     let cookie = [0x21, 0x12, 0xa4, 0x42];
     let zero = with_transaction(BINDING_REQUEST, &[&cookie[..], &[0; 12]].concat(), &[]);
     assert_eq!(ask(&zero, FOUR[0], &policy).outcome, ZeroTransaction);
     assert_eq!(ask(&zero, FOUR[0], &Policy::default()).outcome, Answered);
     assert_eq!(ask(&zero, FOUR[0], &with(discovery())).outcome, Answered);
-    // What is no request keeps its own reason.
+    // What is not a request has its own outcome.
     assert_eq!(ask(&zero[..19], FOUR[0], &policy).outcome, NotStun);
 }
 
-/// RFC 8489 §14.8: only who has proven a user is sent elsewhere, and nobody can where there are none.
+/// RFC 8489 §14.8: a server redirects authenticated clients only, so one that requires no credentials redirects none.
 #[test]
-fn without_credentials_nobody_is_sent_elsewhere() {
+fn no_client_is_redirected_without_credentials() {
     let v4 = Some("203.0.113.9:3478".parse().unwrap());
     let v6 = Some("[2001:db8:9::9]:3478".parse().unwrap());
     let policy = with(Extras { alternate_server: AlternateServer { v4, v6 }, ..Extras::default() });
     let long: Attribute = (SOFTWARE, &[b'x'; 96]);
-    let named: [Attribute; 3] = [(USERNAME, b"anna"), long, (MESSAGE_INTEGRITY, &[0; 20])];
-    for attributes in [&[][..], &[long], &named] {
+    let with_integrity: [Attribute; 3] = [(USERNAME, b"anna"), long, (MESSAGE_INTEGRITY, &[0; 20])];
+    for attributes in [&[][..], &[long], &with_integrity] {
         for request in [request(attributes), fingerprinted(request(attributes))] {
             for source in [SOURCE, SOURCE_V6] {
                 assert_eq!(ask_from(source, &request, FOUR[0], &policy).outcome, Answered, "{attributes:?}");
@@ -217,7 +218,7 @@ fn without_credentials_nobody_is_sent_elsewhere() {
 }
 
 #[test]
-fn a_buffer_without_room_ends_in_a_name_and_stays_as_it_was() {
+fn a_buffer_without_room_is_left_unchanged() {
     for length in (20..REPLY_ROOM).step_by(if cfg!(miri) { 7 } else { 1 }) {
         let mut buffer = vec![0; length];
         buffer[..20].copy_from_slice(&request(&[]));
