@@ -77,6 +77,23 @@ fn every_path_that_a_document_names_exists() {
     assert!(count > 20, "paths were read");
 }
 
+/// A code span like `umem.rs` or `datapath/drivers.rs` is the end of a source's path.
+#[test]
+fn every_source_that_a_document_names_exists() {
+    let mut known = Vec::new();
+    collect(&root(), "rs", &mut |source| known.push(source.to_owned()));
+    for document in documents() {
+        let page = read(document.to_str().unwrap());
+        for name in prose(&page).flat_map(code).filter(|name| name.ends_with(".rs") && !name.contains(' ')) {
+            assert!(
+                known.iter().any(|path| path.ends_with(name)),
+                "{}: there is no {name}",
+                document.display()
+            );
+        }
+    }
+}
+
 #[test]
 fn every_verb_that_a_document_names_exists() {
     let main = read("xtask/src/main.rs");

@@ -30,10 +30,14 @@ fn sources(directory: &str) -> String {
     text
 }
 
-/// Calls `visit` with every file below `directory` that has this extension.
+/// Calls `visit` with every file below `directory` that has this extension, but for what cargo and git keep.
 fn collect(directory: &Path, extension: &str, visit: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
         let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy();
+        if path.is_dir() && (name == "target" || name.starts_with('.')) {
+            continue;
+        }
         if path.is_dir() {
             collect(&path, extension, visit);
         } else if path.extension().is_some_and(|own| own == extension) {
