@@ -157,7 +157,7 @@ fn a_reply_leaves_from_the_endpoint_and_for_the_port_that_were_asked_for() {
 }
 
 #[test]
-fn a_bare_request_gets_the_least_of_bytes() {
+fn a_bare_request_gets_the_smallest_reply() {
     assert_eq!(serve(&ipv4(&REQUEST)).frame.len(), 14 + 20 + 8 + 32);
     assert_eq!(serve(&ipv6(&REQUEST)).frame.len(), 14 + 40 + 8 + 44);
 }
@@ -175,7 +175,7 @@ fn a_tag_comes_back_with_its_priority_and_type() {
 }
 
 #[test]
-fn padding_is_no_part_of_the_datagram() {
+fn ethernet_padding_is_no_part_of_the_datagram() {
     let message = message(BINDING_REQUEST, &[(0x8022, b"name")]);
     for request in [ipv4(&message), ipv6(&message)] {
         for padding in [1, 18, 200] {
@@ -271,7 +271,7 @@ fn keeps(rows: Vec<(&str, Vec<u8>, Outcome)>) {
 }
 
 #[test]
-fn the_hosts_own_addresses_are_nobodys_source() {
+fn the_hosts_own_addresses_are_invalid_sources() {
     let own = [IpAddr::V4(CLIENT_IPV4), IpAddr::V6(CLIENT_IPV6)];
     let served = Served::new(MAC, [(IpAddr::V4(IPV4), PORT), (IpAddr::V6(IPV6), PORT)], own);
     assert_eq!(serve_with(&ipv4(&REQUEST), &served).outcome, BadSource);
@@ -298,7 +298,7 @@ fn unfinished(frame: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn an_unfinished_checksum_is_accepted_and_told() {
+fn an_unfinished_checksum_is_accepted_and_reported() {
     for request in [ipv4(&REQUEST), ipv6(&REQUEST), ipv4(&fingerprinted(message(BINDING_REQUEST, &[])))] {
         let begun = unfinished(request.clone());
         assert_ne!(begun, request);
@@ -337,7 +337,7 @@ fn a_zero_checksum_is_sent_as_ones() {
 }
 
 #[test]
-fn a_frame_that_the_program_should_not_have_sent_is_named() {
+fn a_frame_that_the_program_must_not_redirect_has_an_outcome() {
     for case in frames::cases() {
         let outcome = serve(&case.frame).outcome;
         match case.verdict {
@@ -351,7 +351,7 @@ fn a_frame_that_the_program_should_not_have_sent_is_named() {
 }
 
 #[test]
-fn a_buffer_without_room_ends_in_a_name() {
+fn a_buffer_without_room_is_an_outcome() {
     for request in [ipv4(&REQUEST), ipv6(&REQUEST)] {
         let mut tight = request.clone();
         let end = answer(&mut tight, request.len(), &served(), &Policy::default());
@@ -417,14 +417,14 @@ proptest! {
     #![proptest_config(strategies::cases(2000))]
 
     #[test]
-    fn any_bytes_end_in_a_name(bytes in prop::collection::vec(any::<u8>(), 0..300), room in 0usize..200) {
+    fn any_bytes_have_one_outcome(bytes in prop::collection::vec(any::<u8>(), 0..300), room in 0usize..200) {
         let mut buffer = [&bytes[..], &vec![0; room]].concat();
         let answer = answer(&mut buffer, bytes.len(), &served(), &Policy::default());
         prop_assert_eq!(answer.outcome.is_reply(), answer.length > 0);
     }
 
     #[test]
-    fn a_frame_ends_as_another_parser_and_builder_say(frame in frame()) {
+    fn a_frame_gets_what_another_parser_and_builder_compute(frame in frame()) {
         let reply = serve(&frame);
         match judge::answer(&frame, true) {
             Some(owed) => prop_assert_eq!((reply.outcome, &reply.frame), (owed.0, &owed.1)),

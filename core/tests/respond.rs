@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(strategies::cases(2000))]
 
     #[test]
-    fn any_bytes_end_in_a_name(
+    fn any_bytes_have_one_outcome(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         source in source(),
         classic: bool,
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn both_ways_to_a_reply_are_the_plain_one(request in mutated_request(), source in source(), classic: bool) {
+    fn the_fast_and_the_extended_path_equal_the_reference(request in mutated_request(), source in source(), classic: bool) {
         let plain = reference::respond(&request, source, classic);
         for extras in [None, Some(Extras::default())] {
             let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
@@ -225,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn a_well_formed_request_always_gets_a_reply_or_has_a_fault(request in request(), source in source()) {
+    fn a_well_formed_request_gets_a_reply_unless_it_has_a_fault(request in request(), source in source()) {
         let (outcome, reply) = ask(&request, source);
         match outcome {
             Outcome::BadAttribute | Outcome::BadFingerprint => prop_assert!(reply.is_empty()),
@@ -234,7 +234,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_request_gets_a_right_reply_or_none(request in mutated_request(), source in source()) {
+    fn a_changed_request_gets_a_correct_reply_or_none(request in mutated_request(), source in source()) {
         let (outcome, reply) = ask(&request, source);
         if !reply.is_empty() {
             check_reply(&request, source, outcome, &reply);
@@ -250,7 +250,7 @@ proptest! {
     }
 
     #[test]
-    fn what_lies_behind_the_request_changes_nothing(
+    fn bytes_after_the_request_change_nothing(
         request in mutated_request(),
         source in source(),
         behind in prop::collection::vec(any::<u8>(), REPLY_ROOM),
@@ -261,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn the_fingerprint_of_a_reply_is_right(request in request(), source in source()) {
+    fn the_fingerprint_of_a_reply_is_correct(request in request(), source in source()) {
         let (outcome, reply) = ask(&request, source);
         if outcome.is_reply() && has_fingerprint(&request) {
             let (covered, value) = reply.split_at(reply.len() - 4);

@@ -1,5 +1,5 @@
-//! The rules, one row each, with the section that makes it one: bytes in, and bytes out or silence. The
-//! rows know no path; whoever carries datagrams to the server can be held against them.
+//! The conformance table: one row a rule, with the section that demands it, the request, and the reply or silence.
+//! Rows are independent of the path, so that memory, frames, sockets and streams are all held to them.
 
 mod asked;
 mod attributes;

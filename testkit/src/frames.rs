@@ -1,5 +1,5 @@
-//! Ethernet frames with UDP datagrams, built by `etherparse`, which knows nothing of the classifier; and in [`cases`]
-//! a table of frames with the verdict that each deserves.
+//! Ethernet frames with UDP datagrams, built by `etherparse`, which shares no code with the classifier; and [`cases`], a
+//! table of frames with the verdict on each.
 
 mod cases;
 
@@ -34,7 +34,7 @@ pub const REQUEST: [u8; 20] = [
     0x87, 0xdf, 0xae,
 ];
 
-/// What is served in every case: both addresses on [`PORT`], and no refused source.
+/// A host that serves both addresses on [`PORT`] and refuses no source.
 pub fn served() -> Served {
     Served::new(MAC, [(IpAddr::V4(IPV4), PORT), (IpAddr::V6(IPV6), PORT)], [])
 }

@@ -1,4 +1,4 @@
-//! What a frame is owed, found out by `etherparse` and by the plain reference: it shares no code with
+//! The expected outcome and reply of a frame, computed by `etherparse` and the plain reference. It shares no code with
 //! `classify`, `frame` and `stun`.
 
 use crate::frames::{IPV4, IPV6, MAC, PORT};
@@ -35,7 +35,7 @@ pub fn ours(frame: &[u8]) -> Option<Ours<'_>> {
 pub fn addressed(frame: &[u8]) -> Option<Ours<'_>> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
     let Some(TransportSlice::Udp(udp)) = packet.transport.clone() else { return None };
-    // Its parser takes three tags, and more types of them.
+    // etherparse accepts three tags, and more tag types.
     let tag = EtherType(u16::from_be_bytes([frame[12], frame[13]]));
     let is_tag = [EtherType::VLAN_TAGGED_FRAME, EtherType::PROVIDER_BRIDGING].contains(&tag);
     let tags = packet.link_exts.len();
@@ -56,7 +56,7 @@ pub fn addressed(frame: &[u8]) -> Option<Ours<'_>> {
             if header.next_header() != IpNumber::UDP {
                 return None;
             }
-            // Its parser takes 0 for the mark of a jumbogram, and the rest of the frame for the payload.
+            // etherparse reads 0 as a jumbogram, whose payload is the rest of the frame.
             let payload = usize::from(header.payload_length());
             (header.source_addr().into(), header.destination_addr().into(), payload)
         }
@@ -85,7 +85,7 @@ impl Ours<'_> {
             && self.udp.checksum() == u16::from_be_bytes(begun.to_ne_bytes())
     }
 
-    /// Why the datagram may not be answered, whatever it says.
+    /// Why the datagram must not be answered, whatever its payload.
     pub fn fault(&self) -> Option<Outcome> {
         let absent = self.udp.checksum() == 0;
         if self.frame[6] & 1 == 1 {
@@ -98,7 +98,7 @@ impl Ours<'_> {
             Some(NoUdpChecksum)
         } else if !absent && !self.sums_up() && !self.is_unfinished() {
             Some(BadUdpChecksum)
-        } else if is_nobody(self.source.ip()) {
+        } else if is_unanswerable(self.source.ip()) {
             Some(BadSource)
         } else {
             (self.source.port() == 0).then_some(SourcePortZero)
@@ -137,7 +137,7 @@ impl Ours<'_> {
         };
         let mut frame = Vec::new();
         ip.udp(origin.port(), port).write_to_vec(&mut frame, payload).unwrap();
-        // The builder knows one type of single tag.
+        // etherparse writes one type of single tag only.
         frame[12..14].copy_from_slice(&self.frame[12..14]);
         frame
     }
@@ -156,8 +156,8 @@ impl Ours<'_> {
     }
 }
 
-/// What `frame` is owed of a server of [`crate::frames::served`]: how it ends, and the reply's frame,
-/// empty for silence. `None` where it is no datagram for it.
+/// The outcome of `frame` at a server of [`crate::frames::served`], and the reply frame, empty for silence. `None` if
+/// the frame is no datagram for that server.
 pub fn answer(frame: &[u8], classic: bool) -> Option<(Outcome, Vec<u8>)> {
     let ours = ours(frame)?;
     if let Some(fault) = ours.fault() {
@@ -167,13 +167,13 @@ pub fn answer(frame: &[u8], classic: bool) -> Option<(Outcome, Vec<u8>)> {
     Some((outcome, if reply.is_empty() { reply } else { ours.reply(&reply) }))
 }
 
-/// The complement of the Internet checksum's sum; 0 where it holds.
+/// The complement of the Internet checksum's sum; 0 if the checksum is correct.
 fn sum(parts: &[&[u8]]) -> u16 {
     parts.iter().fold(Sum16BitWords::new(), |sum, part| sum.add_slice(part)).ones_complement()
 }
 
 /// An address that no client can have: RFC 1122 §3.2.1.3, RFC 1112 §4, RFC 4291 §2.5, §2.7, RFC 4942 §2.2.
-fn is_nobody(address: IpAddr) -> bool {
+fn is_unanswerable(address: IpAddr) -> bool {
     let class_e = |ip: Ipv4Addr| ip >= Ipv4Addr::new(240, 0, 0, 0);
     let this_network = |ip: Ipv4Addr| ip < Ipv4Addr::new(1, 0, 0, 0);
     let none_or_mapped = |ip: Ipv6Addr| ip.is_unspecified() || ip.to_ipv4_mapped().is_some();

@@ -16,7 +16,7 @@ use std::process::{Command, Output};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Longest that a command may take that is not told otherwise; generous, since nothing is timed.
+/// Seconds that a command may take; generous, since nothing is timed.
 const LIMIT_SECONDS: u32 = 60;
 const PREFIX: &str = "xstun-t-";
 
@@ -86,7 +86,7 @@ impl Lab {
         };
         let queues = queues.to_string();
         let (server_mac, client_mac) = (mac_text(link.server_mac), mac_text(link.client_mac));
-        // Both ends are made where they belong: the machine's own namespace never sees them.
+        // Both ends are created in their namespaces; the machine's own namespace never sees them.
         let mut words = vec!["-n", self.server.name(), "link", "add", &link.server_interface];
         words.extend([
             "address",
@@ -105,8 +105,8 @@ impl Lab {
             (&self.server, &link.server_interface, link.server_v4, link.server_v6),
             (&self.client, &link.client_interface, link.client_v4, link.client_v6),
         ] {
-            // With transmit offload a local sender leaves the checksum unfinished: tests that want
-            // that switch it on again, all others shall see what a wire would carry.
+            // With transmit offload a local sender leaves the checksum unfinished. Tests that want that switch it on
+            // again; all others see what a real wire would carry.
             namespace.run(&["ethtool", "-K", interface, "tx", "off"]);
             let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
             ip(&["-n", namespace.name(), "addr", "add", &v4, "dev", interface]);
@@ -129,16 +129,16 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace of this name, which must be one that [`reap`] knows.
+    /// Creates a namespace. [`reap`] finds only names that begin with [`PREFIX`] and a process ID.
     pub fn new(name: String) -> Self {
         {
-            // iproute2 makes /run/netns a mount point on first use, and two at once trip over it.
+            // iproute2 makes /run/netns a mount point on first use; two processes doing so at once fail.
             let _lock = Lock::take();
             ip(&["netns", "add", &name]);
         }
         let namespace = Namespace { name };
         namespace.enter(|| {
-            // Link-local addresses shall be usable at once, and hosts not look for routers.
+            // Link-local addresses are usable at once, and hosts do not look for routers.
             for (key, value) in [("accept_dad", "0"), ("router_solicitations", "0")] {
                 let path = format!("/proc/sys/net/ipv6/conf/default/{key}");
                 std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -153,7 +153,7 @@ impl Namespace {
         &self.name
     }
 
-    /// A command that runs in the namespace and dies with the thread that starts it.
+    /// A command that runs in the namespace and is killed when the thread that starts it ends.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, "setpriv", "--pdeathsig", "KILL"]).arg(program);
@@ -168,12 +168,12 @@ impl Namespace {
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
-    /// Runs a command that has to succeed, and gives what it printed.
+    /// Runs a command that must succeed, and returns what it printed.
     pub fn run(&self, words: &[&str]) -> String {
         succeeded(words, self.output(words))
     }
 
-    /// Runs `work` on a thread inside the namespace: sockets that it opens belong there for good.
+    /// Runs `work` on a thread inside the namespace; sockets that it opens stay there.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -211,7 +211,7 @@ fn reap() {
     }
 }
 
-/// Runs `ip`, which has to succeed.
+/// Runs `ip`, which must succeed, and returns what it printed.
 pub fn ip(words: &[&str]) -> String {
     let output =
         Command::new("ip").args(words).output().expect("ip of iproute2 runs: apt-get install iproute2");

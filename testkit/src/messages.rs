@@ -10,10 +10,10 @@ pub const BINDING_ERROR: u16 = 0x0111;
 pub const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 /// The transaction ID of RFC 5769's first three vectors.
 pub const ID: [u8; 12] = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
-/// What takes the cookie's place in the classic messages here.
+/// The first word of a classic transaction ID, where other messages have the cookie.
 const NO_COOKIE: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
 
-/// What may be asked over either version of IP: the four endpoints of NAT behaviour discovery, and one more.
+/// Endpoints of a server over IPv4 and IPv6: the four of NAT behaviour discovery, then one that is none of them.
 pub const ENDPOINTS: [[&str; 5]; 2] = [
     ["192.0.2.1:3478", "192.0.2.1:3479", "192.0.2.2:3478", "192.0.2.2:3479", "192.0.2.3:3478"],
     [

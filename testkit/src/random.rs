@@ -1,6 +1,6 @@
-//! Numbers that are the same in every run.
+//! Pseudo-random numbers that are the same in every run.
 
-/// SplitMix64, from a seed of the test's choice.
+/// SplitMix64 from a fixed seed.
 pub struct Random(
     /// The seed, and from then on the state.
     pub u64,
@@ -8,7 +8,7 @@ pub struct Random(
 
 impl Random {
     /// The next number.
-    #[expect(clippy::should_implement_trait, reason = "there is no end to them")]
+    #[expect(clippy::should_implement_trait, reason = "the sequence never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,5 +1,5 @@
-//! The core once more, slow and plain: what RFC 8489 and the project's policy owe to any bytes, for
-//! tests and fuzzers to hold the fast one against. It shares no code with it.
+//! A second, slow and plain implementation of the core: the outcome and reply that RFC 8489 and the default policy
+//! require for any bytes. Tests and fuzzers compare the core with it; the two share no code.
 
 use crate::messages::{
     Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, COOKIE, crc32, fingerprinted,
@@ -12,19 +12,19 @@ const FINGERPRINT: u16 = 0x8028;
 const CHANGE_REQUEST: u16 = 0x0003;
 const INTEGRITY: [u16; 2] = [0x0008, 0x001c];
 
-/// Types below 0x8000 that IANA's registry of 2024-12-20 assigns or names with a former meaning, but for
-/// what asks for RFC 5780: PADDING and RESPONSE-PORT.
+/// Types below 0x8000 that IANA's registry of 2024-12-20 assigns or lists with a former meaning, except those that
+/// only RFC 5780 defines: PADDING and RESPONSE-PORT.
 const REGISTRY: [u16; 33] = [
     0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x10, 0x12, 0x13, 0x14,
     0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x20, 0x21, 0x22, 0x24, 0x25, 0x2a,
 ];
 
-/// Whether IANA's registry knows a comprehension-required type.
+/// Whether IANA's registry lists this comprehension-required type.
 pub fn is_registered(kind: u16) -> bool {
     REGISTRY.contains(&kind)
 }
 
-/// How `message` from `source` ends, and its reply: empty for silence.
+/// The outcome of `message` from `source`, and its reply, empty for silence.
 pub fn respond(message: &[u8], source: SocketAddr, classic: bool) -> (Outcome, Vec<u8>) {
     match read(message, classic) {
         Err(outcome) => (outcome, Vec::new()),
@@ -141,8 +141,8 @@ impl Request<'_> {
         self.reply(BINDING_SUCCESS, &[(kind, &[&[0, family][..], &port, &address].concat())])
     }
 
-    /// Of all the ways to say 420, the one that names the most types and then tells the reason, of those
-    /// that are no longer than the request. Two types may always be named: they take the room of one.
+    /// Of all 420 responses no longer than the request, the one that lists the most types and then, if it fits, has
+    /// the reason phrase. Two types are always listed: padding makes them as long as one.
     fn rejection(&self) -> Vec<u8> {
         let most = self.unknown.len().min(12);
         let fits = |reply: &Vec<u8>| reply.len() <= self.message.len();
@@ -151,7 +151,7 @@ impl Request<'_> {
             if !self.cookie && count % 2 == 1 {
                 list.extend(list.last().copied());
             }
-            // RFC 3489 knows no padding: its phrase is filled up with spaces.
+            // RFC 3489 has no padding: spaces fill up the phrase.
             let phrase = if self.cookie { &phrase[..17] } else { phrase };
             let code = [&[0, 0, 4, 20][..], if reason { phrase } else { &[] }].concat();
             let list: Vec<u8> = list.iter().flat_map(|kind| kind.to_be_bytes()).collect();

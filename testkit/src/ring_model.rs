@@ -11,8 +11,7 @@ pub struct Token(
     pub u32,
 );
 
-/// Rings of a few slots, and a kernel that moves frames from fill to receive and from transmit to
-/// completion when told.
+/// Rings of a few slots, and a kernel that moves frames from fill to receive and from transmit to completion on demand.
 pub struct Model {
     slots: usize,
     /// Frames in the fill ring.
@@ -26,8 +25,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Empty rings with so many slots each; receive and completion ring never fill up, as the kernel's
-    /// do not where they are as large as the UMEM.
+    /// Creates empty rings with this many slots each. Receive and completion ring never fill up: in the kernel they do
+    /// not either if they are as large as the UMEM.
     pub fn new(slots: usize) -> Self {
         Model {
             slots,
@@ -38,19 +37,19 @@ impl Model {
         }
     }
 
-    /// Up to `n` frames come in.
+    /// Receives up to `n` frames.
     pub fn kernel_receives(&mut self, n: usize) {
         let n = n.min(self.fill.len());
         self.received.extend(self.fill.drain(..n));
     }
 
-    /// Up to `n` frames have left.
+    /// Completes the transmission of up to `n` frames.
     pub fn kernel_completes(&mut self, n: usize) {
         let n = n.min(self.transmit.len());
         self.completed.extend(self.transmit.drain(..n));
     }
 
-    /// Frames that find room in the transmit ring.
+    /// Free slots of the transmit ring.
     pub fn transmit_room(&self) -> usize {
         self.slots - self.transmit.len()
     }

@@ -1,17 +1,17 @@
-//! Requests as clients send them, as nobody should send them, and anything in between.
+//! Strategies for requests: well formed, malformed, and anything in between.
 
 use crate::messages::{Attribute, BINDING_REQUEST, COOKIE, fingerprinted, with_transaction};
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 
-/// So many cases, unless the environment (PROPTEST_CASES) says otherwise: what takes a hundred times as long
-/// under an interpreter or with every mutant needs fewer.
+/// A configuration with this many cases, or as many as PROPTEST_CASES says: Miri and mutants need fewer, since they run
+/// a hundred times as long.
 pub fn cases(cases: u32) -> ProptestConfig {
     let is_set = std::env::var_os("PROPTEST_CASES").is_some();
     if is_set { ProptestConfig::default() } else { ProptestConfig::with_cases(cases) }
 }
 
-/// Attribute types with a rule of their own, more often than their share.
+/// Attribute types; those with a rule of their own come more often.
 fn attribute_type() -> impl Strategy<Value = u16> {
     let named = prop::sample::select(vec![
         0x0002, 0x0003, 0x0006, 0x0008, 0x001c, 0x0020, 0x0024, 0x0025, 0x0026, 0x0027, 0x8022, 0x8028,
@@ -52,7 +52,7 @@ pub fn mutated_request() -> impl Strategy<Value = Vec<u8>> {
     (request(), changes()).prop_map(|(message, changes)| changes.apply(message))
 }
 
-/// What befalls a message.
+/// Changes to a message on its way.
 #[derive(Debug, Clone)]
 pub struct Changes {
     bytes: Vec<(prop::sample::Index, u8)>,
@@ -61,7 +61,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The message, changed.
+    /// Returns the changed message.
     pub fn apply(self, mut message: Vec<u8>) -> Vec<u8> {
         for (index, byte) in self.bytes {
             let index = index.index(message.len());

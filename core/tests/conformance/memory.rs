@@ -20,9 +20,9 @@ fn the_core_keeps_every_rule() {
     keeps_every_rule(|policy| policy);
 }
 
-/// Where something is switched on that no row asks for, every request takes the longer way.
+/// With any extra switched on, every request takes the extended path.
 #[test]
-fn the_longer_way_keeps_every_rule() {
+fn the_extended_path_keeps_every_rule() {
     keeps_every_rule(|policy| Policy { extras: Some(policy.extras.unwrap_or_default()), ..policy });
 }
 
@@ -32,7 +32,7 @@ fn keeps_every_rule(switched: impl Fn(Policy) -> Policy) {
             sources().map(asked).into_iter().flat_map(|asked| at_each_endpoint(&row, asked))
         {
             let policy = switched(policy);
-            // The least room that the core asks for, full of another message's leavings.
+            // The smallest buffer that the core accepts, with the bytes of an earlier message.
             let mut buffer = vec![0xff; row.request.len().max(REPLY_ROOM)];
             buffer[..row.request.len()].copy_from_slice(&row.request);
             let before = buffer.clone();
@@ -49,7 +49,7 @@ fn keeps_every_rule(switched: impl Fn(Policy) -> Policy) {
     }
 }
 
-/// The setting's policy, and who asks at each of the endpoints that serve under it.
+/// The setting's policy, with a request to each of the endpoints that serve under it.
 fn at_each_endpoint(row: &Row, primary: Asked) -> impl Iterator<Item = (Policy, Asked)> {
     let setting = row.setting;
     setting.at_each_endpoint(primary).into_iter().map(move |asked| (policy(setting, &primary), asked))
@@ -73,7 +73,7 @@ fn streams_keep_every_rule() {
     }
 }
 
-/// Other tests and the fuzzers trust the plain reference; it has to keep the rules too.
+/// Other tests and the fuzzers rely on the reference, so it must keep the rules too.
 #[test]
 fn the_reference_keeps_every_rule() {
     for row in rows() {
@@ -91,7 +91,7 @@ fn the_reference_keeps_every_rule() {
 /// An attacker who asks in somebody's name gets no more than the least that a response needs; what an
 /// operator adds to it is a bounded number of bytes. Integrity and FINGERPRINT come on top of the least.
 #[test]
-fn no_row_owes_more_than_its_request_but_for_the_least_reply() {
+fn no_reply_is_longer_than_its_request_or_the_smallest_reply() {
     for row in rows() {
         for asked in sources().map(asked) {
             let reply = row.reply(&asked);
@@ -152,7 +152,7 @@ fn the_table_writes_addresses_as_the_vectors_do() {
 }
 
 #[test]
-fn the_table_meets_every_end_that_a_message_can_have() {
+fn the_table_has_every_outcome_that_a_message_can_have() {
     let met: HashSet<Outcome> = rows().iter().map(|row| row.outcome).collect();
     // Those of frames and of transmission follow. A stale nonce is never twice the same.
     let of_the_core = Outcome::ALL.into_iter().take(Outcome::BadFrame.index());
@@ -162,7 +162,7 @@ fn the_table_meets_every_end_that_a_message_can_have() {
 
 /// A row that sends what another sends proves nothing more.
 #[test]
-fn each_row_is_a_rule_of_its_own() {
+fn no_two_rows_send_the_same_request_under_one_setting() {
     let rows = rows();
     for (index, row) in rows.iter().enumerate() {
         let same = |other: &&Row| other.request == row.request && other.setting == row.setting;

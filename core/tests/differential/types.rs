@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_befalls_a_request_both_make_the_same_of_it(request in mutated_request(), source in source()) {
+    fn both_decide_alike_whatever_happens_to_a_request(request in mutated_request(), source in source()) {
         if request.get(4..8) == Some(&COOKIE) && known_difference(&request).is_none() {
             same(&request, source)?;
         }

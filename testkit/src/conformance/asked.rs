@@ -1,8 +1,8 @@
-//! Who asks whom.
+//! The endpoints of a request.
 
 use std::net::SocketAddr;
 
-/// Who asks whom.
+/// Source and destination of a request, and the server's other endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     /// Where the request comes from.
@@ -13,7 +13,7 @@ pub struct Asked {
     pub other: SocketAddr,
 }
 
-/// `source` asks a server at the documentation's addresses.
+/// A request from `source` to a server at addresses that are reserved for documentation.
 pub fn asked(source: SocketAddr) -> Asked {
     let [server, other] = match source.ip().to_canonical().is_ipv4() {
         true => ["192.0.2.1:3478", "192.0.2.2:3479"],

@@ -1,4 +1,4 @@
-//! One rule: the request, how it ends, and the reply that its sender is owed.
+//! One rule: the request, its outcome, and the reply that it must get.
 
 use super::asked::Asked;
 use super::credentials::{sealed, sealed_by_sha256};
@@ -19,15 +19,15 @@ pub struct Row {
     pub setting: Setting,
     /// The bytes that are sent.
     pub request: Vec<u8>,
-    /// How they end.
+    /// Their outcome.
     pub outcome: Outcome,
-    /// What comes back.
+    /// The reply.
     pub owed: Owed,
-    /// Whence and whither.
+    /// Where the reply leaves from and goes to.
     pub diverted: Diverted,
 }
 
-/// How a reply's way differs from that of its request (RFC 5780 §6.1).
+/// How the reply's endpoints differ from those of the request (RFC 5780 §6.1).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Diverted {
     /// It leaves from the other address.
@@ -38,7 +38,7 @@ pub struct Diverted {
     pub to: Option<u16>,
 }
 
-/// What a request gets.
+/// The reply that a request must get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owed {
     /// No reply.
@@ -61,7 +61,7 @@ pub enum Owed {
     SealedBySha256,
     /// The same, and a FINGERPRINT at the end.
     Fingerprinted(Box<Owed>),
-    /// These bytes, whoever asked.
+    /// These bytes, whatever the source.
     Bytes(Vec<u8>),
     /// These bytes over either version of IP.
     ByVersion {

@@ -1,4 +1,4 @@
-//! Frames with the verdict that each deserves. What `etherparse` will not build wrong is bent by hand afterwards.
+//! Frames with the verdict on each. `etherparse` builds only correct ones; the others are patched afterwards.
 //!
 //! Every frame has at least the 14 bytes of an Ethernet header, the least that the kernel's
 //! `BPF_PROG_TEST_RUN` takes.
@@ -13,13 +13,13 @@ const ETHERNET: usize = 14;
 const IPV4_UDP: usize = ETHERNET + 20;
 const IPV6_UDP: usize = ETHERNET + 40;
 
-/// One frame and what becomes of it.
+/// One frame and the verdict on it.
 pub struct Case {
     /// What is special about the frame.
     pub name: &'static str,
     /// The frame from its destination MAC on.
     pub frame: Vec<u8>,
-    /// `Ok` where it is ours, else why it goes to the stack.
+    /// `Ok` if the frame is ours, else why it goes to the kernel's stack.
     pub verdict: Result<(), Verdict>,
 }
 

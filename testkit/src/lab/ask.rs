@@ -1,4 +1,4 @@
-//! A plain UDP client of std's sockets.
+//! A plain UDP client over the standard library's sockets.
 
 use super::Namespace;
 use super::transaction::Transaction;
@@ -6,7 +6,7 @@ use crate::wait::received;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// How often a request is sent before the server counts as mute, half a second apart.
+/// Requests, half a second apart, after which the server counts as silent.
 const TRIES: u32 = 40;
 
 /// A UDP socket inside a namespace.
@@ -26,7 +26,7 @@ impl Asker {
         self.socket.local_addr().expect("a bound socket has an address")
     }
 
-    /// Asks until the server answers, and gives the address that it told.
+    /// Asks until the server answers, and returns the mapped address.
     pub fn ask(&self, server: SocketAddr) -> SocketAddr {
         for _ in 0..TRIES {
             if let Some(mapped) = self.ask_once(server, Duration::from_millis(500)) {
@@ -36,7 +36,7 @@ impl Asker {
         panic!("{server} does not answer {}", self.address());
     }
 
-    /// Asks once; `None` where nothing came back in time.
+    /// Asks once; `None` if no reply came within `limit`.
     pub fn ask_once(&self, server: SocketAddr, limit: Duration) -> Option<SocketAddr> {
         let transaction = Transaction::new();
         self.socket.send_to(&transaction.request(&[]), server).expect("a request leaves");

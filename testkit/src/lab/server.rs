@@ -1,4 +1,4 @@
-//! `xstun serve` as a process of its own: its log, its end and its counters.
+//! `xstun serve` as a process: its log, its exit and its counters.
 
 use super::Namespace;
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,7 +9,7 @@ use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything that the server says; generous, since nothing is timed.
+/// Longest wait for a log line or the exit; generous, since nothing is timed.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The program under test: what `XSTUN_BIN` names, else what Cargo built beside the running test.
@@ -48,7 +48,7 @@ impl Server {
         Server::start_behind(namespace, &["env"], flags)
     }
 
-    /// As [`Server::start`], by a program that becomes the server.
+    /// As [`Server::start`], behind a command that executes the server, such as `setpriv`.
     pub fn start_behind(namespace: &Namespace, prefix: &[&str], flags: &[&str]) -> Self {
         let mut command = namespace.command(prefix[0]);
         command.args(&prefix[1..]).arg(xstun()).args(["serve", "--log-format", "json"]).args(flags);
@@ -82,7 +82,7 @@ impl Server {
             let why = if lines.ended {
                 "the server ended"
             } else if left.is_zero() {
-                "it was not to be seen in time"
+                "it did not come in time"
             } else {
                 lines = self.log.changed.wait_timeout(lines, left).expect("the reader does not panic").0;
                 continue;
@@ -93,32 +93,31 @@ impl Server {
         }
     }
 
-    /// The lines that tell what serves, one for each interface, one for the sockets, and one each for TCP
-    /// and TLS.
+    /// The `serving` lines: one for each interface, one for the sockets, and one each for TCP and TLS.
     pub fn serving(&self) -> Vec<Value> {
         let lines = self.log.lines.lock().expect("the reader does not panic");
         parsed(&lines.lines).filter(|line| line["message"] == "serving").collect()
     }
 
-    /// The line that tells what serves this interface.
+    /// The `serving` line of this interface.
     pub fn serving_on(&self, interface: &str) -> Value {
         let serving = self.serving();
         let line = serving.iter().find(|line| line["interface"] == interface);
         line.unwrap_or_else(|| panic!("nothing says that {interface} is served: {serving:#?}")).clone()
     }
 
-    /// Stops the server as Ctrl-C does, and gives what it counted.
+    /// Stops the server as Ctrl-C does, and returns its counters.
     pub fn stop(self) -> Counters {
         self.stop_by(Signal::INT)
     }
 
-    /// Stops the server by a signal that has to end it in good order, and gives what it counted.
+    /// Stops the server by a signal on which it must exit with code 0, and returns its counters.
     pub fn stop_by(self, signal: Signal) -> Counters {
         kill_process(self.pid(), signal).expect("the server runs");
         self.ended()
     }
 
-    /// Waits until the server ends in good order, by itself, and gives what it counted.
+    /// Waits until the server exits by itself with code 0, and returns its counters.
     pub fn ended(mut self) -> Counters {
         let status = self.wait();
         let log = self.log();
@@ -133,7 +132,7 @@ impl Server {
         kill_process(self.pid(), signal).expect("the server runs");
     }
 
-    /// Ends the server as nothing can keep it from ending, and waits until it is gone.
+    /// Kills the server and waits until it is gone.
     pub fn kill(mut self) {
         kill_process(self.pid(), Signal::KILL).expect("the server runs");
         self.wait();
@@ -197,7 +196,7 @@ fn parsed<'a>(
     lines.into_iter().filter_map(|line| serde_json::from_str(line.as_ref()).ok())
 }
 
-/// What a server counted in its life.
+/// The counters that a server logged at its end.
 pub struct Counters {
     lines: Vec<Counted>,
     /// The whole log, for messages.

@@ -1,22 +1,21 @@
-//! STUN messages as a client makes and reads them, written without the server's code.
+//! STUN messages as a client writes and reads them, without the server's code.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const COOKIE: u32 = 0x2112_a442;
 
-/// What a client writes and what it must find again in the reply: the 16 bytes after the length,
-/// cookie and transaction ID in one.
+/// The 16 bytes after the length, cookie and transaction ID, which the reply must repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transaction([u8; 16]);
 
 impl Transaction {
-    /// One of a new RFC 8489 client, unlike any other of this process.
+    /// A transaction of an RFC 8489 client, unique in this process.
     pub fn new() -> Self {
         Transaction::starting_with(COOKIE)
     }
 
-    /// One of an RFC 3489 client: no cookie.
+    /// A transaction of an RFC 3489 client, without cookie.
     pub fn classic() -> Self {
         Transaction::starting_with(0x3489_3489)
     }
@@ -45,7 +44,7 @@ impl Transaction {
         message.get(4..20) == Some(&self.0)
     }
 
-    /// The address that a success response of this transaction tells its client.
+    /// The mapped address in a success response of this transaction.
     pub fn mapped_address(&self, message: &[u8]) -> Option<SocketAddr> {
         if !self.owns(message) || message[..2] != [0x01, 0x01] {
             return None;
@@ -69,7 +68,7 @@ impl Transaction {
         None
     }
 
-    /// The type and the code of an error response of this transaction.
+    /// The code of an error response of this transaction.
     pub fn error_code(&self, message: &[u8]) -> Option<u16> {
         if !self.owns(message) || message[..2] != [0x01, 0x11] {
             return None;

@@ -25,7 +25,7 @@ impl Wire {
         assert_eq!(sent, Ok(frame.len()), "a frame of {} bytes leaves", frame.len());
     }
 
-    /// The next frame for which `wanted` says yes; all before it are thrown away.
+    /// The next frame for which `wanted` returns true; those before it are discarded.
     pub fn wait_for(&self, limit: Duration, mut wanted: impl FnMut(&[u8]) -> bool) -> Option<Vec<u8>> {
         let deadline = Instant::now() + limit;
         loop {
@@ -50,7 +50,7 @@ impl Wire {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// The next frame that is waiting, as it stood on the wire.
+    /// The next frame that is waiting, as it was on the wire.
     fn next(&self) -> Option<Vec<u8>> {
         let mut frame = vec![0u8; 65_536];
         let mut control = [0u64; 16];
@@ -80,7 +80,7 @@ impl Wire {
     }
 }
 
-/// The VLAN tag that the kernel took out of the frame: it stands beside it.
+/// The VLAN tag that the kernel took out of the frame and reports in a control message.
 fn stripped_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
     // SAFETY: the header was filled by recvmsg and its control area is alive.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
