@@ -29,8 +29,8 @@ const _: () = assert!(
 
 /// Answers `request`, whose message is at the start of `buffer` and came from `source`.
 ///
-/// If `credentials` authenticate the sender, `answer` writes the reply, and an integrity attribute with the key of the
-/// request is appended (RFC 8489 §9.1.3, §9.2.4). Otherwise the reply is a refusal.
+/// If `credentials` authenticate the sender, `answer` writes the reply, and this function appends an integrity attribute
+/// computed with the client's key (RFC 8489 §9.1.3, §9.2.4). Otherwise the reply is a refusal.
 ///
 /// `answer` gets the request without its FINGERPRINT, and with a `room` reduced by what is appended here, so that the
 /// bound on the reply's length still holds afterwards.

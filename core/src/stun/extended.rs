@@ -228,8 +228,8 @@ impl Success<'_> {
             writer.attribute(SOFTWARE, &[software.as_bytes()]);
         }
         if requested.padding {
-            // RFC 5780 §6.1 asks for the length of the interface's MTU. A reply longer than its request would serve
-            // an attacker for amplification, so PADDING fills it up to the request's length only.
+            // RFC 5780 §6.1 requires PADDING of the interface's MTU. Here it only makes the reply as long as the
+            // request: a longer reply would amplify the traffic of an attacker who forges sources.
             writer.padding(PADDING, request.room, request.fingerprint_length());
         }
         writer.finish(request, BINDING_SUCCESS)

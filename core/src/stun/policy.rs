@@ -1,4 +1,4 @@
-//! The operator's choices where the RFCs leave one.
+//! The operator's choices where the RFCs allow more than one behaviour.
 
 use super::credentials::Credentials;
 use super::discovery::{Change, Discovery};

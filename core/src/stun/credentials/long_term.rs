@@ -132,7 +132,8 @@ pub fn sha256_key(name: &[u8], realm: &[u8], password: &[u8]) -> [u8; 32] {
     hash.chain_update(b":").chain_update(password).finalize().into()
 }
 
-/// Returns the value of USERHASH, which identifies the user without revealing the name (RFC 8489 §14.4).
+/// Returns the value of USERHASH, which identifies the user to those who know the name, and reveals it to nobody else
+/// (RFC 8489 §14.4).
 pub fn userhash(name: &[u8], realm: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(name).chain_update(b":").chain_update(realm).finalize().into()
 }

@@ -41,7 +41,7 @@ impl CoarseClock {
     }
 }
 
-/// Equal are clones of one clock, whatever time another shows.
+/// Clocks are equal if they are clones of one clock; their times do not count.
 impl PartialEq for CoarseClock {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -58,8 +58,8 @@ pub struct Nonces {
 }
 
 impl Nonces {
-    /// `secret` must be random and kept secret: it suffices to predict every nonce. Nonces stay valid across a change
-    /// of the credentials if the new ones have the same secret and clock.
+    /// `secret` must be random and stay secret: whoever knows it can predict every nonce. Nonces stay valid across a
+    /// change of the credentials if the new ones have the same secret and clock.
     pub fn new(secret: [u8; 32], clock: CoarseClock) -> Self {
         Nonces { secret, clock }
     }

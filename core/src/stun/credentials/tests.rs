@@ -80,10 +80,10 @@ fn ask(policy: &Policy, request: &[u8]) -> (Outcome, Vec<u8>) {
 fn attributes(message: &[u8]) -> Vec<(u16, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = &message[20..];
-    while let [t0, t1, l0, l1, behind @ ..] = rest {
+    while let [t0, t1, l0, l1, remaining @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        found.push((u16::from_be_bytes([*t0, *t1]), behind[..length].to_vec()));
-        rest = &behind[length.next_multiple_of(4)..];
+        found.push((u16::from_be_bytes([*t0, *t1]), remaining[..length].to_vec()));
+        rest = &remaining[length.next_multiple_of(4)..];
     }
     found
 }
