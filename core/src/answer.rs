@@ -1,4 +1,4 @@
-//! Frame in, frame out: the seam of the data path, its tests, fuzzers and benches.
+//! From a frame to the frame that replies to it: what the AF_XDP worker, the fuzzers and the benches call.
 
 use crate::classify::{Datagram, Shape, Version};
 use crate::{
@@ -21,16 +21,16 @@ const UDP_HEADER: usize = 8;
 const BARE: u16 = (UDP_HEADER + BARE_REQUEST) as u16;
 const FINGERPRINTED: u16 = (UDP_HEADER + FINGERPRINTED_REQUEST) as u16;
 
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// How a frame ended.
+/// The outcome of a frame, and the length of the reply frame that now stands in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameAnswer {
-    /// The end of it.
+    /// How the datagram ended.
     pub outcome: Outcome,
-    /// Bytes of the frame to transmit, 0 for none.
+    /// Bytes of the frame to transmit; 0 for none.
     pub length: usize,
-    /// The UDP checksum was only begun (a local sender with transmit offload).
+    /// Whether the UDP checksum was partial, as a local sender with transmit checksum offload leaves it.
     pub unfinished_checksum: bool,
 }
 
@@ -40,10 +40,10 @@ impl FrameAnswer {
     }
 }
 
-/// Answers the frame in `buffer[..length]` by turning it into the reply in place.
+/// Answers the frame in `buffer[..length]` by rewriting it in place into the reply.
 ///
-/// A reply can be longer than its request: behind the headers the buffer must have
-/// [`stun::REPLY_ROOM`] bytes. A UMEM chunk has them. Where there is no reply, the buffer is as it was.
+/// A reply can be longer than its request: the buffer needs [`stun::REPLY_ROOM`] bytes after the headers, which
+/// a UMEM frame has; otherwise the outcome is [`Outcome::NoRoom`]. Without a reply the buffer is unchanged.
 pub fn answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Policy) -> FrameAnswer {
     let Some(frame) = buffer.get(..length) else {
         return FrameAnswer::nothing(Outcome::NoRoom, false);
@@ -52,33 +52,37 @@ pub fn answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Policy
         Ok(datagram) => datagram,
         Err(outcome) => return FrameAnswer::nothing(outcome, false),
     };
-    // With shape and length as constants, the compiler makes a copy of the code for each of the usual
-    // requests, in which every offset is known, every check of a bound is known to hold and sums are
-    // taken without loops. This is most of what makes the fast path fast.
+    // With shape and length as constants, the compiler makes a copy of the code for each usual request. In it
+    // every offset is a constant, bounds checks disappear and checksums need no loops. This is most of what
+    // makes the fast path fast.
     let Datagram { shape, udp_length } = datagram;
-    let at = |shape, udp_length| Datagram { shape, udp_length };
+    let fixed = |shape, udp_length| Datagram { shape, udp_length };
     match (shape, udp_length) {
-        (Shape::V4, BARE) => turn(buffer, length, at(Shape::V4, BARE), served, policy),
-        (Shape::V4, FINGERPRINTED) => turn(buffer, length, at(Shape::V4, FINGERPRINTED), served, policy),
-        (Shape::V6, BARE) => turn(buffer, length, at(Shape::V6, BARE), served, policy),
-        (Shape::V6, FINGERPRINTED) => turn(buffer, length, at(Shape::V6, FINGERPRINTED), served, policy),
-        _ => turn_any(buffer, length, datagram, served, policy),
+        (Shape::V4, BARE) => answer_as(buffer, length, fixed(Shape::V4, BARE), served, policy),
+        (Shape::V4, FINGERPRINTED) => {
+            answer_as(buffer, length, fixed(Shape::V4, FINGERPRINTED), served, policy)
+        }
+        (Shape::V6, BARE) => answer_as(buffer, length, fixed(Shape::V6, BARE), served, policy),
+        (Shape::V6, FINGERPRINTED) => {
+            answer_as(buffer, length, fixed(Shape::V6, FINGERPRINTED), served, policy)
+        }
+        _ => answer_any(buffer, length, datagram, served, policy),
     }
 }
 
 #[inline(never)]
-fn turn_any(
+fn answer_any(
     buffer: &mut [u8],
     length: usize,
     datagram: Datagram,
     served: &Served,
     policy: &Policy,
 ) -> FrameAnswer {
-    turn(buffer, length, datagram, served, policy)
+    answer_as(buffer, length, datagram, served, policy)
 }
 
 #[inline(always)]
-fn turn(
+fn answer_as(
     buffer: &mut [u8],
     length: usize,
     datagram: Datagram,
@@ -100,40 +104,40 @@ fn turn(
     let Some((headers, message)) = buffer.split_at_mut_checked(shape.udp() + UDP_HEADER) else {
         return nothing(Outcome::NoRoom);
     };
-    // Of a frame that was checked the destination can be read; nowhere is no endpoint of ours.
-    let destination = || frame::destination(headers, shape).unwrap_or(NOWHERE);
+    // The destination of a checked frame can always be read; the unspecified address is no endpoint of ours.
+    let destination = || frame::destination(headers, shape).unwrap_or(UNSPECIFIED);
     let exchange = Exchange::datagram(&request.source, destination);
     let reply = stun::respond(message, usize::from(datagram.udp_length) - UDP_HEADER, exchange, policy);
     if reply.length == 0 {
         return nothing(reply.outcome);
     }
-    let turned = if reply.is_diverted() {
-        turn_diverted(buffer, shape, &{ reply }, policy)
+    let rewritten = if reply.is_diverted() {
+        divert(buffer, shape, &{ reply }, policy)
     } else {
         let length = reply.length;
         // Again a copy of the code for each usual length, for the checksum over the reply.
         match (shape.version(), length) {
-            (Version::V4, REPLY_IPV4) => frame::turn_around(buffer, shape, &request, REPLY_IPV4),
+            (Version::V4, REPLY_IPV4) => frame::rewrite(buffer, shape, &request, REPLY_IPV4),
             (Version::V4, FINGERPRINTED_REPLY_IPV4) => {
-                frame::turn_around(buffer, shape, &request, FINGERPRINTED_REPLY_IPV4)
+                frame::rewrite(buffer, shape, &request, FINGERPRINTED_REPLY_IPV4)
             }
             (Version::V6, FINGERPRINTED_REPLY_IPV6) => {
-                frame::turn_around(buffer, shape, &request, FINGERPRINTED_REPLY_IPV6)
+                frame::rewrite(buffer, shape, &request, FINGERPRINTED_REPLY_IPV6)
             }
-            (Version::V6, REPLY_IPV6) => frame::turn_around(buffer, shape, &request, REPLY_IPV6),
-            (_, length) => frame::turn_around(buffer, shape, &request, length),
+            (Version::V6, REPLY_IPV6) => frame::rewrite(buffer, shape, &request, REPLY_IPV6),
+            (_, length) => frame::rewrite(buffer, shape, &request, length),
         }
     };
-    match turned {
+    match rewritten {
         Some(length) => FrameAnswer { length, ..nothing(reply.outcome) },
         None => nothing(Outcome::NoRoom),
     }
 }
 
-/// Has the reply leave from and go to where RFC 5780 §6.1 says.
+/// Rewrites the frame so that the reply leaves from and goes to the endpoints that RFC 5780 §6.1 asks for.
 #[cold]
-fn turn_diverted(buffer: &mut [u8], shape: Shape, reply: &Answer, policy: &Policy) -> Option<usize> {
+fn divert(buffer: &mut [u8], shape: Shape, reply: &Answer, policy: &Policy) -> Option<usize> {
     let origin = policy.origin(&frame::destination(buffer, shape)?, reply.change);
     frame::divert(buffer, shape, origin, reply.port.map(NonZeroU16::get))?;
-    frame::turn_around_anew(buffer, shape, reply.length)
+    frame::rewrite_diverted(buffer, shape, reply.length)
 }

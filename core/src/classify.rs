@@ -1,23 +1,20 @@
-//! Which frames are certainly ours.
+//! Decides which frames are certainly for a served endpoint.
 //!
-//! [`classify`] is the only place that decides. The XDP program runs it in the kernel over a packet
-//! pointer; the worker, the tests and the fuzzers run it over a slice. A frame is ours only when
-//! that is certain; every other frame goes to the kernel's stack untouched, and ordinary sockets
-//! serve what of it is STUN.
+//! [`classify`] is the only place that decides. The XDP program runs it in the kernel on a packet pointer; the worker, the
+//! tests and the fuzzers run it on a slice. Any frame that is not certainly ours goes to the kernel's stack untouched,
+//! where ordinary sockets serve it if it is STUN.
 
 use crate::enumeration;
 
-/// Longest frame that is redirected, in bytes from the destination MAC. A UMEM frame of 2,048 bytes
-/// less the kernel's 256 bytes of headroom (XDP_PACKET_HEADROOM) holds no more, and no STUN request
-/// that a client sends in one fragment comes near it.
+/// Longest frame that is redirected, in bytes from the destination MAC: a UMEM frame of 2,048 bytes without the kernel's
+/// 256 bytes of headroom (XDP_PACKET_HEADROOM). An unfragmented STUN request is far shorter.
 pub const MAX_FRAME: usize = 2048 - 256;
 
 /// Words of a bitmap of ports: bit `port % 64` of word `port / 64` stands for `port`.
 pub const PORT_WORDS: u32 = 65_536 / 64;
 
-/// A served address and port: the key of the XDP program's hash map. Its bytes are the address (IPv4 in the first
-/// four), the port, the IP version and a zero; all in network order, so host order never reaches a
-/// map. Aligned so that the XDP program builds it in words.
+/// A served address and port: the key of the XDP program's hash map. The bytes are the address (IPv4 in the first four), the port, the
+/// IP version and a zero, all in network order. Aligned so that the XDP program builds it in words.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint([u8; 20]);
@@ -39,7 +36,7 @@ impl Endpoint {
         Endpoint([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, high, low, 6, 0])
     }
 
-    /// The key as the map has it.
+    /// The key as the map holds it.
     pub const fn to_bytes(self) -> [u8; 20] {
         self.0
     }
@@ -53,13 +50,13 @@ impl Endpoint {
 enumeration! {
     /// What the XDP program decides about a frame. The index is that of the verdict's counter in the program's map.
     pub enum Verdict {
-        /// Ours: handed to the queue's AF_XDP socket.
+        /// For a served endpoint: redirected to the AF_XDP socket of the queue.
         Redirect = ("redirect"),
-        /// Ours, but no socket sits on this queue.
+        /// For a served endpoint, but the queue has no AF_XDP socket.
         NoSocket = ("no_socket"),
-        /// Ended before the headers did, or before the IP datagram did.
+        /// Shorter than its headers or its IP datagram.
         Truncated = ("truncated"),
-        /// Addressed to another host's MAC, or to a group.
+        /// Addressed to the MAC of another host, or to a group.
         OtherHost = ("other_host"),
         /// Neither IPv4 nor IPv6 (ARP, LLDP, ...).
         NotIp = ("not_ip"),
@@ -75,13 +72,13 @@ enumeration! {
         NotUdp = ("not_udp"),
         /// UDP to a port that is not served.
         OtherPort = ("other_port"),
-        /// UDP to a served port of an address that is not served here.
+        /// UDP to a port that is served on another address.
         OtherAddress = ("other_address"),
         /// The UDP length is not the length of the IP payload.
         BadLength = ("bad_length"),
         /// Longer than [`MAX_FRAME`].
         TooLong = ("too_long"),
-        /// Ours, but spread over several buffers.
+        /// For a served endpoint, but spread over several buffers.
         MultiBuffer = ("multi_buffer"),
     }
     columns {
@@ -90,11 +87,11 @@ enumeration! {
     }
 }
 
-/// A frame that can be read only within its bounds.
+/// Bounds-checked reading of a frame.
 pub trait ReadFrame {
     /// Whether the frame has at least `end` bytes.
     fn holds(&self, end: usize) -> bool;
-    /// The `N` bytes at `offset`, or `None` where the frame ends before them.
+    /// The `N` bytes at `offset`; `None` if the frame is shorter.
     fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;
 }
 
@@ -110,15 +107,15 @@ impl ReadFrame for [u8] {
     }
 }
 
-/// What is served on the interface where the frame came in.
+/// What is served on the interface that received the frame.
 pub trait Serves {
     /// Whether frames to this hardware address are for this interface.
     fn mac(&self, address: &[u8; 6]) -> bool;
-    /// Whether exactly this endpoint, whose port is `port`, is served.
+    /// Checks that exactly this endpoint, whose port is `port`, is served.
     ///
     /// # Errors
-    /// [`Verdict::OtherPort`] where no address is served on the port, which is where most UDP traffic
-    /// ends; else [`Verdict::OtherAddress`].
+    /// [`Verdict::OtherPort`] if no address is served on the port, which ends most UDP traffic; otherwise
+    /// [`Verdict::OtherAddress`].
     fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict>;
 }
 
@@ -131,7 +128,7 @@ pub enum Version {
     V6,
 }
 
-/// The headers before the UDP header, which decide every offset.
+/// The headers before the UDP header, which determine every offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Ethernet, IPv4.
@@ -184,12 +181,12 @@ impl Shape {
     }
 }
 
-/// A datagram that is ours, as it stands in its frame.
+/// A datagram for a served endpoint, as it stands in its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// The headers before its own.
+    /// The headers before the UDP header.
     pub shape: Shape,
-    /// UDP length: its header of 8 bytes and the payload.
+    /// UDP length in bytes: the header of 8 bytes and the payload.
     pub udp_length: u16,
 }
 
@@ -212,22 +209,20 @@ const IPV4_VERSION_AND_LENGTH: u8 = 0x45;
 /// More-fragments flag and fragment offset; the don't-fragment flag is not among them.
 const IPV4_FRAGMENT: u16 = 0x3fff;
 
-/// Decides whether `frame` is certainly a datagram for a served endpoint: one VLAN tag at the most,
-/// IPv4 without options and not fragmented or IPv6 without extension headers, UDP whose length is
-/// that of the IP payload.
+/// Decides whether `frame` is certainly a datagram for a served endpoint: at most one VLAN tag, IPv4 without options and
+/// unfragmented or IPv6 without extension headers, and UDP whose length is that of the IP payload.
 ///
-/// Checksums and source addresses are not looked at: what is ours and wrong there is dropped and
-/// counted by the worker.
+/// Ignores checksums and source addresses: the worker drops and counts a datagram for us that is wrong there.
 ///
 /// # Errors
-/// The reason for which the frame belongs to the kernel's stack.
+/// The reason why the frame belongs to the kernel's stack.
 #[inline(always)]
 pub fn classify<F: ReadFrame + ?Sized, S: Serves + ?Sized>(
     frame: &F,
     served: &S,
 ) -> Result<Datagram, Verdict> {
-    // Where the IP header starts is a constant on each way, so that neither the verifier nor the
-    // compiler for the host has to follow a variable offset.
+    // The start of the IP header is a constant on each path, so that neither the verifier nor the host's compiler has to
+    // follow a variable offset.
     let datagram = match frame.bytes(ETHERTYPE).copied().map(u16::from_be_bytes) {
         Some(ETHERTYPE_IPV4) => ipv4::<_, _, UNTAGGED>(frame, served)?,
         Some(ETHERTYPE_IPV6) => ipv6::<_, _, UNTAGGED>(frame, served)?,
@@ -282,7 +277,7 @@ fn ipv4<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
     finish(frame, shape, udp_length, total.wrapping_sub(IPV4_HEADER as u16))
 }
 
-/// What keeps an IPv4 header from being one of 20 bytes, followed by a whole UDP datagram.
+/// The reason why an IPv4 header is not one of 20 bytes before an unfragmented UDP datagram.
 #[inline(always)]
 const fn why_not_plain(header: &[u8; IPV4_HEADER]) -> Verdict {
     if header[0] >> 4 != 4 {
@@ -326,7 +321,7 @@ fn ipv6<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
     finish(frame, shape, udp_length, payload)
 }
 
-/// Destination port and UDP length.
+/// Returns the destination port and the UDP length.
 #[inline(always)]
 fn udp_header<F: ReadFrame + ?Sized>(frame: &F, udp: usize) -> Result<(u16, u16), Verdict> {
     let header: &[u8; UDP_HEADER] = frame.bytes(udp).ok_or(Verdict::Truncated)?;

@@ -1,7 +1,7 @@
-//! Ethernet, IP and UDP: headers checked on the way in and turned around on the way out. Knows no STUN.
+//! Ethernet, IP and UDP: checks the headers of a request and rewrites them for the reply. Knows no STUN.
 //!
-//! The kernel's own checks are bypassed for these frames, so all of them are made here, again from the
-//! frame alone: another XDP program than ours may have redirected it.
+//! These frames bypass the checks of the kernel's stack, so all of them are made here, from the frame alone: another
+//! XDP program than ours may have redirected it.
 
 mod check;
 pub mod checksum;
@@ -11,9 +11,9 @@ mod reply;
 pub use check::{FrameRequest, check, locate};
 pub use divert::destination;
 pub(crate) use divert::divert;
-pub use reply::{turn_around, turn_around_anew};
+pub use reply::{rewrite, rewrite_diverted};
 
-/// Offsets and lengths of headers. Those of IPv4, IPv6 and UDP count from their own header's start.
+/// Offsets and lengths of headers, in bytes. Offsets in IPv4, IPv6 and UDP count from the start of their own header.
 mod field {
     pub(super) const MAC: usize = 6;
     pub(super) const MACS: usize = 2 * MAC;

@@ -6,176 +6,78 @@ enumeration! {
     /// How one datagram ended. Each datagram is counted exactly once, under [`Outcome::name`].
     pub enum Outcome {
         /// Binding success response (RFC 8489 §6.3.1.1).
-        Answered = (
-            "answered",
-            "Binding requests answered with the client's address.",
-            true,
-        ),
+        Answered = ("answered", true, "Binding requests answered with the client's address."),
         /// Success response to a request without magic cookie (RFC 8489 §11, RFC 3489).
-        AnsweredClassic = (
-            "answered_classic",
-            "Requests without magic cookie (RFC 3489) answered.",
-            true,
-        ),
-        /// Error response 420 that names the unknown comprehension-required attributes (RFC 8489 §6.3.1).
-        UnknownAttribute = (
-            "unknown_attribute",
-            "Requests answered with 420: an attribute must be understood and is not.",
-            true,
-        ),
-        /// Error response 400: attributes that must be there are missing or contradict each other (RFC 8489
-        /// §9.1.3, §9.2.4, RFC 5780 §6.1), or the reply would go to port 0.
-        BadRequest = (
-            "bad_request",
-            "Requests answered with 400: what they say or ask for does not go together.",
-            true,
-        ),
-        /// Error response 401: the sender proves no credential (RFC 8489 §9.1.3, §9.2.4).
-        Unauthenticated = (
-            "unauthenticated",
-            "Requests answered with 401: no credential, or a wrong one.",
-            true,
-        ),
-        /// Error response 438: the credential is proven, the nonce of another time or client (RFC 8489 §9.2.4).
-        StaleNonce = (
-            "stale_nonce",
-            "Requests answered with 438: the nonce was of another time or client.",
-            true,
-        ),
+        AnsweredClassic = ("answered_classic", true, "Requests without magic cookie (RFC 3489) answered."),
+        /// Error response 420 that lists the unknown comprehension-required attributes (RFC 8489 §6.3.1).
+        UnknownAttribute =
+            ("unknown_attribute", true, "Requests answered with 420: an unknown attribute that must be understood."),
+        /// Error response 400: required attributes are missing, attributes contradict each other (RFC 8489 §9.1.3, §9.2.4,
+        /// RFC 5780 §6.1), or the reply would go to port 0.
+        BadRequest =
+            ("bad_request", true, "Requests answered with 400: attributes are missing or contradict each other."),
+        /// Error response 401: the request proves no credential (RFC 8489 §9.1.3, §9.2.4).
+        Unauthenticated =
+            ("unauthenticated", true, "Requests answered with 401: no credential, or a wrong one."),
+        /// Error response 438: the credential is proven, but the nonce has expired or is another client's (RFC 8489 §9.2.4).
+        StaleNonce =
+            ("stale_nonce", true, "Requests answered with 438: the nonce has expired or is another client's."),
         /// Error response 300 that names another server (RFC 8489 §10).
-        Redirected = (
-            "redirected",
-            "Requests answered with 300: another server was named.",
-            true,
-        ),
+        Redirected = ("redirected", true, "Requests answered with 300: redirected to another server."),
         /// Shorter than a STUN header, or its two top bits are not zero.
-        NotStun = (
-            "not_stun",
-            "Datagrams that are no STUN message.",
-            false,
-        ),
-        /// The length field is no multiple of four, or is not the datagram's length less 20.
-        BadLength = (
-            "bad_length",
-            "Messages whose length field is not the datagram's.",
-            false,
-        ),
+        NotStun = ("not_stun", false, "Datagrams that are not STUN messages."),
+        /// The length field is not a multiple of four, or not the datagram's length less 20.
+        BadLength = ("bad_length", false, "Messages whose length field contradicts the datagram's length."),
         /// No magic cookie, and classic requests are not served.
-        NoCookie = (
-            "no_cookie",
-            "Requests without magic cookie while classic requests are switched off.",
-            false,
-        ),
+        NoCookie = ("no_cookie", false, "Requests without magic cookie while classic requests are off."),
         /// A method other than Binding.
-        OtherMethod = (
-            "other_method",
-            "Messages of another method than Binding (a TURN client, or a scanner).",
-            false,
-        ),
-        /// A Binding indication: nothing is owed.
-        Indication = (
-            "indication",
-            "Binding indications (keep-alives): no reply is owed.",
-            false,
-        ),
-        /// A response: never answered, or two servers could be set upon each other.
-        Response = (
-            "response",
-            "STUN responses sent to the server: spoofed traffic, or a loop prevented.",
-            false,
-        ),
-        /// An attribute runs over the end of the message, or has a length its type forbids.
-        BadAttribute = (
-            "bad_attribute",
-            "Messages with an attribute that overruns them or has a forbidden length.",
-            false,
-        ),
+        OtherMethod =
+            ("other_method", false, "Messages of another method than Binding (a TURN client, or a scanner)."),
+        /// A Binding indication, which has no reply.
+        Indication = ("indication", false, "Binding indications (keep-alives), which have no reply."),
+        /// A response: never answered, or two servers could be made to answer each other.
+        Response =
+            ("response", false, "STUN responses sent to the server: spoofed traffic, or a prevented loop."),
+        /// An attribute that exceeds the message, or has a length that its type forbids.
+        BadAttribute =
+            ("bad_attribute", false, "Messages with an attribute that exceeds them or has a forbidden length."),
         /// A FINGERPRINT that is wrong or not the last attribute (RFC 8489 §14.7).
-        BadFingerprint = (
-            "bad_fingerprint",
-            "Messages with a wrong or misplaced FINGERPRINT.",
-            false,
-        ),
+        BadFingerprint = ("bad_fingerprint", false, "Messages with a wrong or misplaced FINGERPRINT."),
         /// The transaction ID is all zero, and such requests are not served.
-        ZeroTransaction = (
-            "zero_transaction",
-            "Requests with a transaction ID of zeros, dropped as the operator wants.",
-            false,
-        ),
-        /// The frame does not parse as a datagram for us, though the XDP program redirected it.
-        BadFrame = (
-            "bad_frame",
-            "Frames redirected to the worker that are no datagram for it.",
-            false,
-        ),
+        ZeroTransaction =
+            ("zero_transaction", false, "Requests with an all-zero transaction ID, dropped by configuration."),
+        /// The frame does not parse as a datagram for us, although the XDP program redirected it.
+        BadFrame = ("bad_frame", false, "Redirected frames that are no datagram for the worker."),
         /// The Ethernet source is a group address.
-        GroupSourceMac = (
-            "group_source_mac",
-            "Frames from a group hardware address.",
-            false,
-        ),
+        GroupSourceMac = ("group_source_mac", false, "Frames from a group hardware address."),
         /// The IPv4 header checksum is wrong.
-        BadIpChecksum = (
-            "bad_ip_checksum",
-            "Frames with a wrong IPv4 header checksum.",
-            false,
-        ),
+        BadIpChecksum = ("bad_ip_checksum", false, "Frames with a wrong IPv4 header checksum."),
         /// The UDP checksum is wrong.
-        BadUdpChecksum = (
-            "bad_udp_checksum",
-            "Datagrams with a wrong UDP checksum.",
-            false,
-        ),
+        BadUdpChecksum = ("bad_udp_checksum", false, "Datagrams with a wrong UDP checksum."),
         /// No UDP checksum over IPv6 (RFC 8200 §8.1).
-        NoUdpChecksum = (
-            "no_udp_checksum",
-            "IPv6 datagrams without UDP checksum.",
-            false,
-        ),
-        /// Source port 0: nobody can receive the reply.
-        SourcePortZero = (
-            "source_port_zero",
-            "Datagrams from port 0.",
-            false,
-        ),
+        NoUdpChecksum = ("no_udp_checksum", false, "IPv6 datagrams without UDP checksum."),
+        /// Source port 0, at which nobody can receive a reply.
+        SourcePortZero = ("source_port_zero", false, "Datagrams from port 0."),
         /// The source address is multicast, broadcast, loopback, unspecified or our own.
-        BadSource = (
-            "bad_source",
-            "Datagrams from an address that cannot be a client's: spoofed.",
-            false,
-        ),
-        /// The destination is not served here, as the worker's own table says.
-        NotServed = (
-            "not_served",
-            "Datagrams for an address that the worker does not serve (any more).",
-            false,
-        ),
+        BadSource = ("bad_source", false, "Datagrams from an address that cannot be a client's: spoofed."),
+        /// The endpoint is not, or no longer, served.
+        NotServed =
+            ("not_served", false, "Datagrams to an address that the worker does not serve (any more)."),
         /// The reply was ready, but the transmit ring or the socket's buffer was full.
-        TransmitFull = (
-            "transmit_full",
-            "Replies dropped because the transmit ring or socket buffer was full.",
-            false,
-        ),
+        TransmitFull =
+            ("transmit_full", false, "Replies dropped because the transmit ring or the socket buffer was full."),
         /// The kernel refused to send the reply.
-        TransmitFailed = (
-            "transmit_failed",
-            "Replies that the kernel refused to send.",
-            false,
-        ),
+        TransmitFailed = ("transmit_failed", false, "Replies that the kernel refused to send."),
         /// The buffer has no room for a reply: a fault of the caller.
-        NoRoom = (
-            "no_room",
-            "Replies that found no room in their buffer: a fault of this program.",
-            false,
-        ),
+        NoRoom = ("no_room", false, "Replies that did not fit their buffer: a fault of this program."),
     }
     columns {
         /// Metric label.
         name: &'static str,
-        /// What the outcome means, for an operator.
-        help: &'static str,
         /// Whether a reply leaves.
         is_reply: bool,
+        /// What the outcome means, for an operator.
+        help: &'static str,
     }
 }
 

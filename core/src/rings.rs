@@ -6,30 +6,29 @@
 
 use alloc::vec::Vec;
 
-/// Frames that change hands in one go at the most: what xdpsock, NSD and Quilkin take, and the
-/// kernel's own NAPI budget.
+/// Most frames that one call moves: what xdpsock, NSD and Quilkin use, and the kernel's NAPI budget.
 pub const BATCH: usize = 64;
 
-/// The four rings of an AF_XDP socket (Documentation/networking/af_xdp.rst), as verbs.
+/// The four rings of an AF_XDP socket (Documentation/networking/af_xdp.rst).
 pub trait Queues {
     /// The token of one UMEM frame. It must not be `Copy` or `Clone`: whoever holds it owns the frame, and a
     /// frame given to the kernel cannot be given again. That is how the compiler keeps the first rule of AF_XDP.
     type Frame;
 
-    /// Appends up to [`BATCH`] frames whose transmission is complete.
+    /// Appends up to [`BATCH`] frames whose transmission is complete; returns their number.
     fn take_completed(&mut self, frames: &mut Vec<Self::Frame>) -> usize;
-    /// Gives frames from the end of `frames` to the fill ring, as many as have room.
+    /// Moves frames from the end of `frames` to the fill ring, as many as have room; returns their number.
     fn give_to_fill(&mut self, frames: &mut Vec<Self::Frame>) -> usize;
-    /// Appends up to [`BATCH`] received frames.
+    /// Appends up to [`BATCH`] received frames; returns their number.
     fn take_received(&mut self, frames: &mut Vec<Self::Frame>) -> usize;
-    /// Gives frames from the front of `frames` to the transmit ring, as many as have room.
+    /// Moves frames from the front of `frames` to the transmit ring, as many as have room; returns their number.
     fn give_to_transmit(&mut self, frames: &mut Vec<Self::Frame>) -> usize;
 }
 
-/// Where the frames are, by number.
+/// Number of frames in each place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
-    /// With user space, unused.
+    /// Unused, in user space.
     pub free: usize,
     /// In the fill ring, in the NIC, or received and not taken yet.
     pub fill: usize,
@@ -39,7 +38,7 @@ pub struct Occupancy {
     pub transmit: usize,
 }
 
-/// The rings with their book.
+/// The rings, and where every frame is.
 #[derive(Debug)]
 pub struct Rings<Q: Queues> {
     queues: Q,
@@ -51,13 +50,13 @@ pub struct Rings<Q: Queues> {
 }
 
 impl<Q: Queues> Rings<Q> {
-    /// Takes over a socket's rings and all frames of its UMEM.
+    /// Takes the rings of a socket and all frames of its UMEM.
     pub fn new(queues: Q, frames: Vec<Q::Frame>) -> Self {
         let total = frames.len();
         Rings { queues, free: frames, fill: 0, held: 0, transmit: 0, total }
     }
 
-    /// The rings themselves, for what moves no frame.
+    /// The rings themselves, for calls that move no frame.
     pub fn queues(&mut self) -> &mut Q {
         &mut self.queues
     }
@@ -75,14 +74,14 @@ impl<Q: Queues> Rings<Q> {
         self.check();
     }
 
-    /// Tops up the fill ring.
+    /// Fills the fill ring with the free frames.
     #[inline]
     pub fn refill(&mut self) {
         self.fill += self.queues.give_to_fill(&mut self.free);
         self.check();
     }
 
-    /// Appends up to [`BATCH`] received frames to `frames`; gives their number.
+    /// Appends up to [`BATCH`] received frames to `frames`; returns their number.
     #[inline]
     pub fn receive(&mut self, frames: &mut Vec<Q::Frame>) -> usize {
         let taken = self.queues.take_received(frames);
@@ -92,8 +91,8 @@ impl<Q: Queues> Rings<Q> {
         taken
     }
 
-    /// Sends `frames`, first come first served; gives the number that found no room and went back to
-    /// the free ones. It never waits for room.
+    /// Moves `frames` to the transmit ring, in order. Frames that find no room become free; returns their number. Never
+    /// waits for room.
     #[inline]
     pub fn send(&mut self, frames: &mut Vec<Q::Frame>) -> usize {
         let sent = self.queues.give_to_transmit(frames);
@@ -106,7 +105,7 @@ impl<Q: Queues> Rings<Q> {
         left
     }
 
-    /// Appends up to `count` free frames to `frames`, to be filled and sent; gives their number.
+    /// Appends up to `count` free frames to `frames`, to be written and sent; returns their number.
     #[inline]
     pub fn take(&mut self, frames: &mut Vec<Q::Frame>, count: usize) -> usize {
         let taken = count.min(self.free.len());
@@ -116,25 +115,25 @@ impl<Q: Queues> Rings<Q> {
         taken
     }
 
-    /// Takes back a received frame that gets no reply.
+    /// Frees a received frame that gets no reply.
     #[inline]
     pub fn recycle(&mut self, frame: Q::Frame) {
         self.held -= 1;
         self.free.push(frame);
     }
 
-    /// Where the frames are.
+    /// Number of frames in each place.
     pub fn occupancy(&self) -> Occupancy {
         Occupancy { free: self.free.len(), fill: self.fill, held: self.held, transmit: self.transmit }
     }
 
-    /// Conservation: every frame is in exactly one place.
+    /// Asserts that every frame is in exactly one place.
     #[inline]
     fn check(&self) {
         debug_assert_eq!(
             self.free.len() + self.fill + self.held + self.transmit,
             self.total,
-            "a UMEM frame was lost or doubled: {:?}",
+            "a UMEM frame was lost or counted twice: {:?}",
             self.occupancy()
         );
     }

@@ -1,4 +1,4 @@
-//! What a worker serves: the host's side of the XDP program's maps.
+//! What is served on an interface: the user-space side of the XDP program's maps.
 
 use crate::classify::{Endpoint, PORT_WORDS, Serves, Verdict};
 use crate::source::{self, Seen, SourceRules};
@@ -6,15 +6,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The endpoints served on one interface and the sources that can be nobody's there. Built anew at
-/// every change of addresses and never changed after: workers share it without a lock.
+/// The endpoints served on one interface, and the sources refused there. Built at every change of addresses and never
+/// changed afterwards, so that workers share it without a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     mac: [u8; 6],
     ports: Vec<u16>,
-    /// Sorted like `v4` and `v6`, which hold the same as numbers that compare in an instruction or two.
+    /// Sorted, like `v4` and `v6`, which hold the same endpoints as numbers that compare in an instruction or two.
     endpoints: Vec<Endpoint>,
-    /// The address before the port.
+    /// The address in the upper bits, the port in the lower 16.
     v4: Vec<u64>,
     v6: Vec<(u128, u16)>,
     refused_v4: Vec<u32>,
@@ -22,9 +22,9 @@ pub struct Served {
 }
 
 impl Served {
-    /// `mac` is the interface's own; `endpoints` are the addresses and ports answered there;
-    /// `refused_sources` are the host's own addresses and its subnets' broadcast addresses, which no
-    /// frame from outside can rightly carry as its source.
+    /// Takes the interface's own `mac`, the addresses and ports that are served there, and the sources that are refused:
+    /// the host's own addresses and its subnets' broadcast addresses, which no frame from outside can rightly carry as its
+    /// source.
     pub fn new(
         mac: [u8; 6],
         endpoints: impl IntoIterator<Item = (IpAddr, u16)>,
@@ -44,13 +44,13 @@ impl Served {
                 IpAddr::V6(ip) => refused_v6.push(ip.to_bits()),
             }
         }
-        let (v4, v6) = (each_once(v4), each_once(v6));
+        let (v4, v6) = (sorted_unique(v4), sorted_unique(v6));
         let v4_ports = v4.iter().map(|key| *key as u16);
-        let ports = each_once(v4_ports.chain(v6.iter().map(|(_, port)| *port)).collect());
+        let ports = sorted_unique(v4_ports.chain(v6.iter().map(|(_, port)| *port)).collect());
         let endpoints = v4.iter().map(|key| Endpoint::v4(((key >> 16) as u32).to_be_bytes(), *key as u16));
         let endpoints = endpoints.chain(v6.iter().map(|(ip, port)| Endpoint::v6(ip.to_be_bytes(), *port)));
-        let endpoints = each_once(endpoints.collect());
-        let (refused_v4, refused_v6) = (each_once(refused_v4), each_once(refused_v6));
+        let endpoints = sorted_unique(endpoints.collect());
+        let (refused_v4, refused_v6) = (sorted_unique(refused_v4), sorted_unique(refused_v6));
         Served { mac, ports, endpoints, v4, v6, refused_v4, refused_v6 }
     }
 
@@ -59,12 +59,12 @@ impl Served {
         self.mac
     }
 
-    /// The endpoints, for a person to read.
+    /// The endpoints as socket addresses, for messages.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.endpoints.iter().map(|endpoint| address(*endpoint).into()).collect()
     }
 
-    /// Keys of the XDP program's hash map, sorted, each once.
+    /// The keys of the XDP program's hash map, sorted and without duplicates.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
@@ -106,14 +106,14 @@ impl Serves for Served {
 }
 
 impl Served {
-    /// What is wrong with an endpoint that is not served.
+    /// The verdict on an endpoint that is not served.
     #[cold]
     fn why_not(&self, port: u16) -> Verdict {
         if contains(&self.ports, &port) { Verdict::OtherAddress } else { Verdict::OtherPort }
     }
 }
 
-/// Most hosts serve a handful of addresses, where a walk beats a search.
+/// Most hosts serve a handful of addresses, where a linear scan beats a binary search.
 #[inline(always)]
 fn contains<T: Ord>(sorted: &[T], item: &T) -> bool {
     if sorted.len() <= 8 { sorted.iter().any(|one| one == item) } else { search(sorted, item) }
@@ -124,19 +124,19 @@ fn search<T: Ord>(sorted: &[T], item: &T) -> bool {
     sorted.binary_search(item).is_ok()
 }
 
-/// An endpoint as one number: its lower half word is the port.
+/// An endpoint as one number: the port is in the lower 16 bits.
 #[inline(always)]
 fn key(ip: Ipv4Addr, port: u16) -> u64 {
     u64::from(ip.to_bits()) << 16 | u64::from(port)
 }
 
-fn each_once<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+fn sorted_unique<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items.sort_unstable();
     items.dedup();
     items
 }
 
-/// The address and port of a key.
+/// The address and port of a map key.
 #[inline(always)]
 fn address(endpoint: Endpoint) -> (IpAddr, u16) {
     let [a, b, c, d, rest @ ..] = endpoint.to_bytes();

@@ -10,7 +10,7 @@ use xstun_bench::shapes::{BenchRequest, all, destination, served};
 use xstun_core::answer::{FrameAnswer, answer};
 use xstun_core::classify::{Datagram, Shape, Verdict, classify};
 use xstun_core::frame::checksum::Sum;
-use xstun_core::frame::{FrameRequest, check, locate, turn_around};
+use xstun_core::frame::{FrameRequest, check, locate, rewrite};
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
 use xstun_core::stun::{Answer, Exchange, Policy, respond};
@@ -37,13 +37,8 @@ fn counted_respond(message: &mut [u8], length: usize, source: &SocketAddr, polic
 }
 
 #[inline(never)]
-fn counted_turn_around(
-    buffer: &mut [u8],
-    shape: Shape,
-    request: &FrameRequest,
-    length: usize,
-) -> Option<usize> {
-    turn_around(buffer, shape, request, length)
+fn counted_rewrite(buffer: &mut [u8], shape: Shape, request: &FrameRequest, length: usize) -> Option<usize> {
+    rewrite(buffer, shape, request, length)
 }
 
 #[inline(never)]
@@ -83,10 +78,10 @@ fn count(shape: &BenchRequest, served: &Served, policy: &Policy, tell: impl Fn(&
     black_box(counted_respond(black_box(&mut message), shape.message_length(), source, policy));
 
     if answered.length > 0 {
-        tell("reply (frame::turn_around)");
+        tell("reply (frame::rewrite)");
         let mut buffer = shape.buffer();
         let length = answered.length - shape.message;
-        black_box(counted_turn_around(black_box(&mut buffer), datagram.shape, &request, length));
+        black_box(counted_rewrite(black_box(&mut buffer), datagram.shape, &request, length));
     }
 
     tell("checksum of the message");

@@ -1,4 +1,4 @@
-//! The way in.
+//! Checks a frame before it is answered.
 
 use super::{checksum::Sum, field};
 use crate::classify::{Datagram, ReadFrame, Verdict, Version, classify};
@@ -9,22 +9,22 @@ use crate::{
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What the reply needs of a datagram that may be answered.
+/// A datagram that may be answered: what the reply needs of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameRequest {
     /// Who sent it.
     pub source: SocketAddr,
-    /// The UDP checksum is only the pseudo header's sum, as a local sender with transmit checksum
-    /// offload leaves it.
+    /// Whether the UDP checksum is partial: only the sum of the pseudo header, as a local sender with transmit checksum
+    /// offload leaves it (CHECKSUM_PARTIAL).
     pub unfinished_checksum: bool,
-    /// Sum of both IP addresses: the same when they are swapped.
+    /// Sum of both IP addresses, which stays the same when they are swapped.
     pub(super) addresses: Sum,
 }
 
-/// Finds the datagram in a frame that was redirected here as one for a served endpoint.
+/// Classifies a redirected frame again and returns the datagram in it.
 ///
 /// # Errors
-/// The reason for which it is dropped.
+/// The outcome with which the frame is dropped.
 #[inline(always)]
 pub fn locate(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
     match frame.first_chunk() {
@@ -38,12 +38,11 @@ fn locate_short(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
     classify(frame, served).map_err(outcome)
 }
 
-/// Bytes of the shortest frame with a request in it: Ethernet, IPv4, UDP and the header of STUN. The headers
-/// of IPv6 and UDP fit in them too.
+/// Length of the shortest frame with a request: Ethernet, IPv4, UDP and the STUN header. The headers of IPv6 and UDP
+/// fit into it too.
 const SHORTEST: usize = 62;
 
-/// A frame that is long enough to have all headers, and whose headers are therefore read without a check of
-/// its bounds for each field.
+/// A frame of at least [`SHORTEST`] bytes, so that its headers are read without a bounds check for each field.
 struct Whole<'a> {
     start: &'a [u8; SHORTEST],
     frame: &'a [u8],
@@ -61,10 +60,10 @@ impl ReadFrame for Whole<'_> {
     }
 }
 
-/// Checks what [`locate`] found, as the kernel would have, and that it may be answered.
+/// Makes the kernel's checks on what [`locate`] found, and decides whether it may be answered.
 ///
 /// # Errors
-/// The reason for which it is dropped.
+/// The outcome with which the frame is dropped.
 #[inline(always)]
 pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<FrameRequest, Outcome> {
     let Datagram { shape, udp_length } = datagram;
@@ -79,13 +78,13 @@ pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<FrameR
     let (ip, addresses, unfinished_checksum) = match shape.version() {
         Version::V4 => {
             let (ip, addresses) = ipv4(frame, shape.ip())?;
-            // RFC 768: with 0 there the sender computed none.
+            // RFC 768: 0 means that the sender computed none.
             let unfinished = checksum != 0 && udp_checksum(udp, checksum, addresses)?;
             (IpAddr::V4(ip), addresses, unfinished)
         }
         Version::V6 => {
             let (ip, addresses) = ipv6(frame, shape.ip())?;
-            // RFC 8200 §8.1: IPv6 has no checksum of its own, so one here is required.
+            // RFC 8200 §8.1: IPv6 has no header checksum, so the UDP checksum is required.
             if checksum == 0 {
                 return Err(Outcome::NoUdpChecksum);
             }
@@ -97,7 +96,7 @@ pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<FrameR
     Ok(FrameRequest { source: SocketAddr::new(ip, port), unfinished_checksum, addresses })
 }
 
-/// The worker's word for the classifier's reason.
+/// The worker's outcome for a verdict of the classifier.
 #[cold]
 fn outcome(verdict: Verdict) -> Outcome {
     match verdict {
@@ -106,7 +105,7 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-/// Source address, and the sum of both addresses, of a header whose checksum is right.
+/// Checks the header checksum; returns the source address and the sum of both addresses.
 #[inline(always)]
 fn ipv4(frame: &[u8], offset: usize) -> Result<(Ipv4Addr, Sum), Outcome> {
     let header: &[u8; field::IPV4_HEADER] =
@@ -120,7 +119,7 @@ fn ipv4(frame: &[u8], offset: usize) -> Result<(Ipv4Addr, Sum), Outcome> {
     Ok((Ipv4Addr::new(s0, s1, s2, s3), sum))
 }
 
-/// Source address, and the sum of both addresses.
+/// Returns the source address and the sum of both addresses.
 #[inline(always)]
 fn ipv6(frame: &[u8], offset: usize) -> Result<(Ipv6Addr, Sum), Outcome> {
     let header: &[u8; field::IPV6_HEADER] =
@@ -130,10 +129,13 @@ fn ipv6(frame: &[u8], offset: usize) -> Result<(Ipv6Addr, Sum), Outcome> {
     Ok((Ipv6Addr::from(*source), Sum::default().bytes(addresses)))
 }
 
-/// Whether the checksum of `udp` is only begun; one that is wrong is an error.
+/// Returns whether the checksum of `udp` is partial.
+///
+/// # Errors
+/// The checksum is wrong.
 #[inline(always)]
 fn udp_checksum(udp: &[u8], checksum: u16, addresses: Sum) -> Result<bool, Outcome> {
-    // classify took this length from a field of 16 bits.
+    // The length comes from a field of 16 bits.
     let pseudo_header = addresses.number(field::PROTOCOL_UDP).number(udp.len() as u16);
     if pseudo_header.bytes(udp).is_right() {
         Ok(false)

@@ -1,18 +1,16 @@
 //! The Internet checksum (RFC 1071).
 
-/// A ones' complement sum of 16-bit words, folded only when it is asked for.
+/// A ones' complement sum of 16-bit words, folded on demand.
 ///
-/// Words are added eight bytes at once and as they lie in memory: neither the width nor the byte order
-/// changes the sum, but for the order of its own two bytes, which is then again that of memory (RFC
-/// 1071 §2).
+/// Adds eight bytes at a time, in memory order: neither the width nor the byte order changes the sum, except for the
+/// order of its own two bytes, which is then memory order again (RFC 1071 §2).
 ///
-/// What is kept is below 2^33 for each run of bytes and below 2^16 for each number, so the few that a
-/// datagram has cannot overflow.
+/// Each run of bytes adds less than 2^33 and each number less than 2^16, so a datagram cannot overflow it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum(u64);
 
 impl Sum {
-    /// Adds one number that stands in the header in network order.
+    /// Adds a number that the header holds in network order.
     #[inline(always)]
     pub fn number(self, number: u16) -> Self {
         Sum(self.0 + u64::from(number.to_be()))
@@ -43,36 +41,35 @@ impl Sum {
         Sum(self.0 + (sum >> 32) + (sum & 0xffff_ffff))
     }
 
-    /// The sum in 16 bits, as it lies in memory. 0 only where nothing but zeros was added.
+    /// The sum in 16 bits, in memory order. It is 0 only if nothing but zeros was added.
     #[inline(always)]
     pub(crate) fn folded(self) -> u16 {
-        // A word added to itself with its halves swapped has their sum, and that sum's carry, in its
-        // upper half.
+        // A word plus itself with its halves swapped has the sum of both halves, carry included, in its upper half.
         let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
         (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
     }
 
-    /// The checksum field that makes the whole right, as it lies in memory.
+    /// The value of the checksum field, in memory order, that makes the whole right.
     #[inline(always)]
     pub fn checksum(self) -> u16 {
         !self.folded()
     }
 
-    /// Whether the bytes added hold a right checksum.
+    /// Whether the bytes added include a right checksum.
     #[inline(always)]
     pub fn is_right(self) -> bool {
         self.folded() == 0xffff
     }
 }
 
-/// Adds, with the carry brought round to the lowest bit.
+/// Adds with end-around carry.
 #[inline(always)]
 fn add(sum: u64, word: u64) -> u64 {
     let (sum, carry) = sum.overflowing_add(word);
     sum + u64::from(carry)
 }
 
-/// The one to three bytes behind the last four. No STUN message has any.
+/// The one to three bytes after the last four. A STUN message has none.
 #[cold]
 fn odd(rest: &[u8]) -> u64 {
     let mut word = [0; 4];

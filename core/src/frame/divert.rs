@@ -4,7 +4,8 @@ use super::field;
 use crate::classify::{Shape, Version};
 use core::net::{IpAddr, SocketAddr};
 
-/// The address and port that was asked, out of a frame of this shape whose headers are as they were.
+/// Returns the destination address and port of a frame of this `shape` whose headers are unchanged; `None` if the frame
+/// is too short.
 pub fn destination(frame: &[u8], shape: Shape) -> Option<SocketAddr> {
     let header = frame.get(shape.ip()..shape.udp())?;
     let ip: IpAddr = match shape.version() {
@@ -15,10 +16,10 @@ pub fn destination(frame: &[u8], shape: Shape) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_be_bytes([p0, p1])))
 }
 
-/// Makes the request in `frame`, whose headers are as they were, one that came to `destination`, and
-/// from `port` of its source if one is given, so that the reply to it leaves from there and goes to
-/// that port. `None` where the frame has no such headers, or `destination` is of the other version of
-/// IP.
+/// Changes the request in `frame`, whose headers are unchanged, as if it had gone to `destination` and, if `port` is
+/// given, come from that port of its source. The reply made from it then leaves from `destination` and goes to `port`.
+///
+/// `None` if the frame is too short, or `destination` is of the other IP version.
 pub(crate) fn divert(
     frame: &mut [u8],
     shape: Shape,

@@ -1,42 +1,41 @@
-//! The way out.
+//! Rewrites the headers of a request for its reply.
 
 use super::{FrameRequest, checksum::Sum, field};
 use crate::classify::{Shape, Version};
 
-/// Hops that a reply may take: the default of RFC 1700 and of Linux.
+/// Hop limit of a reply: the default of RFC 1700 and of Linux.
 const HOPS: u8 = 64;
 /// Version 4, header length 5, type of service 0.
 const IPV4_START: u16 = 0x4500;
-/// Don't fragment, and no identification: RFC 6864 §4 wants none of a datagram that is never split.
+/// Don't fragment. The identification is 0: RFC 6864 §4 asks for none on a datagram that is never fragmented.
 const IPV4_DONT_FRAGMENT: u16 = 0x4000;
 const IPV4_HOPS_AND_PROTOCOL: u16 = (HOPS as u16) << 8 | field::PROTOCOL_UDP;
 /// Version 6, traffic class and flow label 0.
 const IPV6_START: u32 = 6 << 28;
 
-/// Turns the headers of the frame of this `shape` in `buffer` around, for the reply whose `length` bytes
-/// stand where `request` had its payload: addresses and ports are swapped, lengths, hop limit and
-/// checksums are set. A VLAN tag stays as it is.
+/// Rewrites the headers in `buffer`, a frame of this `shape`, for a reply of `length` bytes that stands where `request`
+/// had its payload: swaps MAC addresses, IP addresses and ports, and sets lengths, hop limit and checksums. A VLAN tag
+/// stays as it is.
 ///
-/// Gives the length of the frame, which ends with the datagram, or `None` where the buffer does not
-/// hold it.
+/// Returns the length of the frame, which ends with the datagram; `None` if the buffer is too short.
 #[inline(always)]
-pub fn turn_around(buffer: &mut [u8], shape: Shape, request: &FrameRequest, length: usize) -> Option<usize> {
-    turn(buffer, shape, request.addresses, length)
+pub fn rewrite(buffer: &mut [u8], shape: Shape, request: &FrameRequest, length: usize) -> Option<usize> {
+    rewrite_headers(buffer, shape, request.addresses, length)
 }
 
-/// The same, for a frame whose addresses were changed since it was checked.
-pub fn turn_around_anew(buffer: &mut [u8], shape: Shape, length: usize) -> Option<usize> {
+/// The same for a frame whose addresses [`divert`](super::divert()) has changed since it was checked.
+pub fn rewrite_diverted(buffer: &mut [u8], shape: Shape, length: usize) -> Option<usize> {
     let header = buffer.get(shape.ip()..shape.udp())?;
     let addresses = match shape.version() {
         Version::V4 => header.get(field::IPV4_ADDRESSES..)?,
         Version::V6 => header.get(field::IPV6_ADDRESSES..)?,
     };
     let addresses = Sum::default().bytes(addresses);
-    turn(buffer, shape, addresses, length)
+    rewrite_headers(buffer, shape, addresses, length)
 }
 
 #[inline(always)]
-fn turn(buffer: &mut [u8], shape: Shape, addresses: Sum, length: usize) -> Option<usize> {
+fn rewrite_headers(buffer: &mut [u8], shape: Shape, addresses: Sum, length: usize) -> Option<usize> {
     let udp_length = u16::try_from(field::UDP_HEADER + length).ok()?;
     let frame = buffer.get_mut(..shape.udp() + field::UDP_HEADER + length)?;
     let end = frame.len();
@@ -48,7 +47,7 @@ fn turn(buffer: &mut [u8], shape: Shape, addresses: Sum, length: usize) -> Optio
         Version::V4 => ipv4(ip.first_chunk_mut()?, addresses, udp_length)?,
         Version::V6 => ipv6(ip.first_chunk_mut()?, udp_length),
     }
-    turn_udp(udp, addresses, udp_length)?;
+    udp_header(udp, addresses, udp_length)?;
     Some(end)
 }
 
@@ -78,22 +77,22 @@ fn ipv4(header: &mut [u8; field::IPV4_HEADER], addresses: Sum, udp_length: u16) 
 fn ipv6(header: &mut [u8; field::IPV6_HEADER], udp_length: u16) {
     header[0..4].copy_from_slice(&IPV6_START.to_be_bytes());
     header[4..6].copy_from_slice(&udp_length.to_be_bytes());
-    // The next header is UDP already, or there were no reply.
+    // The next header is UDP already; otherwise we would not be replying.
     header[7] = HOPS;
     let (source, destination) = header[field::IPV6_ADDRESSES..].split_at_mut(16);
     source.swap_with_slice(destination);
 }
 
 #[inline(always)]
-fn turn_udp(udp: &mut [u8], addresses: Sum, udp_length: u16) -> Option<()> {
+fn udp_header(udp: &mut [u8], addresses: Sum, udp_length: u16) -> Option<()> {
     let (header, payload) = udp.split_first_chunk_mut::<{ field::UDP_HEADER }>()?;
     let &mut [p0, p1, p2, p3, ..] = header;
-    // Source and destination port change places.
+    // Swap source and destination port.
     let ports = u32::from_ne_bytes([p0, p1, p2, p3]).rotate_left(16).to_ne_bytes();
-    // The length counts in the pseudo header and in the header.
+    // The length counts twice: in the pseudo header and in the UDP header.
     let sum = addresses.number(field::PROTOCOL_UDP).number(udp_length).word(ports).number(udp_length);
     let checksum = match sum.bytes(payload).checksum() {
-        // RFC 768: zero would say that there is no checksum; its other form says the same to a receiver.
+        // RFC 768: 0 would mean that there is no checksum; 0xffff is the same number in ones' complement.
         0 => 0xffff,
         checksum => checksum,
     };

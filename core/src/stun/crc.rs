@@ -5,9 +5,8 @@ use super::wire::HEADER;
 /// The polynomial, lowest power in the highest bit.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// `TABLES[n][byte]`: what `byte` adds to the state after itself and `n` zero bytes. Eight of them
-/// take in eight bytes at once; the last four carry a change in the first four bytes of a header to
-/// the header's end.
+/// `TABLES[n][byte]`: what `byte` adds to the state after itself and `n` zero bytes. Eight tables process eight bytes at
+/// once; the last four carry a change in the first four bytes of a header to the end of the header.
 static TABLES: [[u32; 256]; HEADER] = {
     let mut tables = [[0; 256]; HEADER];
     let mut byte = 0;
@@ -34,18 +33,18 @@ static TABLES: [[u32; 256]; HEADER] = {
     tables
 };
 
-/// A CRC over the bytes so far.
+/// The CRC over the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crc(u32);
 
 impl Crc {
-    /// Over no bytes.
+    /// The CRC over no bytes.
     #[inline(always)]
     pub(super) const fn new() -> Self {
         Crc(!0)
     }
 
-    /// Over `bytes` too.
+    /// Continues over `bytes`.
     #[inline(always)]
     pub(super) fn update(self, bytes: &[u8]) -> Self {
         let Crc(mut state) = self;
@@ -54,7 +53,7 @@ impl Crc {
             let [s0, s1, s2, s3] = (u32::from_le_bytes([b0, b1, b2, b3]) ^ state).to_le_bytes();
             state = carry::<4>([s0, s1, s2, s3]) ^ carry::<0>([b4, b5, b6, b7]);
         }
-        // Attributes are padded to four bytes, so nothing of a message is ever left after this.
+        // Attributes are padded to four bytes, so nothing of a message is left after this.
         let (fours, rest) = rest.as_chunks::<4>();
         for &four in fours {
             state = carry::<0>((u32::from_le_bytes(four) ^ state).to_le_bytes());
@@ -66,9 +65,8 @@ impl Crc {
         Crc(state)
     }
 
-    /// The CRC over a header that is like the one taken in but for its first four bytes: `new` instead
-    /// of `old`. A CRC is linear, so the difference of the two headers, carried to their end, is the
-    /// difference of the CRCs.
+    /// The CRC over the same header with `new` instead of `old` as its first four bytes. A CRC is linear: the difference of
+    /// the two headers, carried to their end, is the difference of the two CRCs.
     #[inline(always)]
     pub(super) fn with_start(self, old: [u8; 4], new: [u8; 4]) -> Self {
         let difference = u32::from_le_bytes(old) ^ u32::from_le_bytes(new);
@@ -89,7 +87,7 @@ fn carry<const ZEROS: usize>(bytes: [u8; 4]) -> u32 {
     entry(ZEROS + 3, b0) ^ entry(ZEROS + 2, b1) ^ entry(ZEROS + 1, b2) ^ entry(ZEROS, b3)
 }
 
-/// Every caller's `zeros` is a constant below the number of tables, so the compiler drops the check.
+/// `zeros` is a constant below the number of tables in every call, so the compiler removes the bounds check.
 #[inline(always)]
 fn entry(zeros: usize, byte: u8) -> u32 {
     TABLES[zeros][usize::from(byte)]

@@ -10,7 +10,7 @@ use super::wire::{
 };
 use crate::outcome::Outcome;
 
-/// Types that one UNKNOWN-ATTRIBUTES names at the most.
+/// Most types that one UNKNOWN-ATTRIBUTES lists.
 pub(super) const MAX_UNKNOWN: usize = 12;
 
 /// Types from here on are comprehension-optional (RFC 8489 §14).
@@ -18,12 +18,11 @@ const OPTIONAL: u16 = 0x8000;
 /// "Change IP" and "change port" (RFC 5780 §7.2).
 pub(super) const CHANGE_FLAGS: u32 = 0x6;
 
-/// Comprehension-required types that are understood, in the sense of RFC 8489 §6.3.1: all that IANA's
-/// registry assigns or names with a former meaning. Those that have no place in a Binding request
-/// are ignored there.
+/// Comprehension-required types that count as known (RFC 8489 §6.3.1): all that IANA's registry assigns or lists with a
+/// former meaning. Those without a meaning in a Binding request are ignored there.
 ///
-/// PADDING and RESPONSE-PORT are not among them: a client that sends them wants what RFC 5780 promises,
-/// and must learn where that is not to be had.
+/// PADDING and RESPONSE-PORT are not among them: a client that sends them asks for what RFC 5780 promises, and must learn
+/// that it is not available.
 const KNOWN: [u16; 33] = [
     MAPPED_ADDRESS,
     0x0002, // RESPONSE-ADDRESS of RFC 3489. Honoured, it would send replies to a third party.
@@ -60,7 +59,7 @@ const KNOWN: [u16; 33] = [
     0x002a, // CONNECTION-ID
 ];
 
-/// [`KNOWN`] as bits: all stand below 64.
+/// [`KNOWN`] as bits: all types are below 64.
 const KNOWN_BITS: u64 = {
     let mut bits = 0;
     let mut index = 0;
@@ -71,8 +70,7 @@ const KNOWN_BITS: u64 = {
     bits
 };
 
-/// Unknown comprehension-required types, each once, in the order in which they came; beyond
-/// [`MAX_UNKNOWN`] they are not kept.
+/// Unknown comprehension-required types without duplicates, in the order of the request; the first [`MAX_UNKNOWN`].
 #[derive(Default)]
 pub(super) struct Unknown {
     types: [u16; MAX_UNKNOWN],
@@ -94,22 +92,21 @@ impl Unknown {
     }
 }
 
-/// Walks over every attribute of the message, so that a fault anywhere in it silences the reply. Calls
-/// `unusual` with the type and value of each attribute that has to be understood and asks for more than
-/// the plain service: a CHANGE-REQUEST with a flag, and all that are not known. Gives the value of the
-/// FINGERPRINT, if there is one.
+/// Walks over every attribute of the message, so that a fault anywhere silences the reply. Calls `extended` with type and
+/// value of each comprehension-required attribute that asks for more than the plain service: a CHANGE-REQUEST with a flag,
+/// and every unknown type. Returns the value of the FINGERPRINT, if there is one.
 ///
-/// Of a repeated CHANGE-REQUEST the first counts (RFC 8489 §14), and after MESSAGE-INTEGRITY or
-/// MESSAGE-INTEGRITY-SHA256 only a FINGERPRINT still has meaning (RFC 8489 §9, §14.5, §14.6). A classic
-/// request has no FINGERPRINT: to RFC 3489 its type is an optional one like others.
+/// Of repeated CHANGE-REQUESTs the first counts (RFC 8489 §14). After MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 only a
+/// FINGERPRINT still has meaning (RFC 8489 §9, §14.5, §14.6). A classic request has no FINGERPRINT: to RFC 3489 its type is
+/// an optional one like others.
 ///
 /// # Errors
-/// The fault that was met first.
+/// The first fault in the order of the message.
 #[inline(always)]
 pub(super) fn walk(
     attributes: &[u8],
     dialect: Dialect,
-    mut unusual: impl FnMut(u16, &[u8]),
+    mut extended: impl FnMut(u16, &[u8]),
 ) -> Result<Option<u32>, Outcome> {
     let mut print = None;
     let mut rest = attributes;
@@ -118,7 +115,7 @@ pub(super) fn walk(
     while let Some((&[t0, t1, l0, l1], behind)) = rest.split_first_chunk::<4>() {
         let kind = u16::from_be_bytes([t0, t1]);
         let length = usize::from(u16::from_be_bytes([l0, l1]));
-        // Every attribute is padded to a multiple of four; the padding is not looked at.
+        // Every attribute is padded to a multiple of four; the content of the padding is ignored.
         let Some((value, behind)) = behind.split_at_checked(length.next_multiple_of(4)) else {
             return Err(Outcome::BadAttribute);
         };
@@ -129,13 +126,13 @@ pub(super) fn walk(
             continue;
         } else if kind == CHANGE_REQUEST {
             if !changes && asks_for_change(value, length)? {
-                unusual(kind, value);
+                extended(kind, value);
             }
             changes = true;
         } else if kind == MESSAGE_INTEGRITY || kind == MESSAGE_INTEGRITY_SHA256 {
             after_integrity = true;
         } else if !is_known(kind) {
-            unusual(kind, value.get(..length).unwrap_or(value));
+            extended(kind, value.get(..length).unwrap_or(value));
         }
     }
     Ok(print)
@@ -150,8 +147,7 @@ fn fingerprint(value: &[u8], length: usize, rest: &[u8]) -> Result<u32, Outcome>
     }
 }
 
-/// Whether a CHANGE-REQUEST has a flag set. Without one, as a plain test of old clients carries it, it
-/// asks for nothing.
+/// Whether a CHANGE-REQUEST has a flag set. Old clients send it without flags in a plain test; it then asks for nothing.
 #[inline(always)]
 fn asks_for_change(value: &[u8], length: usize) -> Result<bool, Outcome> {
     match value {

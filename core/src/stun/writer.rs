@@ -1,4 +1,4 @@
-//! Replies with more than one attribute, written over their request.
+//! Writes replies with more than one attribute over their request.
 
 use super::{
     fingerprint::fingerprint,
@@ -7,19 +7,19 @@ use super::{
 };
 use core::net::{IpAddr, SocketAddr};
 
-/// A reply in the making. What does not fit is left out, and then there is no reply at all.
+/// A reply under construction. Once something does not fit, [`Writer::finish`] returns `None`.
 pub(super) struct Writer<'a> {
     buffer: &'a mut [u8],
     end: usize,
 }
 
 impl<'a> Writer<'a> {
-    /// Begins behind the header, of which the last 16 bytes stay as the request has them.
+    /// Begins after the header, whose last 16 bytes stay as the request has them.
     pub(super) fn new(buffer: &'a mut [u8]) -> Self {
         Writer { buffer, end: HEADER }
     }
 
-    /// Appends an attribute whose value is `parts`, one behind the other, padded with zeros.
+    /// Appends an attribute whose value is the concatenation of `parts`, padded with zeros.
     pub(super) fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         self.append(&type_and_length(kind, length));
@@ -29,21 +29,20 @@ impl<'a> Writer<'a> {
         self.append([0; 3].get(..length.next_multiple_of(4) - length).unwrap_or_default());
     }
 
-    /// Appends an address and port, as MAPPED-ADDRESS has them (RFC 8489 §14.1).
+    /// Appends an address and port in the format of MAPPED-ADDRESS (RFC 8489 §14.1).
     pub(super) fn address(&mut self, kind: u16, address: SocketAddr) {
-        self.combined_address(kind, address, [0; 4]);
+        self.masked_address(kind, address, [0; 4]);
     }
 
-    /// Appends an address and port, as XOR-MAPPED-ADDRESS has them (RFC 8489 §14.2).
+    /// Appends an address and port in the format of XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
     pub(super) fn xor_address(&mut self, kind: u16, address: SocketAddr) {
         let transaction =
             self.buffer.get(4..HEADER).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
         let [_, i0, i1, i2] = words(transaction);
-        self.combined_address(kind, address, [MAGIC_COOKIE, i0, i1, i2]);
+        self.masked_address(kind, address, [MAGIC_COOKIE, i0, i1, i2]);
     }
 
-    /// Appends PADDING of zeros (RFC 5780 §7.6) that makes the whole `total` bytes long, but for
-    /// `reserved` bytes behind it.
+    /// Appends PADDING of zeros (RFC 5780 §7.6) that makes the reply `total` bytes long, less `reserved` bytes that follow.
     pub(super) fn padding(&mut self, kind: u16, total: usize, reserved: usize) {
         let length = total.saturating_sub(self.end + 4 + reserved);
         self.append(&type_and_length(kind, length));
@@ -53,8 +52,8 @@ impl<'a> Writer<'a> {
         self.end += length;
     }
 
-    /// Writes message type and length, and the FINGERPRINT that is owed to a request with one (RFC 8489
-    /// §14.7). Gives the reply's length, `None` where the buffer was too short for it.
+    /// Writes message type and length, and a FINGERPRINT if the request has one (RFC 8489 §14.7). Returns the length of the
+    /// reply; `None` if the buffer is too short.
     pub(super) fn finish(mut self, request: &Request, message_type: u16) -> Option<usize> {
         let start = type_and_length(message_type, self.end + request.fingerprint_length() - HEADER);
         let before = *self.buffer.first_chunk::<4>()?;
@@ -66,7 +65,7 @@ impl<'a> Writer<'a> {
         (self.end <= self.buffer.len()).then_some(self.end)
     }
 
-    fn combined_address(&mut self, kind: u16, address: SocketAddr, [cookie, i0, i1, i2]: [u32; 4]) {
+    fn masked_address(&mut self, kind: u16, address: SocketAddr, [cookie, i0, i1, i2]: [u32; 4]) {
         let port = address.port() ^ (cookie >> 16) as u16;
         match address.ip().to_canonical() {
             IpAddr::V4(ip) => {
@@ -97,7 +96,7 @@ mod tests {
 
     /// Address and transaction ID have each pair of bits in each of their words.
     #[test]
-    fn an_ipv6_address_is_combined_bit_by_bit() {
+    fn an_ipv6_address_is_xored_bit_by_bit() {
         let mut buffer = [0x33; HEADER + 24];
         buffer[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
         let ip = [0x55; 16];

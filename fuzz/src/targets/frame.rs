@@ -3,7 +3,7 @@
 
 use crate::{chunk, frame};
 use std::sync::LazyLock;
-use xstun_core::frame::{check, destination, locate, turn_around, turn_around_anew};
+use xstun_core::frame::{check, destination, locate, rewrite, rewrite_diverted};
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
 use xstun_testkit::frames::served;
@@ -37,13 +37,13 @@ pub fn run(input: &[u8]) {
     let mut buffer = chunk(&bytes);
     let owed = ours.reply(&buffer[payload..payload + length]);
     let mut anew = buffer.clone();
-    let end = turn_around(&mut buffer, datagram.shape, &request, length).expect("there is room");
+    let end = rewrite(&mut buffer, datagram.shape, &request, length).expect("there is room");
     assert_eq!(buffer[..end], owed);
     assert_eq!(buffer[end..], chunk(&bytes)[end..], "what lies behind the reply stays");
-    assert_eq!(turn_around_anew(&mut anew, datagram.shape, length), Some(end));
+    assert_eq!(rewrite_diverted(&mut anew, datagram.shape, length), Some(end));
     assert_eq!(anew, buffer, "sums taken anew are those that were kept");
     if length > 0 {
         let mut tight = bytes[..payload].to_vec();
-        assert_eq!(turn_around(&mut tight, datagram.shape, &request, length), None, "no room");
+        assert_eq!(rewrite(&mut tight, datagram.shape, &request, length), None, "no room");
     }
 }

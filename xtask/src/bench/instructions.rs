@@ -20,7 +20,7 @@ const PIECES: [(&str, &str); 6] = [
     ("classify", "classify"),
     ("parse", "parse (frame::locate, frame::check)"),
     ("respond", "stun::respond"),
-    ("turn_around", "reply (frame::turn_around)"),
+    ("rewrite", "reply (frame::rewrite)"),
     ("checksum", "checksum of the message"),
 ];
 
