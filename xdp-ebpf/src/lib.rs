@@ -1,17 +1,16 @@
-//! What the XDP program and its loader must agree on: the names and layouts of the maps between them.
+//! What the XDP program and its loader share: names and layouts of the maps.
 #![no_std]
 
 #[cfg(target_arch = "bpf")]
 pub mod packet;
 
-/// Name of the XDP program for kernels that know multi-buffer frames (Linux 5.18 and later). It
-/// attaches to interfaces of any MTU.
+/// Name of the XDP program for kernels with multi-buffer frames (Linux 5.18 and later). It attaches at any MTU.
 pub const PROGRAM_FRAGS: &str = "xstun_frags";
-/// Name of the same program for older kernels, without the multi-buffer promise.
+/// Name of the same program for older kernels, which refuse a program that declares multi-buffer support.
 pub const PROGRAM_LINEAR: &str = "xstun_linear";
 /// XSKMAP: receive queue -> AF_XDP socket. An empty slot passes the queue's frames to the stack.
 pub const MAP_SOCKETS: &str = "XSTUN_SOCKETS";
-/// Hash: [`Endpoint`](xstun_core::classify::Endpoint) -> 1, every address and port that is answered on this interface.
+/// Hash: [`Endpoint`](xstun_core::classify::Endpoint) -> 1, every address and port served on this interface.
 pub const MAP_SERVED: &str = "XSTUN_SERVED";
 /// Array of [`PORT_WORDS`](xstun_core::classify::PORT_WORDS) words: bit `port % 64` of word `port / 64` is set for a served port.
 pub const MAP_PORTS: &str = "XSTUN_PORTS";

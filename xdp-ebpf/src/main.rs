@@ -1,5 +1,5 @@
 //! The XDP program: reads the frame for [`classify`](xstun_core::classify::classify), acts on its verdict and
-//! counts it. It decides nothing itself.
+//! counts it. It decides nothing by itself.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]

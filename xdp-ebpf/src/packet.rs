@@ -1,9 +1,9 @@
-//! The checked read of a frame that both programs share.
+//! Bounds-checked reading of a frame, for the XDP program and the benchmark's generator.
 #![allow(unsafe_code)]
 
 use aya_ebpf::programs::XdpContext;
 
-/// The `N` bytes from `offset` on of the frame's first buffer, where that has them.
+/// Returns the `N` bytes at `offset` of the frame's first buffer; `None` if it is shorter.
 #[inline(always)]
 pub fn bytes<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<&[u8; N]> {
     let start = ctx.data() + offset;

@@ -25,7 +25,7 @@ static XSTUN_MAC: Array<Mac> = Array::with_max_entries(1, 0);
 #[map]
 static XSTUN_VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::ALL.len() as u32, 0);
 
-/// For kernels with multi-buffer XDP (5.18): attaches whatever the MTU.
+/// For kernels with multi-buffer XDP (5.18): attaches at any MTU.
 #[xdp(frags)]
 fn xstun_frags(ctx: XdpContext) -> u32 {
     run::<true>(&ctx)
@@ -49,8 +49,8 @@ fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     XDP_PASS
 }
 
-/// Hands the frame to the socket of its queue, or to the stack where there is none. The map's
-/// fallback action makes both one helper call (Linux 5.3).
+/// Redirects the frame to the AF_XDP socket of its queue, or passes it to the stack if there is none. The map's fallback
+/// action makes both one helper call (Linux 5.3).
 #[inline(always)]
 fn redirect(ctx: &XdpContext) -> u32 {
     let queue = ctx.rx_queue_index();
@@ -68,8 +68,7 @@ fn redirect(ctx: &XdpContext) -> u32 {
     }
 }
 
-/// Whether the frame goes on beyond the buffer that the program sees: a socket bound without
-/// XDP_USE_SG would lose it.
+/// Whether the frame continues beyond its first buffer: a socket bound without XDP_USE_SG would lose it.
 #[inline(always)]
 fn has_fragments(ctx: &XdpContext) -> bool {
     // SAFETY: the helper reads the context that the kernel passed to this very call.
@@ -85,7 +84,7 @@ fn count(verdict: Verdict) {
     }
 }
 
-/// No buffer of a packet is longer.
+/// Longest buffer of a packet, in bytes.
 const LONGEST_BUFFER: usize = 0xffff;
 
 /// The frame's first buffer.
@@ -94,9 +93,9 @@ struct Packet<'a>(&'a XdpContext);
 impl ReadFrame for Packet<'_> {
     #[inline(always)]
     fn holds(&self, end: usize) -> bool {
-        // The verifier of most kernels (Debian's 6.1 to 6.18 among them) takes a length whose bytes were
-        // swapped for any number, and adds no such number to a packet pointer. The compiler knows better
-        // and would take a mask away; a bound that it cannot know to hold stays.
+        // For the verifier of most kernels (Debian's 6.1 to 6.18 among them) a byte-swapped length has no bounds, and it
+        // refuses to add such a number to a packet pointer. The compiler knows the bounds of a u16 and would remove a mask;
+        // it keeps a comparison that it cannot prove.
         end <= LONGEST_BUFFER && self.0.data() + end <= self.0.data_end()
     }
 
@@ -106,7 +105,7 @@ impl ReadFrame for Packet<'_> {
     }
 }
 
-/// What user space put into the maps.
+/// What is served, from the maps that user space fills.
 struct Maps;
 
 impl Serves for Maps {
@@ -117,11 +116,11 @@ impl Serves for Maps {
 
     #[inline(always)]
     fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict> {
-        // The bitmap first: a look-up in an array costs a fraction of one in a hash.
+        // The bitmap first: an array look-up costs a fraction of a hash look-up.
         if XSTUN_PORTS.get(u32::from(port) / 64).is_none_or(|word| word & 1 << (port % 64) == 0) {
             return Err(Verdict::OtherPort);
         }
-        // SAFETY: only presence is asked; the value, which user space may change, is not read.
+        // SAFETY: only the presence of the key matters; the value, which user space may change, is not read.
         match unsafe { XSTUN_SERVED.get(endpoint) } {
             Some(_) => Ok(()),
             None => Err(Verdict::OtherAddress),
@@ -134,8 +133,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// bpf_xdp_get_buff_len and the ring buffer of the log need no GPL helper; this names the terms of
-/// the crate in the kernel's words.
+/// The crate's licence in the kernel's words. No helper in use requires the GPL.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,4 +1,4 @@
-//! What the benchmark's generator shares between the kernel and user space.
+//! What the benchmark's generator and its loader share: names and layouts of the maps, and offsets in a request.
 #![no_std]
 
 /// Name of the program, which asks and counts replies.
@@ -26,10 +26,10 @@ pub mod offset {
     pub const END: usize = STUN + 20;
 }
 
-/// Parts of a nanosecond that times between requests are told in.
+/// Units per nanosecond of the intervals between requests.
 pub const FRACTIONS: u64 = 1 << 10;
 
-/// How late a request may leave, in nanoseconds; what is due longer is left out.
+/// How late a request may leave, in nanoseconds. Requests that are due longer are omitted.
 pub const SLACK: u64 = 50_000;
 
 /// A structure of 64-bit words, and its words in the order of the fields.
