@@ -38,7 +38,7 @@ impl Asker {
 
     /// Asks once; `None` if no reply came within `limit`.
     pub fn ask_once(&self, server: SocketAddr, limit: Duration) -> Option<SocketAddr> {
-        let transaction = Transaction::new();
+        let transaction = Transaction::with_cookie();
         self.socket.send_to(&transaction.request(&[]), server).expect("a request leaves");
         self.socket.set_read_timeout(Some(limit)).expect("a limit that is not zero");
         let mut buffer = [0; 2048];

@@ -11,7 +11,7 @@ pub struct Transaction([u8; 16]);
 
 impl Transaction {
     /// A transaction of an RFC 8489 client, unique in this process.
-    pub fn new() -> Self {
+    pub fn with_cookie() -> Self {
         Transaction::starting_with(COOKIE)
     }
 

@@ -15,7 +15,7 @@ use xstun_testkit::wait::LIMIT;
 fn wait_until_served(wire: &Wire, flow: Flow) {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let transaction = Transaction::new();
+        let transaction = Transaction::with_cookie();
         wire.send(&flow.frame(&transaction.request(&[])));
         let mut whole = false;
         wire.wait_for(Duration::from_millis(500), |frame| {
@@ -34,7 +34,7 @@ fn wait_until_served(wire: &Wire, flow: Flow) {
 fn wait_until_silent(wire: &Wire, flow: Flow) {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let transaction = Transaction::new();
+        let transaction = Transaction::with_cookie();
         wire.send(&flow.frame(&transaction.request(&[])));
         let answer = wire.wait_for(Duration::from_secs(1), |frame| {
             Datagram::read(frame).is_some_and(|reply| transaction.owns(&reply.payload))

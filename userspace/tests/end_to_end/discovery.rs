@@ -238,7 +238,7 @@ fn ask(client: &Namespace, server: SocketAddr, flags: u8) -> (SocketAddr, Socket
     let socket = client.enter(|| UdpSocket::bind((any, 0))).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     for _ in 0..40 {
-        let transaction = Transaction::new();
+        let transaction = Transaction::with_cookie();
         socket.send_to(&transaction.request(&[0, 3, 0, 4, 0, 0, 0, flags]), server).unwrap();
         let mut buffer = [0; 2048];
         if let Ok((length, origin)) = socket.recv_from(&mut buffer)

@@ -57,7 +57,7 @@ impl Row {
     ) -> Self {
         let transaction = match end {
             End::Answered(Outcome::AnsweredClassic) => Transaction::classic(),
-            _ => Transaction::new(),
+            _ => Transaction::with_cookie(),
         };
         let socket_end = match end {
             End::Answered(_) | End::AnsweredBySockets(_) => SocketEnd::Answered,

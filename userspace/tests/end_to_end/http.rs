@@ -5,8 +5,6 @@ use std::net::{SocketAddr, TcpStream};
 use xstun_testkit::lab::Namespace;
 use xstun_testkit::wait::LIMIT;
 
-/// Longest wait for an answer; generous, since nothing is timed.
-
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Response {

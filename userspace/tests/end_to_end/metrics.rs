@@ -18,8 +18,6 @@ use xstun_testkit::wait::LIMIT;
 /// Where the servers of these tests tell.
 pub(crate) const TELL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9478);
 pub(crate) const FLAGS: [&str; 2] = ["--metrics-listen", "127.0.0.1:9478"];
-/// Longest wait for anything; generous, since nothing is timed.
-
 /// Serves in this mode, with metrics.
 fn serve(mode: Mode, lab: &Lab, more: &[&str]) -> Server {
     mode.serve(lab, &[&FLAGS[..], more].concat())

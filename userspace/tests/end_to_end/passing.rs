@@ -16,7 +16,7 @@ use xstun_testkit::wait::LIMIT;
 /// Frames that are not ours, each with bytes of its own.
 fn foreign(link: &Link) -> Vec<(&'static str, Vec<u8>)> {
     let (v4, v6) = (Flow::v4(link, 41_001), Flow::v6(link, 41_002));
-    let request = || Transaction::new().request(&[]);
+    let request = || Transaction::with_cookie().request(&[]);
     let bent = |flow: Flow, bend: &dyn Fn(&mut Vec<u8>)| {
         let mut frame = flow.frame(&request());
         bend(&mut frame);
@@ -71,7 +71,7 @@ fn untouched(mode: Mode) {
     let stack = Wire::open(&lab.server, &link.server_interface);
     for (name, frame) in foreign(link) {
         // A request of ours goes first: where AF_XDP serves, the stack must not see it.
-        let ours = Transaction::new();
+        let ours = Transaction::with_cookie();
         let flow = Flow::v4(link, 41_003);
         client.send(&flow.frame(&ours.request(&[])));
         client.send(&frame);
@@ -146,7 +146,7 @@ fn requests_to_another_server_are_forwarded() {
         let v6 =
             Flow::v6(link, 41_006).from("fd77::50".parse::<std::net::Ipv6Addr>().unwrap()).to(far.client_v6);
         for flow in [v4, v6] {
-            let transaction = Transaction::new();
+            let transaction = Transaction::with_cookie();
             near_wire.send(&flow.frame(&transaction.request(&[])));
             let mut forwarded = None;
             far_wire.wait_for(LIMIT, |frame| {

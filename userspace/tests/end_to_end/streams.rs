@@ -25,7 +25,7 @@ fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
 
 /// Asks over TCP, and checks the address that it is told.
 fn ask(mut stream: &TcpStream) {
-    let transaction = Transaction::new();
+    let transaction = Transaction::with_cookie();
     stream.write_all(&transaction.request(&[])).unwrap();
     let mut reply = vec![0; 20];
     stream.read_exact(&mut reply).unwrap();

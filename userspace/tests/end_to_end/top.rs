@@ -12,8 +12,6 @@ use xstun_testkit::lab::server::xstun;
 use xstun_testkit::lab::{Lab, Namespace};
 use xstun_testkit::wait::LIMIT;
 
-/// Longest wait for anything; generous, since nothing is timed.
-
 /// What puts a terminal into its second screen, and what brings it back.
 const TAKEN: &str = "\x1b[?1049h";
 const GIVEN_BACK: &str = "\x1b[?1049l";
