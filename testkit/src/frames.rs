@@ -1,4 +1,4 @@
-//! Ethernet frames with UDP datagrams, built by `etherparse`, which shares no code with the classifier; and [`cases`], a
+//! Ethernet frames with UDP datagrams, built by `etherparse`, which shares no code with the classifier; and [`cases`](fn@cases), a
 //! table of frames with the verdict on each.
 
 mod cases;

@@ -1,4 +1,4 @@
-//! The command line: only its options, parsed; [`config`](crate::config) decides what they mean.
+//! The command line: only its options, parsed; `config` decides what they mean.
 
 mod configure;
 mod credentials;

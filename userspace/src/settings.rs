@@ -68,7 +68,7 @@ impl Reader {
     /// Reads the settings and checks them.
     ///
     /// # Errors
-    /// Those of [`Settings::resolve`], and options that do not go together, with their position.
+    /// Those of `Settings::resolve`, and options that do not go together, with their position.
     pub fn read(&self) -> Result<(Settings, Config)> {
         let environment = |name: &str| std::env::var_os(name);
         let sources = Sources { serve: &self.serve, flags: &self.flags, environment: &environment };
@@ -132,7 +132,7 @@ impl Settings {
     /// Reads a file alone, without flags and environment.
     ///
     /// # Errors
-    /// Those of [`Settings::resolve`].
+    /// Those of `Settings::resolve`.
     pub fn of_file(serve: &Command, file: &Path) -> Result<Self> {
         let words = [OsStr::new("serve"), OsStr::new("--config"), file.as_os_str()];
         let flags = serve.clone().try_get_matches_from(words).map_err(|error| as_failure(&error))?;

@@ -41,7 +41,7 @@ pub struct WorkerStats {
     /// Datagrams with an unfinished UDP checksum, as a local sender with checksum offload leaves it. They are
     /// answered.
     pub unfinished_checksums: Counter,
-    /// Passes of the worker's loop that found nothing to do; see [`WorkerStats::beats`].
+    /// Passes of the worker's loop that found nothing to do; see `WorkerStats::beats`.
     pub idle: Counter,
     /// The kernel's own counters of an AF_XDP socket, as last read.
     pub kernel: KernelStats,

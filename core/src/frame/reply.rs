@@ -23,7 +23,7 @@ pub fn rewrite(buffer: &mut [u8], shape: Shape, request: &FrameRequest, length: 
     rewrite_headers(buffer, shape, request.addresses, length)
 }
 
-/// The same for a frame whose addresses [`divert`](super::divert()) has changed since it was checked.
+/// The same for a frame whose addresses `divert` has changed since it was checked.
 pub fn rewrite_diverted(buffer: &mut [u8], shape: Shape, length: usize) -> Option<usize> {
     let header = buffer.get(shape.ip()..shape.udp())?;
     let addresses = match shape.version() {

@@ -1,4 +1,4 @@
-//! What [`respond`](super::respond) takes beside the message, and what it returns.
+//! What [`respond`](fn@super::respond) takes beside the message, and what it returns.
 
 use super::discovery::Change;
 use crate::outcome::Outcome;
@@ -10,7 +10,7 @@ use core::num::NonZeroU16;
 pub struct Exchange<'a, D> {
     /// Who sent it. An IPv4-mapped address is answered as IPv4.
     pub source: &'a SocketAddr,
-    /// The address and port of this host that the message went to. [`respond`](super::respond) takes a function that finds it out,
+    /// The address and port of this host that the message went to. [`respond`](fn@super::respond) takes a function that finds it out,
     /// since most requests need not know it.
     pub destination: D,
     /// What carried it.

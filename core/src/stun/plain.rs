@@ -76,7 +76,7 @@ pub fn lone_fingerprint(attributes: &[u8; FINGERPRINT_LENGTH]) -> Option<u32> {
 }
 
 /// Checks the value of a FINGERPRINT that directly follows `header`. Returns the CRC over `header`, from which
-/// [`write_fingerprinted`] makes the reply's.
+/// [`write`](fn@write) makes the reply's.
 ///
 /// # Errors
 /// [`Outcome::BadFingerprint`].

@@ -33,7 +33,7 @@ pub enum Setting {
     NoZeroTransaction,
     /// The server tells its [`NAME`].
     Software,
-    /// As under [`Setting::ShortTerm`], and who may ask shall go to [`ELSEWHERE_V4`] or [`ELSEWHERE_V6`].
+    /// As under [`Setting::ShortTerm`], and who may ask shall go to `ELSEWHERE_V4` or `ELSEWHERE_V6`.
     Elsewhere,
     /// NAT behaviour discovery at four endpoints.
     Discovery,
