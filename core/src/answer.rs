@@ -42,8 +42,9 @@ impl FrameAnswer {
 
 /// Answers the frame in `buffer[..length]` by rewriting it in place into the reply.
 ///
-/// A reply can be longer than its request: the buffer needs [`stun::REPLY_ROOM`] bytes after the headers, which
-/// a UMEM frame has; otherwise the outcome is [`Outcome::NoRoom`]. Without a reply the buffer is unchanged.
+/// A reply can be longer than its request: the buffer needs [`stun::REPLY_ROOM`] bytes after the headers,
+/// which a UMEM frame has; otherwise the outcome is [`Outcome::NoRoom`]. Without a reply the buffer is
+/// unchanged.
 pub fn answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Policy) -> FrameAnswer {
     let Some(frame) = buffer.get(..length) else {
         return FrameAnswer::nothing(Outcome::NoRoom, false);

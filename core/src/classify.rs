@@ -1,20 +1,21 @@
 //! Decides which frames are certainly for a served endpoint.
 //!
-//! [`classify`] is the only place that decides. The XDP program runs it in the kernel on a packet pointer; the worker, the
-//! tests and the fuzzers run it on a slice. Any frame that is not certainly ours goes to the kernel's stack untouched,
-//! where ordinary sockets serve it if it is STUN.
+//! [`classify`] is the only place that decides. The XDP program runs it in the kernel on a packet pointer;
+//! the worker, the tests and the fuzzers run it on a slice. Any frame that is not certainly ours goes to the
+//! kernel's stack untouched, where ordinary sockets serve it if it is STUN.
 
 use crate::enumeration;
 
-/// Longest frame that is redirected, in bytes from the destination MAC: a UMEM frame of 2,048 bytes without the kernel's
-/// 256 bytes of headroom (XDP_PACKET_HEADROOM). An unfragmented STUN request is far shorter.
+/// Longest frame that is redirected, in bytes from the destination MAC: a UMEM frame of 2,048 bytes without
+/// the kernel's 256 bytes of headroom (XDP_PACKET_HEADROOM). An unfragmented STUN request is far shorter.
 pub const MAX_FRAME: usize = 2048 - 256;
 
 /// Words of a bitmap of ports: bit `port % 64` of word `port / 64` stands for `port`.
 pub const PORT_WORDS: u32 = 65_536 / 64;
 
-/// A served address and port: the key of the XDP program's hash map. The bytes are the address (IPv4 in the first four), the port, the
-/// IP version and a zero, all in network order. Aligned so that the XDP program builds it in words.
+/// A served address and port: the key of the XDP program's hash map. The bytes are the address (IPv4 in the
+/// first four), the port, the IP version and a zero, all in network order. Aligned so that the XDP program
+/// builds it in words.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint([u8; 20]);
@@ -48,7 +49,8 @@ impl Endpoint {
 }
 
 enumeration! {
-    /// What the XDP program decides about a frame. The index is that of the verdict's counter in the program's map.
+    /// What the XDP program decides about a frame. The index is that of the verdict's counter in the
+    /// program's map.
     pub enum Verdict {
         /// For a served endpoint: redirected to the AF_XDP socket of the queue.
         Redirect = ("redirect"),
@@ -209,8 +211,9 @@ const IPV4_VERSION_AND_LENGTH: u8 = 0x45;
 /// More-fragments flag and fragment offset; the don't-fragment flag is not among them.
 const IPV4_FRAGMENT: u16 = 0x3fff;
 
-/// Decides whether `frame` is certainly a datagram for a served endpoint: at most one VLAN tag, IPv4 without options and
-/// unfragmented or IPv6 without extension headers, and UDP whose length is that of the IP payload.
+/// Decides whether `frame` is certainly a datagram for a served endpoint: at most one VLAN tag, IPv4 without
+/// options and unfragmented or IPv6 without extension headers, and UDP whose length is that of the IP
+/// payload.
 ///
 /// Ignores checksums and source addresses: the worker drops and counts a datagram for us that is wrong there.
 ///
@@ -221,8 +224,8 @@ pub fn classify<F: ReadFrame + ?Sized, S: Serves + ?Sized>(
     frame: &F,
     served: &S,
 ) -> Result<Datagram, Verdict> {
-    // The start of the IP header is a constant on each path, so that neither the verifier nor the host's compiler has to
-    // follow a variable offset.
+    // The start of the IP header is a constant on each path, so that neither the verifier nor the host's
+    // compiler has to follow a variable offset.
     let datagram = match frame.bytes(ETHERTYPE).copied().map(u16::from_be_bytes) {
         Some(ETHERTYPE_IPV4) => ipv4::<_, _, UNTAGGED>(frame, served)?,
         Some(ETHERTYPE_IPV6) => ipv6::<_, _, UNTAGGED>(frame, served)?,

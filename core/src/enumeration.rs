@@ -2,8 +2,8 @@
 
 /// Declares an enumeration from a table: one row a variant, one column a property.
 ///
-/// Generates the enumeration, `COUNT`, `ALL` (in the order of `index`), `index`, and one `const fn` for each column.
-/// A variant cannot be declared without a row, nor a row without a variant.
+/// Generates the enumeration, `COUNT`, `ALL` (in the order of `index`), `index`, and one `const fn` for each
+/// column. A variant cannot be declared without a row, nor a row without a variant.
 ///
 /// ```
 /// xstun_core::enumeration! {

@@ -1,7 +1,7 @@
 //! Ethernet, IP and UDP: checks the headers of a request and rewrites them for the reply. Knows no STUN.
 //!
-//! These frames bypass the checks of the kernel's stack, so all of them are made here, from the frame alone: another
-//! XDP program than ours may have redirected it.
+//! These frames bypass the checks of the kernel's stack, so all of them are made here, from the frame alone:
+//! another XDP program than ours may have redirected it.
 
 mod check;
 pub mod checksum;
@@ -13,7 +13,8 @@ pub use divert::destination;
 pub(crate) use divert::divert;
 pub use reply::{rewrite, rewrite_diverted};
 
-/// Offsets and lengths of headers, in bytes. Offsets in IPv4, IPv6 and UDP count from the start of their own header.
+/// Offsets and lengths of headers, in bytes. Offsets in IPv4, IPv6 and UDP count from the start of their own
+/// header.
 mod field {
     pub(super) const MAC: usize = 6;
     pub(super) const MACS: usize = 2 * MAC;

@@ -1,8 +1,9 @@
 //! The STUN core: from a frame or a message to its reply.
 //!
-//! One function over memory, [`answer`](answer::answer) for frames and [`respond`](stun::respond) for messages, which
-//! the XDP program, the AF_XDP workers, UDP, TCP and TLS, the fuzzers and the benches call. Nothing here knows
-//! sockets, clocks, threads or logs; time, randomness and counters are arguments and results.
+//! One function over memory, [`answer`](answer::answer) for frames and [`respond`](stun::respond) for
+//! messages, which the XDP program, the AF_XDP workers, UDP, TCP and TLS, the fuzzers and the benches call.
+//! Nothing here knows sockets, clocks, threads or logs; time, randomness and counters are arguments and
+//! results.
 //!
 //! Without the feature `alloc` only what the XDP program needs is left.
 #![no_std]

@@ -12,14 +12,15 @@ enumeration! {
         /// Error response 420 that lists the unknown comprehension-required attributes (RFC 8489 §6.3.1).
         UnknownAttribute =
             ("unknown_attribute", true, "Requests answered with 420: an unknown attribute that must be understood."),
-        /// Error response 400: required attributes are missing, attributes contradict each other (RFC 8489 §9.1.3, §9.2.4,
-        /// RFC 5780 §6.1), or the reply would go to port 0.
+        /// Error response 400: required attributes are missing, attributes contradict each other (RFC 8489
+        /// §9.1.3, §9.2.4, RFC 5780 §6.1), or the reply would go to port 0.
         BadRequest =
             ("bad_request", true, "Requests answered with 400: attributes are missing or contradict each other."),
         /// Error response 401: the request proves no credential (RFC 8489 §9.1.3, §9.2.4).
         Unauthenticated =
             ("unauthenticated", true, "Requests answered with 401: no credential, or a wrong one."),
-        /// Error response 438: the credential is proven, but the nonce has expired or is another client's (RFC 8489 §9.2.4).
+        /// Error response 438: the credential is proven, but the nonce has expired or is another client's
+        /// (RFC 8489 §9.2.4).
         StaleNonce =
             ("stale_nonce", true, "Requests answered with 438: the nonce has expired or is another client's."),
         /// Error response 300 that names another server (RFC 8489 §10).

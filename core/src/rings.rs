@@ -1,8 +1,8 @@
-//! Accounts for the UMEM frames of one AF_XDP socket: each frame is free, in a ring, or being worked on,
-//! and none is lost or counted twice.
+//! Accounts for the UMEM frames of one AF_XDP socket: each frame is free, in a ring, or being worked on, and
+//! none is lost or counted twice.
 //!
-//! Has no memory and no kernel of its own: the real socket implements [`Queues`], and so does a model of the kernel
-//! in the tests.
+//! Has no memory and no kernel of its own: the real socket implements [`Queues`], and so does a model of the
+//! kernel in the tests.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,8 @@ pub const BATCH: usize = 64;
 /// The four rings of an AF_XDP socket (Documentation/networking/af_xdp.rst).
 pub trait Queues {
     /// The token of one UMEM frame. It must not be `Copy` or `Clone`: whoever holds it owns the frame, and a
-    /// frame given to the kernel cannot be given again. That is how the compiler keeps the first rule of AF_XDP.
+    /// frame given to the kernel cannot be given again. That is how the compiler keeps the first rule of
+    /// AF_XDP.
     type Frame;
 
     /// Appends up to [`BATCH`] frames whose transmission is complete; returns their number.
@@ -21,7 +22,8 @@ pub trait Queues {
     fn give_to_fill(&mut self, frames: &mut Vec<Self::Frame>) -> usize;
     /// Appends up to [`BATCH`] received frames; returns their number.
     fn take_received(&mut self, frames: &mut Vec<Self::Frame>) -> usize;
-    /// Moves frames from the front of `frames` to the transmit ring, as many as have room; returns their number.
+    /// Moves frames from the front of `frames` to the transmit ring, as many as have room; returns their
+    /// number.
     fn give_to_transmit(&mut self, frames: &mut Vec<Self::Frame>) -> usize;
 }
 
@@ -91,8 +93,8 @@ impl<Q: Queues> Rings<Q> {
         taken
     }
 
-    /// Moves `frames` to the transmit ring, in order. Frames that find no room become free; returns their number. Never
-    /// waits for room.
+    /// Moves `frames` to the transmit ring, in order. Frames that find no room become free; returns their
+    /// number. Never waits for room.
     #[inline]
     pub fn send(&mut self, frames: &mut Vec<Q::Frame>) -> usize {
         let sent = self.queues.give_to_transmit(frames);

@@ -6,13 +6,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The endpoints served on one interface, and the sources refused there. Built at every change of addresses and never
-/// changed afterwards, so that workers share it without a lock.
+/// The endpoints served on one interface, and the sources refused there. Built at every change of addresses
+/// and never changed afterwards, so that workers share it without a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     mac: [u8; 6],
     ports: Vec<u16>,
-    /// Sorted, like `v4` and `v6`, which hold the same endpoints as numbers that compare in an instruction or two.
+    /// Sorted, like `v4` and `v6`, which hold the same endpoints as numbers that compare in an instruction or
+    /// two.
     endpoints: Vec<Endpoint>,
     /// The address in the upper bits, the port in the lower 16.
     v4: Vec<u64>,
@@ -22,9 +23,9 @@ pub struct Served {
 }
 
 impl Served {
-    /// Takes the interface's own `mac`, the addresses and ports that are served there, and the sources that are refused:
-    /// the host's own addresses and its subnets' broadcast addresses, which no frame from outside can rightly carry as its
-    /// source.
+    /// Takes the interface's own `mac`, the addresses and ports that are served there, and the sources that
+    /// are refused: the host's own addresses and its subnets' broadcast addresses, which no frame from
+    /// outside can rightly carry as its source.
     pub fn new(
         mac: [u8; 6],
         endpoints: impl IntoIterator<Item = (IpAddr, u16)>,

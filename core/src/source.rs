@@ -6,7 +6,8 @@ use core::net::IpAddr;
 /// How a source address was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// In a frame, which comes from outside the host. Whatever an address means on the host alone is forged there.
+    /// In a frame, which comes from outside the host. Whatever an address means on the host alone is forged
+    /// there.
     OnTheWire,
     /// By a socket. The sender may be a program on this host.
     BySocket,
@@ -45,8 +46,8 @@ pub fn judge<R: SourceRules + ?Sized>(ip: &IpAddr, port: u16, seen: Seen, rules:
     Ok(())
 }
 
-/// True if no single host can own this source address. On the wire, loopback and IPv4-mapped addresses are among them:
-/// they mean something on their host alone.
+/// True if no single host can own this source address. On the wire, loopback and IPv4-mapped addresses are
+/// among them: they mean something on their host alone.
 #[inline(always)]
 pub(crate) fn is_invalid(ip: &IpAddr, seen: Seen) -> bool {
     let on_the_wire = seen == Seen::OnTheWire;

@@ -1,8 +1,8 @@
 //! The STUN protocol: one function, [`respond`](fn@respond), from a message to its reply.
 //!
-//! It knows no Ethernet, sockets, clocks, threads or logs. A request that real clients send takes the plain path
-//! ([`plain`]), which needs nothing but arrays; what the operator switched on, or what a request asks for beyond its
-//! address, takes the extended path, which is apart and cold.
+//! It knows no Ethernet, sockets, clocks, threads or logs. A request that real clients send takes the plain
+//! path ([`plain`]), which needs nothing but arrays; what the operator switched on, or what a request asks
+//! for beyond its address, takes the extended path, which is apart and cold.
 
 mod crc;
 mod fingerprint;

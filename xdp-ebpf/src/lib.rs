@@ -4,7 +4,8 @@
 #[cfg(target_arch = "bpf")]
 pub mod packet;
 
-/// Name of the XDP program for kernels with multi-buffer frames (Linux 5.18 and later). It attaches at any MTU.
+/// Name of the XDP program for kernels with multi-buffer frames (Linux 5.18 and later). It attaches at any
+/// MTU.
 pub const PROGRAM_FRAGS: &str = "xstun_frags";
 /// Name of the same program for older kernels, which refuse a program that declares multi-buffer support.
 pub const PROGRAM_LINEAR: &str = "xstun_linear";
@@ -12,7 +13,8 @@ pub const PROGRAM_LINEAR: &str = "xstun_linear";
 pub const MAP_SOCKETS: &str = "XSTUN_SOCKETS";
 /// Hash: [`Endpoint`](xstun_core::classify::Endpoint) -> 1, every address and port served on this interface.
 pub const MAP_SERVED: &str = "XSTUN_SERVED";
-/// Array of [`PORT_WORDS`](xstun_core::classify::PORT_WORDS) words: bit `port % 64` of word `port / 64` is set for a served port.
+/// Array of [`PORT_WORDS`](xstun_core::classify::PORT_WORDS) words: bit `port % 64` of word `port / 64` is
+/// set for a served port.
 pub const MAP_PORTS: &str = "XSTUN_PORTS";
 /// Array of one [`Mac`]: the interface's own hardware address.
 pub const MAP_MAC: &str = "XSTUN_MAC";

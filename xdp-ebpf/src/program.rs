@@ -49,8 +49,8 @@ fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     XDP_PASS
 }
 
-/// Redirects the frame to the AF_XDP socket of its queue, or passes it to the stack if there is none. The map's fallback
-/// action makes both one helper call (Linux 5.3).
+/// Redirects the frame to the AF_XDP socket of its queue, or passes it to the stack if there is none. The
+/// map's fallback action makes both one helper call (Linux 5.3).
 #[inline(always)]
 fn redirect(ctx: &XdpContext) -> u32 {
     let queue = ctx.rx_queue_index();
@@ -93,9 +93,9 @@ struct Packet<'a>(&'a XdpContext);
 impl ReadFrame for Packet<'_> {
     #[inline(always)]
     fn holds(&self, end: usize) -> bool {
-        // For the verifier of most kernels (Debian's 6.1 to 6.18 among them) a byte-swapped length has no bounds, and it
-        // refuses to add such a number to a packet pointer. The compiler knows the bounds of a u16 and would remove a mask;
-        // it keeps a comparison that it cannot prove.
+        // For the verifier of most kernels (Debian's 6.1 to 6.18 among them) a byte-swapped length has no
+        // bounds, and it refuses to add such a number to a packet pointer. The compiler knows the bounds of a
+        // u16 and would remove a mask; it keeps a comparison that it cannot prove.
         end <= LONGEST_BUFFER && self.0.data() + end <= self.0.data_end()
     }
 

@@ -1,4 +1,5 @@
-//! What the benchmark's generator and its loader share: names and layouts of the maps, and offsets in a request.
+//! What the benchmark's generator and its loader share: names and layouts of the maps, and offsets in a
+//! request.
 #![no_std]
 
 /// Name of the program, which asks and counts replies.

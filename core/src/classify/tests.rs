@@ -1,4 +1,5 @@
-//! The classifier over frames that are built byte by byte. `tests/classify.rs` has frames of an independent builder.
+//! The classifier over frames that are built byte by byte. `tests/classify.rs` has frames of an independent
+//! builder.
 
 extern crate std;
 
@@ -166,7 +167,8 @@ fn the_longest_frame_is_redirected_and_a_longer_one_is_not() {
     assert_eq!(decide(&padded), Err(Verdict::TooLong));
 }
 
-/// Returns only bytes within its bounds, as the kernel's verifier demands, and records up to where the classifier read.
+/// Returns only bytes within its bounds, as the kernel's verifier demands, and records up to where the
+/// classifier read.
 struct Guarded<'a> {
     bytes: &'a [u8],
     read_up_to: Cell<usize>,

@@ -14,8 +14,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub struct FrameRequest {
     /// Who sent it.
     pub source: SocketAddr,
-    /// Whether the UDP checksum is partial: only the sum of the pseudo header, as a local sender with transmit checksum
-    /// offload leaves it (CHECKSUM_PARTIAL).
+    /// Whether the UDP checksum is partial: only the sum of the pseudo header, as a local sender with
+    /// transmit checksum offload leaves it (CHECKSUM_PARTIAL).
     pub unfinished_checksum: bool,
     /// Sum of both IP addresses, which stays the same when they are swapped.
     pub(super) addresses: Sum,
@@ -38,11 +38,12 @@ fn locate_short(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
     classify(frame, served).map_err(outcome)
 }
 
-/// Length of the shortest frame with a request: Ethernet, IPv4, UDP and the STUN header. The headers of IPv6 and UDP
-/// fit into it too.
+/// Length of the shortest frame with a request: Ethernet, IPv4, UDP and the STUN header. The headers of IPv6
+/// and UDP fit into it too.
 const SHORTEST: usize = 62;
 
-/// A frame of at least [`SHORTEST`] bytes, so that its headers are read without a bounds check for each field.
+/// A frame of at least [`SHORTEST`] bytes, so that its headers are read without a bounds check for each
+/// field.
 struct Whole<'a> {
     start: &'a [u8; SHORTEST],
     frame: &'a [u8],

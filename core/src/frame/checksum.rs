@@ -2,8 +2,8 @@
 
 /// A ones' complement sum of 16-bit words, folded on demand.
 ///
-/// Adds eight bytes at a time, in memory order: neither the width nor the byte order changes the sum, except for the
-/// order of its own two bytes, which is then memory order again (RFC 1071 §2).
+/// Adds eight bytes at a time, in memory order: neither the width nor the byte order changes the sum, except
+/// for the order of its own two bytes, which is then memory order again (RFC 1071 §2).
 ///
 /// Each run of bytes adds less than 2^33 and each number less than 2^16, so a datagram cannot overflow it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,8 @@ impl Sum {
     /// The sum in 16 bits, in memory order. It is 0 only if nothing but zeros was added.
     #[inline(always)]
     pub(crate) fn folded(self) -> u16 {
-        // A word plus itself with its halves swapped has the sum of both halves, carry included, in its upper half.
+        // A word plus itself with its halves swapped has the sum of both halves, carry included, in its upper
+        // half.
         let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
         (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
     }

@@ -4,8 +4,8 @@ use super::field;
 use crate::classify::{Shape, Version};
 use core::net::{IpAddr, SocketAddr};
 
-/// Returns the destination address and port of a frame of this `shape` whose headers are unchanged; `None` if the frame
-/// is too short.
+/// Returns the destination address and port of a frame of this `shape` whose headers are unchanged; `None` if
+/// the frame is too short.
 pub fn destination(frame: &[u8], shape: Shape) -> Option<SocketAddr> {
     let header = frame.get(shape.ip()..shape.udp())?;
     let ip: IpAddr = match shape.version() {
@@ -16,8 +16,9 @@ pub fn destination(frame: &[u8], shape: Shape) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_be_bytes([p0, p1])))
 }
 
-/// Changes the request in `frame`, whose headers are unchanged, as if it had gone to `destination` and, if `port` is
-/// given, come from that port of its source. The reply made from it then leaves from `destination` and goes to `port`.
+/// Changes the request in `frame`, whose headers are unchanged, as if it had gone to `destination` and, if
+/// `port` is given, come from that port of its source. The reply made from it then leaves from `destination`
+/// and goes to `port`.
 ///
 /// `None` if the frame is too short, or `destination` is of the other IP version.
 pub(crate) fn divert(

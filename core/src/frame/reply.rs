@@ -13,9 +13,9 @@ const IPV4_HOPS_AND_PROTOCOL: u16 = (HOPS as u16) << 8 | field::PROTOCOL_UDP;
 /// Version 6, traffic class and flow label 0.
 const IPV6_START: u32 = 6 << 28;
 
-/// Rewrites the headers in `buffer`, a frame of this `shape`, for a reply of `length` bytes that stands where `request`
-/// had its payload: swaps MAC addresses, IP addresses and ports, and sets lengths, hop limit and checksums. A VLAN tag
-/// stays as it is.
+/// Rewrites the headers in `buffer`, a frame of this `shape`, for a reply of `length` bytes that stands where
+/// `request` had its payload: swaps MAC addresses, IP addresses and ports, and sets lengths, hop limit and
+/// checksums. A VLAN tag stays as it is.
 ///
 /// Returns the length of the frame, which ends with the datagram; `None` if the buffer is too short.
 #[inline(always)]

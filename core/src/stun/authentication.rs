@@ -1,5 +1,5 @@
-//! Replies of a server that requires credentials: with MESSAGE-INTEGRITY to authenticated clients, refusals to all
-//! others.
+//! Replies of a server that requires credentials: with MESSAGE-INTEGRITY to authenticated clients, refusals
+//! to all others.
 
 use super::{
     Answer, REPLY_ROOM,
@@ -17,7 +17,8 @@ use super::{
 use crate::outcome::Outcome;
 use core::net::SocketAddr;
 
-/// Class and number of the errors (RFC 8489 §14.8). The reason phrase is empty to keep challenges as short as possible.
+/// Class and number of the errors (RFC 8489 §14.8). The reason phrase is empty to keep challenges as short as
+/// possible.
 const BAD_REQUEST: [u8; 4] = [0, 0, 4, 0];
 const UNAUTHENTICATED: [u8; 4] = [0, 0, 4, 1];
 const STALE_NONCE: [u8; 4] = [0, 0, 4, 38];
@@ -29,11 +30,12 @@ const _: () = assert!(
 
 /// Answers `request`, whose message is at the start of `buffer` and came from `source`.
 ///
-/// If `credentials` authenticate the sender, `answer` writes the reply, and this function appends an integrity attribute
-/// computed with the client's key (RFC 8489 §9.1.3, §9.2.4). Otherwise the reply is a refusal.
+/// If `credentials` authenticate the sender, `answer` writes the reply, and this function appends an
+/// integrity attribute computed with the client's key (RFC 8489 §9.1.3, §9.2.4). Otherwise the reply is a
+/// refusal.
 ///
-/// `answer` gets the request without its FINGERPRINT, and with a `room` reduced by what is appended here, so that the
-/// bound on the reply's length still holds afterwards.
+/// `answer` gets the request without its FINGERPRINT, and with a `room` reduced by what is appended here, so
+/// that the bound on the reply's length still holds afterwards.
 pub(super) fn respond(
     buffer: &mut [u8],
     request: &Request,
@@ -58,8 +60,8 @@ pub(super) fn respond(
     length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer { length, ..answer })
 }
 
-/// Appends the integrity attribute, and FINGERPRINT if wanted, to the reply in `buffer[..end]`. Returns the new length,
-/// or `None` if the buffer is too short.
+/// Appends the integrity attribute, and FINGERPRINT if wanted, to the reply in `buffer[..end]`. Returns the
+/// new length, or `None` if the buffer is too short.
 fn append_proof(
     buffer: &mut [u8],
     end: usize,

@@ -5,8 +5,9 @@ use super::wire::HEADER;
 /// The polynomial, lowest power in the highest bit.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// `TABLES[n][byte]`: what `byte` adds to the state after itself and `n` zero bytes. Eight tables process eight bytes at
-/// once; the last four carry a change in the first four bytes of a header to the end of the header.
+/// `TABLES[n][byte]`: what `byte` adds to the state after itself and `n` zero bytes. Eight tables process
+/// eight bytes at once; the last four carry a change in the first four bytes of a header to the end of the
+/// header.
 static TABLES: [[u32; 256]; HEADER] = {
     let mut tables = [[0; 256]; HEADER];
     let mut byte = 0;
@@ -65,8 +66,8 @@ impl Crc {
         Crc(state)
     }
 
-    /// The CRC over the same header with `new` instead of `old` as its first four bytes. A CRC is linear: the difference of
-    /// the two headers, carried to their end, is the difference of the two CRCs.
+    /// The CRC over the same header with `new` instead of `old` as its first four bytes. A CRC is linear: the
+    /// difference of the two headers, carried to their end, is the difference of the two CRCs.
     #[inline(always)]
     pub(super) fn with_start(self, old: [u8; 4], new: [u8; 4]) -> Self {
         let difference = u32::from_le_bytes(old) ^ u32::from_le_bytes(new);

@@ -1,8 +1,9 @@
-//! Authentication by short-term and long-term credentials (RFC 8489 §9). Only the extended path to a reply uses it.
+//! Authentication by short-term and long-term credentials (RFC 8489 §9). Only the extended path to a reply
+//! uses it.
 //!
 //! The result depends on the request, its source, the configured secrets and the time that the owner of
-//! [`CoarseClock`] sets, and on nothing else: this code reads no clock, draws no random numbers and keeps no state
-//! for a client.
+//! [`CoarseClock`] sets, and on nothing else: this code reads no clock, draws no random numbers and keeps no
+//! state for a client.
 
 mod fields;
 mod long_term;
@@ -57,8 +58,8 @@ pub(super) struct ReplyKey<'a> {
     pub(super) integrity: Integrity,
 }
 
-/// Why a request is refused. The reply to it has no integrity attribute: a sender that has not proven that it knows a
-/// password must not get anything computed from one.
+/// Why a request is refused. The reply to it has no integrity attribute: a sender that has not proven that it
+/// knows a password must not get anything computed from one.
 pub(super) enum Refusal<'a> {
     /// 400: attributes that the mechanism needs are missing or contradict each other.
     BadRequest,
@@ -81,8 +82,8 @@ impl Challenge<'_> {
     pub(super) const MAX: usize = 4 + Realm::MAX + 4 + nonce::LENGTH + 4 + Self::ALGORITHMS.len();
 }
 
-/// A realm (RFC 8489 §14.9), by which a client chooses one of its passwords. Its length is limited, because an
-/// attacker who forges the source of a request has every byte of the challenge sent to the victim.
+/// A realm (RFC 8489 §14.9), by which a client chooses one of its passwords. Its length is limited, because
+/// an attacker who forges the source of a request has every byte of the challenge sent to the victim.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Realm(Box<str>);
 

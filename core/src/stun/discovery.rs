@@ -2,8 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-/// The flags of a CHANGE-REQUEST: which parts of the reply's source differ from the request's destination (RFC 5780
-/// §7.2).
+/// The flags of a CHANGE-REQUEST: which parts of the reply's source differ from the request's destination
+/// (RFC 5780 §7.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// The reply leaves from the other address ("change IP").
@@ -56,8 +56,8 @@ impl DiscoveryEndpoint {
 }
 
 impl Discovery {
-    /// Takes the primary endpoint, and the one that differs from it in both address and port. Returns `None` if address
-    /// or port are the same, or the IP versions differ.
+    /// Takes the primary endpoint, and the one that differs from it in both address and port. Returns `None`
+    /// if address or port are the same, or the IP versions differ.
     pub fn new(primary: SocketAddr, alternate: SocketAddr) -> Option<Self> {
         let differ = primary.ip() != alternate.ip() && primary.port() != alternate.port();
         let address = |endpoint: SocketAddr| HostAddress { local: endpoint.ip(), public: endpoint.ip() };
@@ -67,8 +67,8 @@ impl Discovery {
         })
     }
 
-    /// Advertises the address `local` to clients as `public`. Returns false, and changes nothing, if `local` is neither
-    /// of the two addresses, or `public` is of the other IP version.
+    /// Advertises the address `local` to clients as `public`. Returns false, and changes nothing, if `local`
+    /// is neither of the two addresses, or `public` is of the other IP version.
     pub fn advertise(&mut self, local: IpAddr, public: IpAddr) -> bool {
         let address = self.addresses.iter_mut().find(|address| address.local == local);
         match address.filter(|_| local.is_ipv4() == public.is_ipv4()) {
@@ -110,7 +110,8 @@ impl Discovery {
         Some(SocketAddr::new(self.addresses.get(address)?.public, *self.ports.get(port)?))
     }
 
-    /// Finds `destination` among the four endpoints. Ignores flow label and scope ID, which do not identify an endpoint.
+    /// Finds `destination` among the four endpoints. Ignores flow label and scope ID, which do not identify
+    /// an endpoint.
     fn find(&self, destination: &SocketAddr) -> Option<DiscoveryEndpoint> {
         Some(DiscoveryEndpoint {
             address: self.addresses.iter().position(|address| address.local == destination.ip())?,

@@ -10,8 +10,8 @@ use core::num::NonZeroU16;
 pub struct Exchange<'a, D> {
     /// Who sent it. An IPv4-mapped address is answered as IPv4.
     pub source: &'a SocketAddr,
-    /// The address and port of this host that the message went to. [`respond`](fn@super::respond) takes a function that finds it out,
-    /// since most requests need not know it.
+    /// The address and port of this host that the message went to. [`respond`](fn@super::respond) takes a
+    /// function that finds it out, since most requests need not know it.
     pub destination: D,
     /// What carried it.
     pub transport: Transport,
@@ -50,16 +50,16 @@ impl<'a, D: FnOnce() -> SocketAddr> Exchange<'a, D> {
 
 /// The outcome of a request, and the length of the reply that now stands in its place.
 ///
-/// Silence is a length of 0 and no variant of its own: the whole value then fits the registers in which a function
-/// returns, which the fast path depends on.
+/// Silence is a length of 0 and no variant of its own: the whole value then fits the registers in which a
+/// function returns, which the fast path depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// How the request ended.
     pub outcome: Outcome,
     /// Bytes of the reply; 0 for silence.
     pub length: usize,
-    /// Where the reply leaves from, if not from the endpoint that was asked: [`Policy::origin`](super::Policy::origin) returns the address
-    /// (RFC 5780 §6.1).
+    /// Where the reply leaves from, if not from the endpoint that was asked:
+    /// [`Policy::origin`](super::Policy::origin) returns the address (RFC 5780 §6.1).
     pub change: Change,
     /// Port of the source that the reply goes to, if not the one the request came from (RFC 5780 §7.5).
     pub port: Option<NonZeroU16>,
@@ -83,6 +83,6 @@ impl Answer {
     }
 }
 
-/// Bytes that a buffer must have from the start of the message on for any reply to fit, however short the message. No
-/// reply is longer than that, unless its request is.
+/// Bytes that a buffer must have from the start of the message on for any reply to fit, however short the
+/// message. No reply is longer than that, unless its request is.
 pub const REPLY_ROOM: usize = 256;

@@ -1,4 +1,5 @@
-//! The extended path to a reply: for requests that ask for more than their address, and for a policy with [`Extras`].
+//! The extended path to a reply: for requests that ask for more than their address, and for a policy with
+//! [`Extras`].
 
 use super::{
     Answer, Exchange, Policy, REPLY_ROOM, Transport, authentication,
@@ -26,8 +27,8 @@ const BARE_ERROR: usize = 8;
 const _: () =
     assert!(MAX_UNKNOWN.is_multiple_of(2), "a list with an odd number of types must have room for one more");
 
-/// Class and number of an error (RFC 8489 §14.8), and its reason phrase, which is left out if it would make the reply
-/// longer than the request.
+/// Class and number of an error (RFC 8489 §14.8), and its reason phrase, which is left out if it would make
+/// the reply longer than the request.
 struct ErrorCode {
     code: [u8; 4],
     reason: &'static str,
@@ -118,13 +119,14 @@ fn answer(
     length.map_or(Answer::silence(Outcome::NoRoom), |length| Answer::reply(outcome, length))
 }
 
-/// Begins an error response. `least` is the length of all its attributes with an empty reason phrase. The phrase is
-/// included if the reply then is still no longer than the request.
+/// Begins an error response. `least` is the length of all its attributes with an empty reason phrase. The
+/// phrase is included if the reply then is still no longer than the request.
 fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &ErrorCode, least: usize) -> Writer<'a> {
     let padded = error.reason.len().next_multiple_of(4);
     let fits = HEADER + least + padded + request.fingerprint_length() <= request.room;
     let reason = if fits { error.reason } else { "" };
-    // RFC 3489 §11.2.9 has no padding: spaces, which count for the length, fill the phrase up to a multiple of four.
+    // RFC 3489 §11.2.9 has no padding: spaces, which count for the length, fill the phrase up to a multiple
+    // of four.
     let spaces = match request.dialect {
         Dialect::Classic if fits => [b' '; 3].get(..padded - error.reason.len()).unwrap_or_default(),
         _ => &[],
@@ -133,8 +135,8 @@ fn error<'a>(mut writer: Writer<'a>, request: &Request, error: &ErrorCode, least
     writer
 }
 
-/// Writes a 420 (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10). It names as many of the `unknown` types as it can
-/// without becoming longer than the request, and at least two.
+/// Writes a 420 (RFC 8489 §6.3.1, RFC 3489 §11.2.9, §11.2.10). It names as many of the `unknown` types as it
+/// can without becoming longer than the request, and at least two.
 fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> Option<usize> {
     let empty = HEADER + BARE_ERROR + 4 + request.fingerprint_length();
     // One type is always named. With the padding, two take no more room.
@@ -146,7 +148,8 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
     for (slot, kind) in bytes.iter_mut().zip(types) {
         *slot = kind.to_be_bytes();
     }
-    // RFC 3489 §11.2.10: a list with an odd number of types repeats one of them, where later RFCs add padding.
+    // RFC 3489 §11.2.10: a list with an odd number of types repeats one of them, where later RFCs add
+    // padding.
     let count = match (request.dialect, types) {
         (Dialect::Classic, [.., last]) if types.len() % 2 == 1 => {
             if let Some(slot) = bytes.get_mut(types.len()) {
@@ -160,16 +163,20 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
     writer.finish(request, BINDING_ERROR)
 }
 
-/// Begins a redirection (300, RFC 8489 §10) without reason phrase, if the policy has an alternate server for the client.
+/// Begins a redirection (300, RFC 8489 §10) without reason phrase, if the policy has an alternate server for
+/// the client.
 ///
 /// Names the alternate server of the other IP version too if there is room. Returns `None` if:
 ///
-/// - The server does not require credentials. RFC 8489 §14.8 allows a 300 only to an authenticated request, and
+/// - The server does not require credentials. RFC 8489 §14.8 allows a 300 only to an authenticated request,
+///   and
 ///   requires MESSAGE-INTEGRITY in it, which [`authentication`] appends.
 /// - The request is part of NAT behaviour discovery (RFC 5780 §5).
-/// - The redirection would be longer than the request. An attacker could capture an authenticated request and replay it
+/// - The redirection would be longer than the request. An attacker could capture an authenticated request and
+///   replay it
 ///   from a forged source.
-/// - The request came over TLS. The client contacts the alternate server over the same transport (§10), and the
+/// - The request came over TLS. The client contacts the alternate server over the same transport (§10), and
+///   the
 ///   operator configures a port for UDP and TCP only.
 fn redirection<'a>(
     buffer: &'a mut [u8],
@@ -205,8 +212,8 @@ struct Success<'a> {
 }
 
 impl Success<'_> {
-    /// Writes the response. Returns its length, or `None` if the buffer is too short. The mapped address comes first,
-    /// because some clients read only the first attribute.
+    /// Writes the response. Returns its length, or `None` if the buffer is too short. The mapped address
+    /// comes first, because some clients read only the first attribute.
     fn write(&self, buffer: &mut [u8], requested: &Requested) -> Option<usize> {
         let Success { request, exchange, .. } = *self;
         let mut writer = Writer::new(buffer);
@@ -228,8 +235,8 @@ impl Success<'_> {
             writer.attribute(SOFTWARE, &[software.as_bytes()]);
         }
         if requested.padding {
-            // RFC 5780 §6.1 requires PADDING of the interface's MTU. Here it only makes the reply as long as the
-            // request: a longer reply would amplify the traffic of an attacker who forges sources.
+            // RFC 5780 §6.1 requires PADDING of the interface's MTU. Here it only makes the reply as long as
+            // the request: a longer reply would amplify the traffic of an attacker who forges sources.
             writer.padding(PADDING, request.room, request.fingerprint_length());
         }
         writer.finish(request, BINDING_SUCCESS)

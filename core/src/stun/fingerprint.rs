@@ -11,8 +11,8 @@ pub const FINGERPRINT_LENGTH: usize = 8;
 /// What the CRC-32 is combined with, so that it differs from that of other protocols in the same packet.
 const XOR: u32 = 0x5354_554e;
 
-/// Checks the `value` of a FINGERPRINT against the message's `header` and the attributes `before` it. Returns the CRC
-/// over `header`.
+/// Checks the `value` of a FINGERPRINT against the message's `header` and the attributes `before` it. Returns
+/// the CRC over `header`.
 ///
 /// # Errors
 /// [`Outcome::BadFingerprint`].

@@ -13,8 +13,8 @@ use sha2::Sha256;
 pub enum Integrity {
     /// MESSAGE-INTEGRITY, an HMAC-SHA1 (RFC 8489 §14.5).
     Sha1,
-    /// MESSAGE-INTEGRITY-SHA256, an HMAC-SHA256 (RFC 8489 §14.6). Its value always has 32 bytes: only a STUN usage
-    /// could allow a truncated value, and none that uses Binding does.
+    /// MESSAGE-INTEGRITY-SHA256, an HMAC-SHA256 (RFC 8489 §14.6). Its value always has 32 bytes: only a STUN
+    /// usage could allow a truncated value, and none that uses Binding does.
     Sha256,
 }
 
@@ -40,8 +40,8 @@ impl Integrity {
         4 + self.value_length()
     }
 
-    /// Whether `message` has this attribute at offset `start`, and its value is the HMAC under `key`. Compares the value
-    /// in constant time.
+    /// Whether `message` has this attribute at offset `start`, and its value is the HMAC under `key`.
+    /// Compares the value in constant time.
     pub fn is_right(self, key: &[u8], message: &[u8], start: usize) -> bool {
         let (Some(covered), Some(&[t0, t1, l0, l1])) =
             (message.get(..start), message.get(start..start + 4).and_then(<[u8]>::first_chunk))
@@ -63,8 +63,8 @@ impl Integrity {
         }
     }
 
-    /// Appends the attribute, computed with `key`, to the message in `buffer[..end]` and updates the length in the
-    /// message's header. Returns the new end, or `None` if the buffer is too short.
+    /// Appends the attribute, computed with `key`, to the message in `buffer[..end]` and updates the length
+    /// in the message's header. Returns the new end, or `None` if the buffer is too short.
     pub fn append(self, key: &[u8], buffer: &mut [u8], end: usize) -> Option<usize> {
         let field = message_length(end, self)?;
         let new_end = end.checked_add(self.length())?;
@@ -85,8 +85,8 @@ impl Integrity {
     }
 }
 
-/// Computes the HMAC over the message up to the attribute. The length in the header is taken as if the attribute were
-/// the last one (RFC 8489 §14.5, §14.6).
+/// Computes the HMAC over the message up to the attribute. The length in the header is taken as if the
+/// attribute were the last one (RFC 8489 §14.5, §14.6).
 fn mac<M: Mac + KeyInit>(key: &[u8], covered: &[u8], integrity: Integrity) -> Option<M> {
     let (&[t0, t1, _, _], rest) = covered.split_first_chunk::<4>()?;
     let [l0, l1] = message_length(covered.len(), integrity)?;

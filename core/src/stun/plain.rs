@@ -1,8 +1,10 @@
-//! The plain service: a request that asks for nothing but its own address, and the reply that holds nothing else.
+//! The plain service: a request that asks for nothing but its own address, and the reply that holds nothing
+//! else.
 //!
-//! All of it works on arrays whose lengths the compiler knows, so that the same source compiles for the host and for
-//! BPF, whose verifier follows no length that is known at run time only. The last 16 bytes of the header stay as the
-//! request has them: cookie and transaction ID, or the 128 bits that RFC 3489 calls the transaction ID.
+//! All of it works on arrays whose lengths the compiler knows, so that the same source compiles for the host
+//! and for BPF, whose verifier follows no length that is known at run time only. The last 16 bytes of the
+//! header stay as the request has them: cookie and transaction ID, or the 128 bits that RFC 3489 calls the
+//! transaction ID.
 
 use super::{
     crc::Crc,
@@ -66,17 +68,8 @@ fn not_a_request(message_type: u16, right_length: bool) -> Outcome {
     if message_type & CLASS == CLASS_INDICATION { Outcome::Indication } else { Outcome::Response }
 }
 
-/// Value of a FINGERPRINT that is a message's only attribute; `None` if `attributes` is anything else.
-#[inline(always)]
-pub fn lone_fingerprint(attributes: &[u8; FINGERPRINT_LENGTH]) -> Option<u32> {
-    match *attributes {
-        [0x80, 0x28, 0, 4, v0, v1, v2, v3] => Some(u32::from_be_bytes([v0, v1, v2, v3])),
-        _ => None,
-    }
-}
-
-/// Checks the value of a FINGERPRINT that directly follows `header`. Returns the CRC over `header`, from which
-/// [`write`](fn@write) makes the reply's.
+/// Checks the value of a FINGERPRINT that directly follows `header`. Returns the CRC over `header`, from
+/// which [`write`](fn@write) makes the FINGERPRINT of the reply.
 ///
 /// # Errors
 /// [`Outcome::BadFingerprint`].
@@ -88,11 +81,12 @@ pub fn check_lone_fingerprint(header: &[u8; HEADER], value: u32) -> Result<Crc, 
 /// Bytes that a plain reply takes at most.
 pub const ROOM: usize = FINGERPRINTED_REPLY_IPV6;
 
-/// Makes the request that begins `room` the success response (RFC 8489 §6.3.1.1, §12) for a client at `source`, and
-/// returns its length. A request with FINGERPRINT gets one too (RFC 8489 §14.7): `fingerprint` is then the CRC over its
-/// header.
+/// Makes the request that begins `room` the success response (RFC 8489 §6.3.1.1, §12) for a client at
+/// `source`, and returns its length. A request with FINGERPRINT gets one too (RFC 8489 §14.7): `fingerprint`
+/// is then the CRC over its header.
 ///
-/// The reply holds the client's address and nothing else: every byte more would serve an attacker who forges sources.
+/// The reply holds the client's address and nothing else: every byte more would serve an attacker who forges
+/// sources.
 #[inline(always)]
 pub fn write(
     room: &mut [u8; ROOM],
@@ -126,7 +120,8 @@ pub fn write(
     }
 }
 
-/// Cookie and transaction ID, with which an address is combined (RFC 8489 §14.2). A classic reply shows it plainly.
+/// Cookie and transaction ID, with which an address is combined (RFC 8489 §14.2). A classic reply shows it
+/// plainly.
 #[inline(always)]
 fn mask(room: &[u8; ROOM], dialect: Dialect) -> [u32; 4] {
     match dialect {
@@ -140,8 +135,8 @@ fn mask(room: &[u8; ROOM], dialect: Dialect) -> [u32; 4] {
     }
 }
 
-/// Writes message type and length, and the FINGERPRINT behind the reply's first `end` bytes if it has one. `end` is a
-/// constant at each call.
+/// Writes message type and length, and the FINGERPRINT behind the reply's first `end` bytes if it has one.
+/// `end` is a constant at each call.
 #[inline(always)]
 fn finish(room: &mut [u8; ROOM], end: usize, fingerprint: Option<Crc>) -> usize {
     let Some(header) = fingerprint else {

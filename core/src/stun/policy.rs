@@ -5,14 +5,14 @@ use super::discovery::{Change, Discovery};
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// The operator's choices. The default is the plain service: the reply to a Binding request holds its source address
-/// and nothing else.
+/// The operator's choices. The default is the plain service: the reply to a Binding request holds its source
+/// address and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Whether requests without magic cookie get a reply, as RFC 8489 §12 requires of a stand-alone server.
     pub classic: bool,
-    /// Features beyond the plain service. If present, every request takes the extended path, which checks them one by
-    /// one.
+    /// Features beyond the plain service. If present, every request takes the extended path, which checks
+    /// them one by one.
     pub extras: Option<Extras>,
 }
 
@@ -31,14 +31,14 @@ pub struct Extras {
     pub discovery_v6: Option<Discovery>,
     /// SOFTWARE in success responses (RFC 8489 §14.14).
     pub software: Option<Software>,
-    /// Whether requests with a transaction ID of zeros are dropped. Scanners send them; a client that chooses its ID at
-    /// random, as RFC 8489 §5 requires, never does.
+    /// Whether requests with a transaction ID of zeros are dropped. Scanners send them; a client that chooses
+    /// its ID at random, as RFC 8489 §5 requires, never does.
     pub drop_zero_transaction: bool,
-    /// The servers to which clients are redirected (RFC 8489 §10). Clients are redirected only if `credentials` are
-    /// required (§14.8), and never over TLS.
+    /// The servers to which clients are redirected (RFC 8489 §10). Clients are redirected only if
+    /// `credentials` are required (§14.8), and never over TLS.
     pub alternate_server: AlternateServer,
-    /// Credentials that the server requires (RFC 8489 §9). Requests without magic cookie are then dropped: the
-    /// MESSAGE-INTEGRITY of RFC 3489 §11.2.8 is not supported.
+    /// Credentials that the server requires (RFC 8489 §9). Requests without magic cookie are then dropped:
+    /// the MESSAGE-INTEGRITY of RFC 3489 §11.2.8 is not supported.
     pub credentials: Option<Arc<Credentials>>,
 }
 
@@ -52,8 +52,9 @@ pub struct AlternateServer {
 }
 
 impl AlternateServer {
-    /// Returns the server of the IP version of `source`, and that of the other version. `None` if there is no server of
-    /// the version of `source`: ALTERNATE-SERVER must be of the family of the request's source (RFC 8489 §10).
+    /// Returns the server of the IP version of `source`, and that of the other version. `None` if there is no
+    /// server of the version of `source`: ALTERNATE-SERVER must be of the family of the request's source (RFC
+    /// 8489 §10).
     pub(super) fn of(&self, source: &SocketAddr) -> Option<(SocketAddr, Option<SocketAddr>)> {
         let (v4, v6) = (self.v4.map(SocketAddr::V4), self.v6.map(SocketAddr::V6));
         match source.ip().to_canonical() {
@@ -63,8 +64,9 @@ impl AlternateServer {
     }
 }
 
-/// The value of a SOFTWARE attribute, which names the server's software to its clients. Its length is limited, because
-/// an attacker who forges the source of a request has every byte of the reply sent to the victim.
+/// The value of a SOFTWARE attribute, which names the server's software to its clients. Its length is
+/// limited, because an attacker who forges the source of a request has every byte of the reply sent to the
+/// victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Software {
     bytes: [u8; Software::MAX],
@@ -90,16 +92,16 @@ impl Software {
 }
 
 impl Policy {
-    /// Returns the NAT behaviour discovery that has `destination`, the endpoint that received the request, among its
-    /// four endpoints.
+    /// Returns the NAT behaviour discovery that has `destination`, the endpoint that received the request,
+    /// among its four endpoints.
     pub fn discovery(&self, destination: &SocketAddr) -> Option<&Discovery> {
         let extras = self.extras.as_ref()?;
         let discovery = if destination.is_ipv4() { &extras.discovery_v4 } else { &extras.discovery_v6 };
         discovery.as_ref().filter(|discovery| discovery.has(destination))
     }
 
-    /// Returns the local endpoint from which the reply leaves if the request was sent to `destination` and asked for
-    /// `change` (RFC 5780 §6.1, table 1).
+    /// Returns the local endpoint from which the reply leaves if the request was sent to `destination` and
+    /// asked for `change` (RFC 5780 §6.1, table 1).
     pub fn origin(&self, destination: &SocketAddr, change: Change) -> SocketAddr {
         self.discovery(destination)
             .and_then(|discovery| discovery.origin(destination, change))

@@ -45,7 +45,8 @@ impl Request {
             [] => (false, None),
             // Most clients that send attributes send a FINGERPRINT alone: no walk is needed.
             [0x80, 0x28, 0, 4, v0, v1, v2, v3] if dialect == Dialect::Cookie => {
-                (false, Some(verify(header, &[], u32::from_be_bytes([v0, v1, v2, v3]))?))
+                let value = u32::from_be_bytes([v0, v1, v2, v3]);
+                (false, Some(plain::check_lone_fingerprint(header, value)?))
             }
             _ => check_attributes(header, attributes, dialect)?,
         };
@@ -58,8 +59,8 @@ impl Request {
     }
 }
 
-/// Whether there are attributes that ask for more than the plain service, and the CRC over the header where there is a
-/// FINGERPRINT.
+/// Whether there are attributes that ask for more than the plain service, and the CRC over the header where
+/// there is a FINGERPRINT.
 ///
 /// Apart from [`Request::parse`], so that a bare request does not pay for the registers that this needs.
 #[inline(never)]

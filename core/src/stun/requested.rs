@@ -27,8 +27,8 @@ pub(super) struct Requested {
 }
 
 impl Requested {
-    /// Reads the `attributes` of a request, whose syntax was checked before. If RFC 5780 is not `served` to this request,
-    /// PADDING, RESPONSE-PORT and a CHANGE-REQUEST with a flag count as unknown.
+    /// Reads the `attributes` of a request, whose syntax was checked before. If RFC 5780 is not `served` to
+    /// this request, PADDING, RESPONSE-PORT and a CHANGE-REQUEST with a flag count as unknown.
     ///
     /// # Errors
     /// [`Outcome::BadAttribute`] if RESPONSE-PORT has an invalid length.
@@ -41,7 +41,8 @@ impl Requested {
             // RFC 3489 has neither of these two.
             (PADDING, Dialect::Cookie) if served => requested.padding = true,
             (RESPONSE_PORT, Dialect::Cookie) if served => match *value {
-                // RFC 5780 §7.5 does not say whether the two bytes of padding count for the length, and clients differ.
+                // RFC 5780 §7.5 does not say whether the two bytes of padding count for the length, and
+                // clients differ.
                 [p0, p1] | [p0, p1, _, _] => {
                     requested.port.get_or_insert(u16::from_be_bytes([p0, p1]));
                 }

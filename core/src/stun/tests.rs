@@ -1,5 +1,5 @@
-//! Tests of `respond` that take many requests or a buffer of a particular length. The rules of the RFCs are tested row
-//! by row in `xstun_testkit::conformance`.
+//! Tests of `respond` that take many requests or a buffer of a particular length. The rules of the RFCs are
+//! tested row by row in `xstun_testkit::conformance`.
 
 mod extras;
 
@@ -90,8 +90,8 @@ fn exactly_the_types_of_the_registry_are_known() {
 #[test]
 fn any_flipped_bit_invalidates_the_fingerprint() {
     let valid = fingerprinted(request(&[(SOFTWARE, b"client")]));
-    // Transaction ID, value and padding of SOFTWARE, and value of FINGERPRINT. A bit flipped elsewhere changes the
-    // structure of the message, and so the reason for its outcome.
+    // Transaction ID, value and padding of SOFTWARE, and value of FINGERPRINT. A bit flipped elsewhere
+    // changes the structure of the message, and so the reason for its outcome.
     for byte in (8..20).chain(24..32).chain(36..40) {
         for bit in (0..8).step_by(if cfg!(miri) { 3 } else { 1 }) {
             let mut flipped = valid.clone();
@@ -112,7 +112,8 @@ fn an_error_reply_names_as_many_types_as_the_request_has_room_for() {
     }
 }
 
-/// Checks the 420 to a request with `count` unknown types, each once or `repeated`, and so many `words` in a SOFTWARE.
+/// Checks the 420 to a request with `count` unknown types, each once or `repeated`, and so many `words` in a
+/// SOFTWARE.
 fn check_unknown_attributes(count: u16, words: usize, repeated: bool, has_fingerprint: bool) {
     let filler = vec![0; words * 4];
     let kinds: Vec<u16> = (0x5000..0x5000 + count).collect();
@@ -150,8 +151,8 @@ fn an_ipv4_mapped_source_is_answered_as_ipv4() {
     assert_eq!(ask_as(&classic_request, mapped, &Policy::default()), (AnsweredClassic, classic_success()));
 }
 
-/// The request of RFC 5769 §2.1 has FINGERPRINT after MESSAGE-INTEGRITY. §2.2 and §2.3 give the XOR-MAPPED-ADDRESS of
-/// its replies.
+/// The request of RFC 5769 §2.1 has FINGERPRINT after MESSAGE-INTEGRITY. §2.2 and §2.3 give the
+/// XOR-MAPPED-ADDRESS of its replies.
 #[test]
 fn the_test_vectors_of_rfc_5769_are_answered() {
     let sample = hex("00010058 2112a442 b7e7a701bc34d686fa87dfae 80220010 5354554e207465737420636c69656e74 \

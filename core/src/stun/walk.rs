@@ -18,11 +18,11 @@ const OPTIONAL: u16 = 0x8000;
 /// "Change IP" and "change port" (RFC 5780 §7.2).
 pub(super) const CHANGE_FLAGS: u32 = 0x6;
 
-/// Comprehension-required types that count as known (RFC 8489 §6.3.1): all that IANA's registry assigns or lists with a
-/// former meaning. Those without a meaning in a Binding request are ignored there.
+/// Comprehension-required types that count as known (RFC 8489 §6.3.1): all that IANA's registry assigns or
+/// lists with a former meaning. Those without a meaning in a Binding request are ignored there.
 ///
-/// PADDING and RESPONSE-PORT are not among them: a client that sends them asks for what RFC 5780 promises, and must learn
-/// that it is not available.
+/// PADDING and RESPONSE-PORT are not among them: a client that sends them asks for what RFC 5780 promises,
+/// and must learn that it is not available.
 const KNOWN: [u16; 33] = [
     MAPPED_ADDRESS,
     0x0002, // RESPONSE-ADDRESS of RFC 3489. Honoured, it would send replies to a third party.
@@ -70,7 +70,8 @@ const KNOWN_BITS: u64 = {
     bits
 };
 
-/// Unknown comprehension-required types without duplicates, in the order of the request; the first [`MAX_UNKNOWN`].
+/// Unknown comprehension-required types without duplicates, in the order of the request; the first
+/// [`MAX_UNKNOWN`].
 #[derive(Default)]
 pub(super) struct Unknown {
     types: [u16; MAX_UNKNOWN],
@@ -92,13 +93,13 @@ impl Unknown {
     }
 }
 
-/// Walks over every attribute of the message, so that a fault anywhere silences the reply. Calls `extended` with type and
-/// value of each comprehension-required attribute that asks for more than the plain service: a CHANGE-REQUEST with a flag,
-/// and every unknown type. Returns the value of the FINGERPRINT, if there is one.
+/// Walks over every attribute of the message, so that a fault anywhere silences the reply. Calls `extended`
+/// with type and value of each comprehension-required attribute that asks for more than the plain service: a
+/// CHANGE-REQUEST with a flag, and every unknown type. Returns the value of the FINGERPRINT, if there is one.
 ///
-/// Of repeated CHANGE-REQUESTs the first counts (RFC 8489 §14). After MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 only a
-/// FINGERPRINT still has meaning (RFC 8489 §9, §14.5, §14.6). A classic request has no FINGERPRINT: to RFC 3489 its type is
-/// an optional one like others.
+/// Of repeated CHANGE-REQUESTs the first counts (RFC 8489 §14). After MESSAGE-INTEGRITY or
+/// MESSAGE-INTEGRITY-SHA256 only a FINGERPRINT still has meaning (RFC 8489 §9, §14.5, §14.6). A classic
+/// request has no FINGERPRINT: to RFC 3489 its type is an optional one like others.
 ///
 /// # Errors
 /// The first fault in the order of the message.
@@ -147,7 +148,8 @@ fn fingerprint(value: &[u8], length: usize, rest: &[u8]) -> Result<u32, Outcome>
     }
 }
 
-/// Whether a CHANGE-REQUEST has a flag set. Old clients send it without flags in a plain test; it then asks for nothing.
+/// Whether a CHANGE-REQUEST has a flag set. Old clients send it without flags in a plain test; it then asks
+/// for nothing.
 #[inline(always)]
 fn asks_for_change(value: &[u8], length: usize) -> Result<bool, Outcome> {
     match value {

@@ -42,7 +42,8 @@ impl<'a> Writer<'a> {
         self.masked_address(kind, address, [MAGIC_COOKIE, i0, i1, i2]);
     }
 
-    /// Appends PADDING of zeros (RFC 5780 §7.6) that makes the reply `total` bytes long, less `reserved` bytes that follow.
+    /// Appends PADDING of zeros (RFC 5780 §7.6) that makes the reply `total` bytes long, less `reserved`
+    /// bytes that follow.
     pub(super) fn padding(&mut self, kind: u16, total: usize, reserved: usize) {
         let length = total.saturating_sub(self.end + 4 + reserved);
         self.append(&type_and_length(kind, length));
@@ -52,8 +53,8 @@ impl<'a> Writer<'a> {
         self.end += length;
     }
 
-    /// Writes message type and length, and a FINGERPRINT if the request has one (RFC 8489 §14.7). Returns the length of the
-    /// reply; `None` if the buffer is too short.
+    /// Writes message type and length, and a FINGERPRINT if the request has one (RFC 8489 §14.7). Returns the
+    /// length of the reply; `None` if the buffer is too short.
     pub(super) fn finish(mut self, request: &Request, message_type: u16) -> Option<usize> {
         let start = type_and_length(message_type, self.end + request.fingerprint_length() - HEADER);
         let before = *self.buffer.first_chunk::<4>()?;

@@ -11,7 +11,8 @@ use crate::stun::{
 const SHA1: u16 = Integrity::Sha1.kind();
 const SHA256: u16 = Integrity::Sha256.kind();
 
-/// Values of the attributes that authentication uses. If a type occurs more than once, the first counts (RFC 8489 §14).
+/// Values of the attributes that authentication uses. If a type occurs more than once, the first counts (RFC
+/// 8489 §14).
 #[derive(Default)]
 pub(super) struct Fields<'a> {
     pub(super) username: Option<&'a [u8]>,
@@ -27,8 +28,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the fields of a message of valid syntax. After MESSAGE-INTEGRITY, only MESSAGE-INTEGRITY-SHA256 counts,
-    /// and after that nothing: the integrity attribute does not cover what follows it (RFC 8489 §9).
+    /// Reads the fields of a message of valid syntax. After MESSAGE-INTEGRITY, only MESSAGE-INTEGRITY-SHA256
+    /// counts, and after that nothing: the integrity attribute does not cover what follows it (RFC 8489 §9).
     pub(super) fn of(message: &'a [u8]) -> Self {
         let mut fields = Fields::default();
         let mut start = HEADER;
@@ -56,8 +57,8 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// The integrity attribute to check, and its offset in the message. Of two it is MESSAGE-INTEGRITY-SHA256, the
-    /// stronger one (RFC 8489 §9.1.3, §9.2.4).
+    /// The integrity attribute to check, and its offset in the message. Of two it is
+    /// MESSAGE-INTEGRITY-SHA256, the stronger one (RFC 8489 §9.1.3, §9.2.4).
     pub(super) fn integrity(&self) -> Option<(Integrity, usize)> {
         let sha256 = self.sha256.map(|start| (Integrity::Sha256, start));
         sha256.or(self.sha1.map(|start| (Integrity::Sha1, start)))

@@ -1,4 +1,5 @@
-//! Long-term credentials (RFC 8489 §9.2): a user name and password, proven in reply to a challenge with a nonce.
+//! Long-term credentials (RFC 8489 §9.2): a user name and password, proven in reply to a challenge with a
+//! nonce.
 
 use super::{
     Authentication, Challenge, Realm, Refusal, ReplyKey,
@@ -15,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 /// Values of PASSWORD-ALGORITHM for MD5 and SHA-256 (RFC 8489 §18.5.1). Neither has parameters.
 const MD5: [u8; 4] = [0, 1, 0, 0];
 pub(super) const SHA256: [u8; 4] = [0, 2, 0, 0];
-/// Value of PASSWORD-ALGORITHMS in challenges (RFC 8489 §14.11). MD5 need not be listed: a client that does not know
-/// the attribute uses MD5 anyway, and a client that knows it supports SHA-256.
+/// Value of PASSWORD-ALGORITHMS in challenges (RFC 8489 §14.11). MD5 need not be listed: a client that does
+/// not know the attribute uses MD5 anyway, and a client that knows it supports SHA-256.
 pub(super) const ALGORITHMS: [u8; 4] = SHA256;
 
 /// The users of one realm, and the nonces of their challenges.
@@ -38,8 +39,8 @@ struct User {
 }
 
 impl LongTerm {
-    /// Takes names and passwords, which must be prepared by the OpaqueString profile (RFC 8265 §4.2). If a name occurs
-    /// more than once, the first counts.
+    /// Takes names and passwords, which must be prepared by the OpaqueString profile (RFC 8265 §4.2). If a
+    /// name occurs more than once, the first counts.
     pub fn new<'a>(
         users: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
         realm: Realm,
@@ -73,8 +74,8 @@ impl LongTerm {
         };
         let algorithm = match (fields.password_algorithms, fields.password_algorithm) {
             (None, None) => None,
-            // One of the two is missing, or the list is not the one that the server sent: an attacker on the path
-            // may have removed the stronger algorithms from it (bid-down attack, RFC 8489 §9.2.1).
+            // One of the two is missing, or the list is not the one that the server sent: an attacker on the
+            // path may have removed the stronger algorithms from it (bid-down attack, RFC 8489 §9.2.1).
             (list, chosen)
                 if has_algorithms_bit(nonce)
                     && (list != Some(ALGORITHMS.as_slice()) || chosen != Some(SHA256.as_slice())) =>
@@ -132,8 +133,8 @@ pub fn sha256_key(name: &[u8], realm: &[u8], password: &[u8]) -> [u8; 32] {
     hash.chain_update(b":").chain_update(password).finalize().into()
 }
 
-/// Returns the value of USERHASH, which identifies the user to those who know the name, and reveals it to nobody else
-/// (RFC 8489 §14.4).
+/// Returns the value of USERHASH, which identifies the user to those who know the name, and reveals it to
+/// nobody else (RFC 8489 §14.4).
 pub fn userhash(name: &[u8], realm: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(name).chain_update(b":").chain_update(realm).finalize().into()
 }

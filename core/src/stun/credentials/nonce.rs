@@ -7,25 +7,25 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-/// Seconds for which the same client gets the same nonce. The server accepts a nonce in the period in which it was
-/// issued and in the next.
+/// Seconds for which the same client gets the same nonce. The server accepts a nonce in the period in which
+/// it was issued and in the next.
 pub(crate) const NONCE_PERIOD: u64 = 600;
 
-/// Length of a nonce in bytes. The 11 characters after the cookie hold 66 bits of a MAC, so that in practice no two
-/// clients get the same nonce (RFC 8489 §9.2.4), and the attribute needs no padding.
+/// Length of a nonce in bytes. The 11 characters after the cookie hold 66 bits of a MAC, so that in practice
+/// no two clients get the same nonce (RFC 8489 §9.2.4), and the attribute needs no padding.
 pub(super) const LENGTH: usize = COOKIE.len() + 11;
 
-/// The nonce cookie: "obMatJos2", then the 24 security feature bits in base64 (RFC 8489 §9.2, §18.1). Set are bit 0,
-/// password algorithms, and bit 1, username anonymity. Bit 0 is the least significant bit, as in erratum 6290 and the
-/// test vector of appendix B.1.
+/// The nonce cookie: "obMatJos2", then the 24 security feature bits in base64 (RFC 8489 §9.2, §18.1). Set are
+/// bit 0, password algorithms, and bit 1, username anonymity. Bit 0 is the least significant bit, as in
+/// erratum 6290 and the test vector of appendix B.1.
 pub(super) const COOKIE: &[u8; 13] = b"obMatJos2AAAD";
 
 /// First characters of a nonce from any server that implements RFC 8489.
 const COOKIE_START: &[u8] = b"obMatJos2";
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// A time in seconds, shared by all clones: the owner of a clock sets it, and the nonces read it. Its origin does not
-/// matter, but it must never go backwards.
+/// A time in seconds, shared by all clones: the owner of a clock sets it, and the nonces read it. Its origin
+/// does not matter, but it must never go backwards.
 #[derive(Clone, Debug, Default)]
 pub struct CoarseClock(Arc<AtomicU64>);
 
@@ -58,8 +58,8 @@ pub struct Nonces {
 }
 
 impl Nonces {
-    /// `secret` must be random and stay secret: whoever knows it can predict every nonce. Nonces stay valid across a
-    /// change of the credentials if the new ones have the same secret and clock.
+    /// `secret` must be random and stay secret: whoever knows it can predict every nonce. Nonces stay valid
+    /// across a change of the credentials if the new ones have the same secret and clock.
     pub fn new(secret: [u8; 32], clock: CoarseClock) -> Self {
         Nonces { secret, clock }
     }
@@ -69,7 +69,8 @@ impl Nonces {
         nonce(&self.secret, source, self.clock.seconds() / NONCE_PERIOD)
     }
 
-    /// Whether `received` is the nonce for a client at `source` in the current or the previous period. Constant-time.
+    /// Whether `received` is the nonce for a client at `source` in the current or the previous period.
+    /// Constant-time.
     pub(super) fn is_valid(&self, received: &[u8], source: &SocketAddr) -> bool {
         let period = self.clock.seconds() / NONCE_PERIOD;
         let matches = |period| received.ct_eq(&nonce(&self.secret, source, period));

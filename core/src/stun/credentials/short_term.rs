@@ -19,8 +19,8 @@ struct User {
 }
 
 impl ShortTerm {
-    /// Takes names and passwords, which must be prepared by the OpaqueString profile (RFC 8265 §4.2). If a name occurs
-    /// more than once, the first counts.
+    /// Takes names and passwords, which must be prepared by the OpaqueString profile (RFC 8265 §4.2). If a
+    /// name occurs more than once, the first counts.
     pub fn new<'a>(users: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let user = |(name, password): (&[u8], &[u8])| User { name: name.into(), key: password.into() };
         let mut users: Vec<User> = users.into_iter().map(user).collect();

@@ -1,4 +1,5 @@
-//! Credentials, tested through [`respond`]: requests with and without integrity attributes, and the replies to them.
+//! Credentials, tested through [`respond`]: requests with and without integrity attributes, and the replies
+//! to them.
 
 mod long_term;
 mod nonces;
@@ -123,8 +124,8 @@ fn bare_error(code: [u8; 2]) -> Vec<u8> {
     message(BINDING_ERROR, &[(ERROR_CODE, &[0, 0, code[0], code[1]])])
 }
 
-/// A challenge of the server in [`EXAMPLE_REALM`]: an error response with all that a client needs to authenticate, and
-/// without an integrity attribute.
+/// A challenge of the server in [`EXAMPLE_REALM`]: an error response with all that a client needs to
+/// authenticate, and without an integrity attribute.
 fn challenge(code: [u8; 2], nonce: &[u8]) -> Vec<u8> {
     message(
         BINDING_ERROR,

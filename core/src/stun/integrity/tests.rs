@@ -69,7 +69,8 @@ fn the_test_vectors_are_verified_and_reproduced() {
 fn a_change_to_any_covered_byte_or_to_the_key_is_detected() {
     for (name, integrity, key, start, message) in vectors() {
         for at in (0..start + integrity.length()).step_by(if cfg!(miri) { 13 } else { 1 }) {
-            // The HMAC does not cover the length field as received, but the value that follows from the offset.
+            // The HMAC does not cover the length field as received, but the value that follows from the
+            // offset.
             if at == 2 || at == 3 {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! Features beyond the plain service, in combinations and at endpoints that the conformance table does not have.
+//! Features beyond the plain service, in combinations and at endpoints that the conformance table does not
+//! have.
 
 use crate::outcome::Outcome::{self, *};
 use crate::stun::{
@@ -147,7 +148,8 @@ fn discovery_needs_endpoints_that_differ_in_address_and_port() {
     }
 }
 
-/// RFC 5780 §6.1 requires a 420 from a server without alternate address and port, and §6 that it sends no OTHER-ADDRESS.
+/// RFC 5780 §6.1 requires a 420 from a server without alternate address and port, and §6 that it sends no
+/// OTHER-ADDRESS.
 #[test]
 fn an_endpoint_outside_the_four_does_not_support_rfc_5780() {
     let plain = message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &XOR_VALUE)]);
@@ -197,7 +199,8 @@ fn a_transaction_id_of_zeros_is_dropped_if_the_policy_says_so() {
     assert_eq!(ask(&zero[..19], FOUR[0], &policy).outcome, NotStun);
 }
 
-/// RFC 8489 §14.8: a server redirects authenticated clients only, so one that requires no credentials redirects none.
+/// RFC 8489 §14.8: a server redirects authenticated clients only, so one that requires no credentials
+/// redirects none.
 #[test]
 fn no_client_is_redirected_without_credentials() {
     let v4 = Some("203.0.113.9:3478".parse().unwrap());

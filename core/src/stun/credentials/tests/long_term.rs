@@ -1,5 +1,5 @@
-//! The checks of long-term credentials (RFC 8489 §9.2.4). The numbers in the names of rules are those of its checks, in
-//! their order.
+//! The checks of long-term credentials (RFC 8489 §9.2.4). The numbers in the names of rules are those of its
+//! checks, in their order.
 
 use super::*;
 
@@ -235,8 +235,8 @@ fn the_reply_has_the_integrity_attribute_of_the_algorithm() {
     check_rows(&policy, rows);
 }
 
-/// The whole requests of RFC 5769 §2.4 and RFC 8489 B.1, on a server that has their user. Only their nonces are not
-/// this server's.
+/// The whole requests of RFC 5769 §2.4 and RFC 8489 B.1, on a server that has their user. Only their nonces
+/// are not this server's.
 #[test]
 fn the_requests_of_the_test_vectors_are_authentic_with_a_stale_nonce() {
     let user: (&[u8], &[u8]) = ("マトリックス".as_bytes(), b"TheMatrIX");

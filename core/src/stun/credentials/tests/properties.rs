@@ -8,7 +8,8 @@ fn integrity() -> impl Strategy<Value = Integrity> {
 }
 
 proptest! {
-    /// A change to any byte that the integrity attribute covers, or to the attribute itself, fails authentication.
+    /// A change to any byte that the integrity attribute covers, or to the attribute itself, fails
+    /// authentication.
     #[test]
     fn a_changed_request_is_never_answered(
         integrity in integrity(),
@@ -35,7 +36,8 @@ proptest! {
         prop_assert_ne!(ask(&policy, &request).0, Answered, "byte {}", at);
     }
 
-    /// Any attributes in any order: no panic, no success, and no reply longer than a challenge with FINGERPRINT.
+    /// Any attributes in any order: no panic, no success, and no reply longer than a challenge with
+    /// FINGERPRINT.
     #[test]
     fn replies_to_unauthenticated_requests_are_bounded(
         list in prop::collection::vec(

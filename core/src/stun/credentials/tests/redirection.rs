@@ -36,7 +36,8 @@ fn ask_stream(policy: &Policy, request: &[u8]) -> (Outcome, Vec<u8>) {
     (answer.outcome, buffer[..answer.length].to_vec())
 }
 
-/// RFC 8489 §10: the client would use TLS with the alternate server too, at a port that is meant for UDP and TCP.
+/// RFC 8489 §10: the client would use TLS with the alternate server too, at a port that is meant for UDP and
+/// TCP.
 #[test]
 fn no_client_is_redirected_over_tls() {
     let policy = redirecting(short_term(), true, true);
@@ -54,8 +55,8 @@ fn of_length(length: usize, integrity: Integrity) -> Vec<u8> {
     authenticated(&[ANNA, (SOFTWARE, &software)], integrity, ANNAS_PASSWORD)
 }
 
-/// No redirection is longer than its request: whatever the address family and integrity attribute, and over a stream
-/// too.
+/// No redirection is longer than its request: whatever the address family and integrity attribute, and over a
+/// stream too.
 #[test]
 fn a_short_term_user_is_redirected_if_the_request_has_room() {
     let policy = redirecting(short_term(), true, true);
@@ -90,7 +91,8 @@ fn a_short_term_user_is_redirected_if_the_request_has_room() {
     }
 }
 
-/// Realm and nonce make a long-term request long enough for both servers, whatever the name and integrity attribute.
+/// Realm and nonce make a long-term request long enough for both servers, whatever the name and integrity
+/// attribute.
 #[test]
 fn a_long_term_user_is_always_redirected() {
     let realm: &[u8] = b"r";

@@ -1,5 +1,5 @@
-//! The replies of a server that requires credentials: their order among the other checks, their length, and what
-//! another implementation makes of them.
+//! The replies of a server that requires credentials: their order among the other checks, their length, and
+//! what another implementation makes of them.
 
 use super::*;
 use bytecodec::{DecodeExt as _, EncodeExt as _};
@@ -8,8 +8,8 @@ use stun_codec::rfc5389::attributes as codec;
 use stun_codec::{MessageClass, MessageDecoder, MessageEncoder, TransactionId, rfc5389};
 use xstun_testkit::messages::ID;
 
-/// RFC 8489 §6.3 checks syntax first, then credentials, then unknown attributes. The reply to an authenticated request
-/// has an integrity attribute whatever its class, and is no longer than the request.
+/// RFC 8489 §6.3 checks syntax first, then credentials, then unknown attributes. The reply to an
+/// authenticated request has an integrity attribute whatever its class, and is no longer than the request.
 #[test]
 fn credentials_are_checked_before_unknown_attributes() {
     let policy = short_term();
@@ -46,8 +46,8 @@ fn syntax_is_checked_before_credentials() {
     assert_eq!(ask(&policy, &wrong_fingerprint), (BadFingerprint, vec![]));
 }
 
-/// A reply with MESSAGE-INTEGRITY-SHA256 to a request with MESSAGE-INTEGRITY gains twelve bytes. The attributes of the
-/// request are read to the end all the same.
+/// A reply with MESSAGE-INTEGRITY-SHA256 to a request with MESSAGE-INTEGRITY gains twelve bytes. The
+/// attributes of the request are read to the end all the same.
 #[test]
 fn attributes_before_the_integrity_attribute_are_read_whatever_the_reply_has() {
     let policy = long_term(&CoarseClock::default());
@@ -97,7 +97,8 @@ fn a_challenge_is_as_short_as_possible() {
     assert_eq!(ask(&short_term(), &fingerprinted(bare)).1.len(), 36);
 }
 
-/// `stun_codec` as the client: it computes the integrity attribute of the request, and verifies that of the reply.
+/// `stun_codec` as the client: it computes the integrity attribute of the request, and verifies that of the
+/// reply.
 #[test]
 fn another_codec_authenticates_and_verifies_the_reply() {
     use stun_codec::rfc5389::Attribute;
