@@ -111,7 +111,7 @@ pub(crate) struct TransportStatus {
     pub(crate) accepted: u64,
     /// Connections that are open.
     pub(crate) open: u64,
-    /// Connections refused, by the limit that they exceeded.
+    /// Connections refused, by reason: the limit that was reached, or an invalid source.
     pub(crate) refused: BTreeMap<String, u64>,
     /// Failures of accept(2).
     pub(crate) accept_failed: u64,

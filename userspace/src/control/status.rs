@@ -129,6 +129,7 @@ fn stream(transport: &StreamTransport, heartbeats: &Heartbeats) -> TransportStat
         refused: owned([
             ("limit", stats.refused_limit.get()),
             ("source_limit", stats.refused_source_limit.get()),
+            ("invalid_source", stats.refused_invalid_source.get()),
         ]),
         accept_failed: stats.accept_failed.get(),
         endings,

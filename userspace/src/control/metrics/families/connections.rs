@@ -30,8 +30,9 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_connections_refused_total",
         kind: Counter,
         labels: &["path", "reason"],
-        help: "Connections reset at once, by the limit that was reached: --max-connections (limit) or \
-               --max-connections-per-source (source_limit).",
+        help: "Connections reset at once, by reason: the limit --max-connections (limit) or \
+               --max-connections-per-source (source_limit) was reached, or no client can have their source \
+               address or port (invalid_source).",
         read: |status, samples| {
             for stream in &status.streams {
                 for (reason, count) in &stream.refused {

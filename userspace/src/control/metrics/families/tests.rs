@@ -44,7 +44,7 @@ fn status() -> ServerStatus {
     let stream = TransportStatus {
         path: "tls".into(),
         counts: counts(1),
-        refused: zeros(["limit", "source_limit"]),
+        refused: zeros(["limit", "source_limit", "invalid_source"]),
         endings: zeros(CloseReason::ALL.map(CloseReason::name)),
         ..TransportStatus::default()
     };

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
+use xstun_core::source::{self, NoSourceRules, Seen};
 
 /// Connections that the kernel queues until they are accepted; net.core.somaxconn may lower it.
 const BACKLOG: i32 = 1024;
@@ -116,7 +117,7 @@ pub(super) async fn keep(
     }
 }
 
-/// Serves a connection in its own task, or resets it if a limit is reached.
+/// Serves a connection in its own task, or resets it if its source is refused or a limit is reached.
 fn admit(
     stream: TcpStream,
     source: SocketAddr,
@@ -124,6 +125,10 @@ fn admit(
     stop: &StopSignal,
     alive: &mpsc::Sender<()>,
 ) {
+    if source::judge(&source.ip(), source.port(), Seen::BySocket, &NoSourceRules).is_err() {
+        context.stats.refused_invalid_source.add(1);
+        return reset(&stream);
+    }
     let slot = match context.settings.admission.admit(source.ip()) {
         Ok(slot) => slot,
         Err(limit) => {
@@ -162,4 +167,46 @@ fn concerns_one_connection(error: &io::Error) -> bool {
         libc::EPROTO,
     ];
     error.raw_os_error().is_some_and(|errno| ERRNOS.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{stats::StreamStats, stopping, transport::StreamSettings};
+    use super::{Arc, ConnectionContext, admit, mpsc};
+    use arc_swap::ArcSwap;
+    use std::io::{ErrorKind, Read as _};
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use xstun_core::stun::Policy;
+
+    /// A connection is refused by the same rule as a datagram. The kernel accepts none from such an address, but it does
+    /// from port 0.
+    #[test]
+    fn a_connection_from_an_invalid_source_is_reset_and_counted() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let policy = Arc::new(ArcSwap::from_pointee(Policy::default()));
+            let context = Arc::new(ConnectionContext {
+                stats: Arc::new(StreamStats::default()),
+                identity: None,
+                settings: StreamSettings::new(&policy),
+            });
+            let (_order, stop) = stopping::channel();
+            let (alive, _all_done) = mpsc::channel(1);
+            let rows = [("192.0.2.1:0", 1), ("224.0.0.1:9", 2), ("[ff02::1]:9", 3), ("192.0.2.1:9", 3)];
+            for (source, refused) in rows {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (accepted, _) = listener.accept().unwrap();
+                accepted.set_nonblocking(true).unwrap();
+                let accepted = tokio::net::TcpStream::from_std(accepted).unwrap();
+                admit(accepted, source.parse::<SocketAddr>().unwrap(), &context, &stop, &alive);
+                assert_eq!(context.stats.refused_invalid_source.get(), refused, "{source}");
+                if source != "192.0.2.1:9" {
+                    let error = client.read(&mut [0; 1]).unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{source}");
+                }
+            }
+            assert_eq!(context.stats.accepted.get(), 1);
+        });
+    }
 }

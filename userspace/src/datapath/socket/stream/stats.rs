@@ -40,6 +40,8 @@ pub struct StreamStats {
     pub refused_limit: Counter,
     /// Connections refused because their source had reached its limit.
     pub refused_source_limit: Counter,
+    /// Connections refused because no client can have their source address or port.
+    pub refused_invalid_source: Counter,
     /// Failures of accept(2).
     pub accept_failed: Counter,
     closed: [Counter; CloseReason::COUNT],
@@ -62,6 +64,7 @@ impl StreamStats {
             ("accepted", self.accepted.get()),
             ("refused_limit", self.refused_limit.get()),
             ("refused_source_limit", self.refused_source_limit.get()),
+            ("refused_invalid_source", self.refused_invalid_source.get()),
             ("accept_failed", self.accept_failed.get()),
         ];
         let closed = CloseReason::ALL.into_iter().map(|reason| (reason.name(), self.closed(reason)));
