@@ -1,4 +1,4 @@
-//! Addresses that come and go while the server runs.
+//! Addresses are added and removed while the server runs.
 
 use crate::modes::{GENERIC, Mode, NATIVE};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,43 +10,43 @@ use xstun_testkit::lab::wire::Wire;
 use xstun_testkit::lab::{Lab, ip};
 use xstun_testkit::wait::LIMIT;
 
-/// Asks until AF_XDP answers. The sockets answer at once too, but the checksum of their replies is
-/// left to the device, as the lab's server end is told here; a worker's is whole.
+/// Sends requests until AF_XDP answers. The sockets also answer at once, but with the checksum offload
+/// of the server's veth end switched on, their replies carry an unfinished checksum; a worker's is complete.
 fn wait_until_served(wire: &Wire, flow: Flow) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let transaction = Transaction::with_cookie();
         wire.send(&flow.frame(&transaction.request(&[])));
-        let mut whole = false;
+        let mut is_complete = false;
         wire.wait_for(Duration::from_millis(500), |frame| {
             let reply = Datagram::read(frame).filter(|reply| transaction.owns(&reply.payload));
-            whole = reply.as_ref().is_some_and(|reply| reply.checksums_hold);
+            is_complete = reply.as_ref().is_some_and(|reply| reply.checksums_hold);
             reply.is_some()
         });
-        if whole {
+        if is_complete {
             return;
         }
         assert!(Instant::now() < deadline, "AF_XDP does not serve {}", flow.destination);
     }
 }
 
-/// Asks until a request stays without answer.
+/// Sends requests until one gets no reply.
 fn wait_until_silent(wire: &Wire, flow: Flow) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let transaction = Transaction::with_cookie();
         wire.send(&flow.frame(&transaction.request(&[])));
-        let answer = wire.wait_for(Duration::from_secs(1), |frame| {
+        let reply = wire.wait_for(Duration::from_secs(1), |frame| {
             Datagram::read(frame).is_some_and(|reply| transaction.owns(&reply.payload))
         });
-        if answer.is_none() {
+        if reply.is_none() {
             return;
         }
         assert!(Instant::now() < deadline, "{} is still served", flow.destination);
     }
 }
 
-fn follows_addresses(mode: Mode) {
+fn follows_address_changes(mode: Mode) {
     let lab = Lab::new(1);
     let link = lab.link();
     lab.server.run(&["ethtool", "-K", &link.server_interface, "tx", "on"]);
@@ -73,7 +73,7 @@ fn follows_addresses(mode: Mode) {
             wait_until_silent(&wire, flow);
         }
     }
-    // The addresses that stayed are still served.
+    // The unchanged addresses are still served.
     wait_until_served(&wire, Flow::v4(link, 42_001));
     wait_until_served(&wire, Flow::v6(link, 42_002));
     let counters = server.stop();
@@ -82,20 +82,20 @@ fn follows_addresses(mode: Mode) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn addresses_that_come_are_served_and_those_that_go_are_not_in_native_mode() {
-    follows_addresses(NATIVE);
+fn added_addresses_are_served_and_removed_ones_are_not_in_native_mode() {
+    follows_address_changes(NATIVE);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn addresses_that_come_are_served_and_those_that_go_are_not_in_generic_mode() {
-    follows_addresses(GENERIC);
+fn added_addresses_are_served_and_removed_ones_are_not_in_generic_mode() {
+    follows_address_changes(GENERIC);
 }
 
-/// `--listen` with an address serves that one and no other, `--listen` with a port that port.
+/// `--listen ADDRESS:PORT` serves that endpoint and no other address or port.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn only_the_address_that_is_listened_on_is_served() {
+fn only_the_listen_endpoint_is_served() {
     let lab = Lab::new(1);
     let link = lab.link();
     ip(&["-n", lab.server.name(), "addr", "add", "10.77.0.9/24", "dev", &link.server_interface]);
@@ -113,10 +113,10 @@ fn only_the_address_that_is_listened_on_is_served() {
     assert!(counters.get("xdp", "other_address") >= 1, "{}", counters.log);
 }
 
-/// The reply leaves from the address that was asked, on a host with many.
+/// On a host with many addresses, the reply's source is the request's destination.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_reply_comes_from_the_address_that_was_asked() {
+fn the_reply_comes_from_the_requests_destination_address() {
     for mode in [NATIVE, crate::modes::SOCKETS] {
         let lab = Lab::new(1);
         let link = lab.link();

@@ -1,7 +1,7 @@
-//! A browser behind a NAT gathers the candidate that it could not know without the server.
+//! A browser behind a NAT gathers a server-reflexive candidate.
 
-use crate::clients::is_there;
-use crate::discovery::Behind;
+use crate::clients::is_program_installed;
+use crate::discovery::Nat;
 use crate::modes::{Mode, NATIVE, SOCKETS};
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,8 +15,8 @@ use xstun_testkit::lab::{Lab, Namespace};
 /// Longest wait for the browser; generous, since nothing is timed.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Without a window, and without asking the world for anything.
-pub(crate) const ALONE: [&str; 6] = [
+/// Headless, and without network access of its own.
+pub(crate) const HEADLESS: [&str; 6] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -25,27 +25,27 @@ pub(crate) const ALONE: [&str; 6] = [
     "--disable-background-networking",
 ];
 
-/// Gathers candidates, and tells them to where the page came from.
+/// Gathers candidates and posts them to the server of the page.
 const PAGE: &str = r#"<!DOCTYPE html><script type="module">
 const agent = new RTCPeerConnection({ iceServers: [{ urls: "stun:SERVER" }] });
-const told = [];
+const candidates = [];
 const gathered = new Promise(done => {
-    agent.onicecandidate = event => event.candidate ? told.push(event.candidate.candidate) : done();
-    agent.onicecandidateerror = event => told.push(`error ${event.errorCode} ${event.errorText}`);
+    agent.onicecandidate = event => event.candidate ? candidates.push(event.candidate.candidate) : done();
+    agent.onicecandidateerror = event => candidates.push(`error ${event.errorCode} ${event.errorText}`);
 });
 agent.createDataChannel("any");
 await agent.setLocalDescription();
 await gathered;
-await fetch("/", { method: "POST", body: told.join("\n") });
+await fetch("/", { method: "POST", body: candidates.join("\n") });
 </script>"#;
 
 const NAT: &str =
     "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname OUTSIDE masquerade; }; }";
 
-/// A running browser, ended on drop.
+/// A running browser, killed on drop.
 struct Browser {
     child: Child,
-    /// Its profile, and whatever else it writes.
+    /// Its profile and everything else that it writes.
     home: tempfile::TempDir,
 }
 
@@ -53,7 +53,7 @@ impl Browser {
     fn open(namespace: &Namespace, page: SocketAddr) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut command = namespace.command("chromium");
-        command.args(ALONE);
+        command.args(HEADLESS);
         command.arg(format!("--user-data-dir={}", home.path().display())).arg(format!("http://{page}/"));
         command.env("HOME", home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -64,35 +64,35 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its other processes end when the first one does.
+        // Its other processes exit with the first one.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(self.home.path());
     }
 }
 
-/// Serves the page until it has told its candidates.
+/// Serves the page until it has posted its candidates.
 fn candidates(listener: &TcpListener, browser: &mut Browser, page: &str) -> Vec<String> {
     listener.set_nonblocking(true).unwrap();
     let deadline = Instant::now() + LIMIT;
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
-                if let Some(told) = converse(stream, page) {
-                    return told.lines().map(str::to_owned).collect();
+                if let Some(body) = serve_request(stream, page) {
+                    return body.lines().map(str::to_owned).collect();
                 }
             }
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}"),
         }
-        assert!(Instant::now() < deadline, "the browser tells nothing");
-        let ended = browser.child.try_wait().unwrap();
-        assert!(ended.is_none(), "the browser ended with {ended:?}");
+        assert!(Instant::now() < deadline, "the browser posts no candidates");
+        let status = browser.child.try_wait().unwrap();
+        assert!(status.is_none(), "the browser exited with {status:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// One HTTP request: the page for a GET, the body of a POST for us.
-fn converse(stream: TcpStream, page: &str) -> Option<String> {
+/// Handles one HTTP request: serves the page to a GET, returns the body of a POST.
+fn serve_request(stream: TcpStream, page: &str) -> Option<String> {
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let mut reader = BufReader::new(&stream);
@@ -115,33 +115,35 @@ fn converse(stream: TcpStream, page: &str) -> Option<String> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    let told = lines[0].starts_with("POST ");
-    let (status, text) = match (told, lines[0].starts_with("GET / ")) {
+    let is_post = lines[0].starts_with("POST ");
+    let (status, text) = match (is_post, lines[0].starts_with("GET / ")) {
         (true, _) => ("204 No Content", ""),
         (false, true) => ("200 OK", page),
         (false, false) => ("404 Not Found", ""),
     };
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\nConnection: close\r\n");
     let _ = write!(&stream, "{head}Content-Length: {}\r\n\r\n{text}", text.len());
-    told.then(|| String::from_utf8(body).unwrap())
+    is_post.then(|| String::from_utf8(body).unwrap())
 }
 
 fn the_browser_gathers_its_reflexive_candidate(mode: Mode) {
-    if !is_there("chromium", "apt-get install chromium") || !is_there("nft", "apt-get install nftables") {
+    if !is_program_installed("chromium", "apt-get install chromium")
+        || !is_program_installed("nft", "apt-get install nftables")
+    {
         return;
     }
     let lab = Lab::new(1);
     let link = lab.link();
     let server = mode.serve(&lab, &[]);
-    let behind = Behind::new(&lab, NAT);
+    let nat = Nat::new(&lab, NAT);
     let wire = Wire::open(&lab.client, &link.client_interface);
-    let listener = behind.host.enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let listener = nat.host.enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let page = PAGE.replace("SERVER", &format!("{}:{PORT}", link.server_v4));
-    let mut browser = Browser::open(&behind.host, listener.local_addr().unwrap());
-    let told = candidates(&listener, &mut browser, &page);
+    let mut browser = Browser::open(&nat.host, listener.local_addr().unwrap());
+    let candidates = candidates(&listener, &mut browser, &page);
     drop(browser);
 
-    // What the NAT made of the browser's address is on the wire, and nowhere else to be known.
+    // Only the wire shows what the NAT translated the browser's address to.
     let frames = wire.drain();
     let answered: BTreeSet<_> = frames
         .iter()
@@ -149,16 +151,16 @@ fn the_browser_gathers_its_reflexive_candidate(mode: Mode) {
         .filter(|datagram| datagram.source == SocketAddr::new(link.server_v4.into(), PORT))
         .map(|datagram| datagram.destination)
         .collect();
-    let reflexive: BTreeSet<SocketAddr> = told.iter().filter_map(|line| reflexive(line)).collect();
-    assert!(!reflexive.is_empty(), "{mode:?}: no server-reflexive candidate in {told:#?}");
-    assert!(reflexive.is_subset(&answered), "{mode:?}: {told:#?}, and replies went to {answered:?}");
-    assert!(reflexive.iter().all(|address| address.ip() == link.client_v4), "{mode:?}: {told:#?}");
+    let reflexive: BTreeSet<SocketAddr> = candidates.iter().filter_map(|line| reflexive(line)).collect();
+    assert!(!reflexive.is_empty(), "{mode:?}: no server-reflexive candidate in {candidates:#?}");
+    assert!(reflexive.is_subset(&answered), "{mode:?}: {candidates:#?}, and replies went to {answered:?}");
+    assert!(reflexive.iter().all(|address| address.ip() == link.client_v4), "{mode:?}: {candidates:#?}");
     let counters = server.stop();
     assert!(counters.get(mode.path, "answered") > 0, "{mode:?}:\n{}", counters.log);
     assert_eq!(counters.get(mode.other_path(), "received"), 0, "{mode:?}:\n{}", counters.log);
 }
 
-/// Address of a candidate (RFC 8839 §5.1) that a server told.
+/// Address of a server-reflexive candidate (RFC 8839 §5.1).
 fn reflexive(candidate: &str) -> Option<SocketAddr> {
     let words: Vec<_> = candidate.split(' ').collect();
     let ["udp", _, ip, port, "typ", "srflx"] = words.get(2..8)? else { return None };

@@ -1,4 +1,4 @@
-//! Other people's clients, and our own, each get the address that they asked from.
+//! Third-party clients and `xstun probe` each get the address that they sent the request from.
 
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use std::collections::BTreeSet;
@@ -11,15 +11,15 @@ use xstun_testkit::lab::server::xstun;
 use xstun_testkit::lab::wire::Wire;
 use xstun_testkit::lab::{Lab, Link};
 
-/// Set to 1 it lets clients be missing; without it a missing client fails the test that wants it.
+/// If set to 1, tests of missing clients are skipped; otherwise they fail.
 const SKIP_MISSING: &str = "XSTUN_TEST_SKIP_MISSING";
 
-/// One run of somebody's client.
+/// One run of a third-party client.
 pub(crate) struct Client {
-    /// What is missing where `words[0]` is, and how to get it.
+    /// The package that provides `words[0]`, and how to install it.
     package: &'static str,
     words: Vec<String>,
-    /// How the client prints the address that the server told it.
+    /// How the client prints its mapped address.
     prints: fn(SocketAddr) -> String,
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn client(package: &'static str, words: &[&str], prints: fn(SocketAdd
     Client { package, words: words.iter().map(|&word| word.to_owned()).collect(), prints }
 }
 
-/// The interpreter with the clients of PyPI.
+/// The Python interpreter of the environment that has the clients from PyPI.
 pub(crate) fn python() -> String {
     let path = std::env::var_os("XSTUN_TEST_PYTHON").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/pyclients/bin/python")),
@@ -36,7 +36,7 @@ pub(crate) fn python() -> String {
     path.into_os_string().into_string().expect("a path in UTF-8")
 }
 
-/// Where npm put its packages, and how to have it do so.
+/// The directory of the packages from npm.
 pub(crate) fn node_modules() -> String {
     let path = std::env::var_os("XSTUN_TEST_NODE_MODULES").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/nodeclients/node_modules")),
@@ -45,10 +45,11 @@ pub(crate) fn node_modules() -> String {
     path.into_os_string().into_string().expect("a path in UTF-8")
 }
 
-/// What has a package of npm run, and says where it comes from.
-pub(crate) fn is_npm_package_there(name: &str) -> bool {
+/// Whether a package from npm and `node` are installed; see [`is_program_installed`].
+pub(crate) fn is_npm_package_installed(name: &str) -> bool {
     let package = format!("{}/{name}/package.json", node_modules());
-    is_there("node", "apt-get install nodejs") && is_there(&package, "`cargo xtask setup` (npm install)")
+    is_program_installed("node", "apt-get install nodejs")
+        && is_program_installed(&package, "`cargo xtask setup` (npm install)")
 }
 
 /// npm's `stun`.
@@ -61,19 +62,19 @@ require(`${modules}/stun`).request(`${server}:3478`, { retries: 20 }, (error, re
 });
 ";
 
-/// pystun3's first test, which asks for the address. Its command goes on to tests that need a second
-/// address of the server, and prints what the last of them got.
+/// pystun3's first test, which asks for the mapped address. Its command continues with tests that need a
+/// second address of the server, and prints the result of the last one.
 const PYSTUN: &str = "
 import socket, stun, sys
 stun._initialize()
 client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 client.settimeout(2)
 client.bind((sys.argv[2], 0))
-told = stun.stun_test(client, sys.argv[1], 3478, *client.getsockname())
-print('mapped', told['ExternalIP'], told['ExternalPort'])
+result = stun.stun_test(client, sys.argv[1], 3478, *client.getsockname())
+print('mapped', result['ExternalIP'], result['ExternalPort'])
 ";
 
-/// aioice's codec over a plain socket: its own client asks over IPv4 only.
+/// aioice's codec over a plain socket: its own client supports IPv4 only.
 const AIOICE: &str = "
 import socket, sys
 from aioice import stun
@@ -114,7 +115,7 @@ fn clients(link: &Link) -> Vec<Client> {
     let python = python();
     let reflexive: fn(SocketAddr) -> String =
         |address| format!("UDP reflexive addr: {}:{}\n", address.ip(), address.port());
-    let pypi = "the virtual environment of `cargo xtask setup` (aioice and pystun3 of PyPI)";
+    let pypi = "the virtual environment of `cargo xtask setup` (aioice and pystun3 from PyPI)";
     let mut clients = vec![
         client("apt-get install stun-client", &["stun", &v4, "1", "-v", "-p", "40100"], |address| {
             format!("mappedAddr={address}\n")
@@ -126,20 +127,15 @@ fn clients(link: &Link) -> Vec<Client> {
         client("apt-get install sofia-sip-bin", &["stunc", &v4, "-b"], |address| {
             format!("local address NATed as {address}\n")
         }),
-        // Its script reads MAPPED-ADDRESS alone, which a request with magic cookie is not answered with
-        // (RFC 8489 section 6.3.1.1): that it knows a STUN server is all that can be had of it.
+        // Its script reads MAPPED-ADDRESS only, which a reply to a request with the magic cookie does not
+        // have (RFC 8489 §6.3.1.1), so it can do no more than detect a STUN server.
         client(
             "apt-get install nmap",
             &["nmap", "-n", "-Pn", "-sU", "-p", "3478", "--script", "stun-info", &v4],
             |_| "3478/udp open  stun\n".into(),
         ),
         client(pypi, &[&python, "-c", PYSTUN, &v4, &own_v4], |address| {
-            format!(
-                "mapped {} {}
-",
-                address.ip(),
-                address.port()
-            )
+            format!("mapped {} {}\n", address.ip(), address.port())
         }),
         client(pypi, &[&python, "-c", AIOICE, &v4], |address| {
             format!("mapped {} {}\n", address.ip(), address.port())
@@ -151,7 +147,7 @@ fn clients(link: &Link) -> Vec<Client> {
             format!("srflx {} {}\n", address.ip(), address.port())
         }),
     ];
-    if is_npm_package_there("stun") {
+    if is_npm_package_installed("stun") {
         let words = ["node", "-e", NODE, &node_modules(), &v4];
         clients.push(client("apt-get install nodejs", &words, |address| {
             format!("mapped {} {}\n", address.ip(), address.port())
@@ -160,15 +156,16 @@ fn clients(link: &Link) -> Vec<Client> {
     clients
 }
 
-/// Whether the program is there; the test ends here where it is not and has to be.
+/// Whether the client's program is installed; see [`is_program_installed`].
 pub(crate) fn is_installed(client: &Client) -> bool {
-    is_there(&client.words[0], client.package)
+    is_program_installed(&client.words[0], client.package)
 }
 
-/// Whether `program` is there, which comes with `package`; as [`is_installed`].
-pub(crate) fn is_there(program: &str, package: &str) -> bool {
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&places).any(|place| place.join(program).is_file());
+/// Whether `program`, which `package` provides, is installed. Panics if it is not, unless
+/// [`SKIP_MISSING`] allows that.
+pub(crate) fn is_program_installed(program: &str, package: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
     if !found {
         let may_be_missing = std::env::var_os(SKIP_MISSING) == Some(OsString::from("1"));
         assert!(may_be_missing, "{program} is missing; it comes with {package}");
@@ -177,7 +174,7 @@ pub(crate) fn is_there(program: &str, package: &str) -> bool {
     found
 }
 
-fn every_client_is_told_its_own_address(mode: Mode) {
+fn every_client_gets_its_own_address(mode: Mode) {
     let lab = Lab::new(2);
     let link = lab.link();
     let server = mode.serve(&lab, &[]);
@@ -188,8 +185,8 @@ fn every_client_is_told_its_own_address(mode: Mode) {
         let output = lab.client.output(&words);
         let printed =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        // Where the replies went is where the client asked from: the stack delivers them nowhere else.
-        let asked_from: BTreeSet<_> = wire
+        // A reply's destination is the client's source endpoint: the stack delivers it to no other.
+        let sources: BTreeSet<_> = wire
             .drain()
             .iter()
             .filter_map(|frame| Datagram::read(frame))
@@ -197,8 +194,8 @@ fn every_client_is_told_its_own_address(mode: Mode) {
             .map(|datagram| datagram.destination)
             .collect();
         assert!(
-            asked_from.iter().any(|&address| printed.contains(&(client.prints)(address))),
-            "{mode:?}: {words:?} ({}) was answered at {asked_from:?} and printed:\n{printed}",
+            sources.iter().any(|&address| printed.contains(&(client.prints)(address))),
+            "{mode:?}: {words:?} ({}) was answered at {sources:?} and printed:\n{printed}",
             output.status
         );
     }
@@ -209,17 +206,17 @@ fn every_client_is_told_its_own_address(mode: Mode) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn every_client_is_told_its_own_address_over_af_xdp() {
-    every_client_is_told_its_own_address(NATIVE);
+fn every_client_gets_its_own_address_over_af_xdp() {
+    every_client_gets_its_own_address(NATIVE);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn every_client_is_told_its_own_address_over_sockets() {
-    every_client_is_told_its_own_address(SOCKETS);
+fn every_client_gets_its_own_address_over_sockets() {
+    every_client_gets_its_own_address(SOCKETS);
 }
 
-/// `xstun probe` prints the mapped address, and `--json` names it.
+/// `xstun probe` prints the mapped address, and `--json` gives it in `mapped`.
 fn probe(lab: &Lab, source: SocketAddr, server: SocketAddr) {
     for more in [&[][..], &["--fingerprint"], &["--classic"]] {
         let (program, source_text, server_text) = (xstun(), source.to_string(), server.to_string());
@@ -233,12 +230,12 @@ fn probe(lab: &Lab, source: SocketAddr, server: SocketAddr) {
     }
 }
 
-fn asks_by_probe_and_socket(mode: Mode) {
+fn answers_probe_and_socket(mode: Mode) {
     for queues in [1, 2] {
-        // veth does not tell the generic hook the queue of a frame. The hook takes what the sender
-        // left in the frame, its transmit queue, for the receive queue plus one: 0 stays 0, 2 is 1.
-        let of_veth = if mode == GENERIC && queues > 1 { queues + 1 } else { queues };
-        let lab = Lab::new(of_veth);
+        // veth does not give the generic hook the queue of a frame. The hook reads the transmit queue that
+        // the sender left in the frame as the receive queue plus one: 0 stays 0, 2 becomes 1.
+        let veth_queues = if mode == GENERIC && queues > 1 { queues + 1 } else { queues };
+        let lab = Lab::new(veth_queues);
         let link = lab.link();
         let server = mode.serve(&lab, &["--queues", &queues.to_string()]);
         for (client, server) in [
@@ -247,7 +244,7 @@ fn asks_by_probe_and_socket(mode: Mode) {
         ] {
             let server = SocketAddr::new(server, PORT);
             probe(&lab, SocketAddr::new(client, 40_201), server);
-            // As many source ports as spread over the queues.
+            // Enough source ports to reach every queue.
             for _ in 0..32 {
                 let asker = Asker::new(&lab.client, SocketAddr::new(client, 0));
                 assert_eq!(asker.ask(server), asker.address(), "{mode:?}, {queues} queues");
@@ -268,18 +265,18 @@ fn asks_by_probe_and_socket(mode: Mode) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn probe_and_socket_are_answered_on_every_queue_in_native_mode() {
-    asks_by_probe_and_socket(NATIVE);
+fn probe_and_socket_requests_are_answered_on_every_queue_in_native_mode() {
+    answers_probe_and_socket(NATIVE);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn probe_and_socket_are_answered_on_every_queue_in_generic_mode() {
-    asks_by_probe_and_socket(GENERIC);
+fn probe_and_socket_requests_are_answered_on_every_queue_in_generic_mode() {
+    answers_probe_and_socket(GENERIC);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn probe_and_socket_are_answered_over_sockets() {
-    asks_by_probe_and_socket(SOCKETS);
+fn probe_and_socket_requests_are_answered_over_sockets() {
+    answers_probe_and_socket(SOCKETS);
 }

@@ -1,7 +1,6 @@
-//! A server with credentials, asked by a client that shares nothing with it but the RFC, and by our own
-//! probe.
+//! A server with credentials answers an independent implementation of the RFC and `xstun probe`.
 
-use crate::clients::is_there;
+use crate::clients::is_program_installed;
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use rustix::process::Signal;
 use std::fs::{Permissions, set_permissions, write};
@@ -11,9 +10,9 @@ use xstun_testkit::lab::Lab;
 use xstun_testkit::lab::packets::PORT;
 use xstun_testkit::lab::server::xstun;
 
-/// RFC 8489 §9 from the client's side in Python's own modules. Words: server, source, mechanism, name,
-/// password. Prints the error code of each refusal, and at last the address or the code again; of a
-/// redirection (300), which is sealed, also the server that it names.
+/// The client's side of RFC 8489 §9, with Python's standard modules only. Arguments: server, source,
+/// mechanism, name, password. For each reply prints the error code, or whether the mapped address is
+/// right; for an authenticated redirection (300) also the alternate server.
 const CLIENT: &str = r#"
 import base64, hashlib, hmac, os, socket, struct, sys
 server, source, mechanism, name, password = sys.argv[1:6]
@@ -26,15 +25,15 @@ link.connect((server, 3478))
 def attribute(kind, value):
     return struct.pack('>HH', kind, len(value)) + value + bytes(-len(value) % 4)
 
-def proof(head, body, kind, digest, key):
+def integrity(head, body, kind, digest, key):
     size = hashlib.new(digest).digest_size
     covered = head[:2] + struct.pack('>H', len(body) + 4 + size) + head[4:] + body
     return attribute(kind, hmac.new(key, covered, digest).digest())
 
-def ask(body, *proofs):
+def ask(body, *integrities):
     head = struct.pack('>HHI', 1, 0, 0x2112a442) + os.urandom(12)
-    for kind, digest, key in proofs:
-        body += proof(head, body, kind, digest, key)
+    for kind, digest, key in integrities:
+        body += integrity(head, body, kind, digest, key)
     for attempt in range(20):
         link.send(head[:2] + struct.pack('>H', len(body)) + head[4:] + body)
         try:
@@ -56,18 +55,18 @@ def read(reply):
 def code(found):
     return found[9][1][2] * 100 + found[9][1][3]
 
-def tell(reply, kind, digest, key):
+def report(reply, kind, digest, key):
     found = read(reply)
-    moved = reply[:2] == b'\x01\x11' and code(found) == 300
-    if reply[:2] != b'\x01\x01' and not moved:
-        assert 0x08 not in found and 0x1c not in found, 'a refusal is sealed'
+    redirected = reply[:2] == b'\x01\x11' and code(found) == 300
+    if reply[:2] != b'\x01\x01' and not redirected:
+        assert 0x08 not in found and 0x1c not in found, 'a refusal is authenticated'
         print(code(found))
         return
     at = found[kind][0]
-    assert proof(reply[:20], reply[20:at], kind, digest, key) == reply[at:], 'the seal is wrong'
-    if moved:
+    assert integrity(reply[:20], reply[20:at], kind, digest, key) == reply[at:], 'the message integrity is wrong'
+    if redirected:
         value = found[0x8023][1]
-        assert value[1] == (2 if family == socket.AF_INET6 else 1), 'a server of the other family'
+        assert value[1] == (2 if family == socket.AF_INET6 else 1), 'an alternate server of the other address family'
         print('300', socket.inet_ntop(family, value[4:]), struct.unpack('>H', value[2:4])[0])
         return
     value = found[0x20][1]
@@ -78,9 +77,9 @@ def tell(reply, kind, digest, key):
 n, p = name.encode(), password.encode()
 if mechanism == 'short':
     both = [(0x08, 'sha1', p), (0x1c, 'sha256', p)]
-    tell(ask(attribute(0x06, n)), 0x08, 'sha1', p)
-    tell(ask(attribute(0x06, n), both[0]), *both[0])
-    tell(ask(attribute(0x06, n), *both), *both[1])
+    report(ask(attribute(0x06, n)), 0x08, 'sha1', p)
+    report(ask(attribute(0x06, n), both[0]), *both[0])
+    report(ask(attribute(0x06, n), *both), *both[1])
     sys.exit()
 
 found = read(ask(b''))
@@ -89,20 +88,20 @@ realm, nonce, listed = found[0x14][1], found[0x15][1], found[0x8002][1]
 features = int.from_bytes(base64.b64decode(nonce[9:13]), 'big')
 assert nonce[:9] == b'obMatJos2' and features == 3 and listed == bytes([0, 2, 0, 0])
 common = attribute(0x14, realm) + attribute(0x15, nonce)
-whole = n + b':' + realm + b':' + p
+secret = n + b':' + realm + b':' + p
 if mechanism == 'md5':
-    key = hashlib.md5(whole).digest()
-    tell(ask(attribute(0x06, n) + common, (0x08, 'sha1', key)), 0x08, 'sha1', key)
+    key = hashlib.md5(secret).digest()
+    report(ask(attribute(0x06, n) + common, (0x08, 'sha1', key)), 0x08, 'sha1', key)
 else:
-    key = hashlib.sha256(whole).digest()
+    key = hashlib.sha256(secret).digest()
     hidden = attribute(0x1e, hashlib.sha256(n + b':' + realm).digest())
     chosen = attribute(0x8002, listed) + attribute(0x1d, bytes([0, 2, 0, 0]))
-    # Who takes the choice out on the way is found out.
-    tell(ask(hidden + common + attribute(0x8002, listed), (0x1c, 'sha256', key)), 0x1c, 'sha256', key)
-    tell(ask(hidden + common + chosen, (0x1c, 'sha256', key)), 0x1c, 'sha256', key)
+    # A request whose PASSWORD-ALGORITHM was removed on the way is rejected (bid-down).
+    report(ask(hidden + common + attribute(0x8002, listed), (0x1c, 'sha256', key)), 0x1c, 'sha256', key)
+    report(ask(hidden + common + chosen, (0x1c, 'sha256', key)), 0x1c, 'sha256', key)
 "#;
 
-/// What the Python client printed, in one line.
+/// Runs the Python client and returns its output as one line.
 fn python(lab: &Lab, v6: bool, words: [&str; 3]) -> String {
     let link = lab.link();
     let (server, source) = match v6 {
@@ -113,7 +112,7 @@ fn python(lab: &Lab, v6: bool, words: [&str; 3]) -> String {
     printed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Exit code and output of `xstun probe` with these flags and this password.
+/// Runs `xstun probe` with these flags and this password; returns its exit code and output.
 fn probe(lab: &Lab, directory: &Path, flags: &[&str], password: &str) -> (Option<i32>, String) {
     let file = directory.join("password");
     write(&file, password).unwrap();
@@ -125,8 +124,8 @@ fn probe(lab: &Lab, directory: &Path, flags: &[&str], password: &str) -> (Option
     (output.status.code(), String::from_utf8_lossy(&printed).into_owned())
 }
 
-fn serves_its_users_alone(mode: Mode) {
-    if !is_there("python3", "apt-get install python3") {
+fn serves_only_its_users(mode: Mode) {
+    if !is_program_installed("python3", "apt-get install python3") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -158,12 +157,12 @@ fn serves_its_users_alone(mode: Mode) {
     assert_eq!(python(&lab, false, ["md5", "bert", "another"]), "401 mapped True", "{mode:?}");
     write(&users, "bert\n").unwrap();
     server.signal(Signal::HUP);
-    let kept = server.wait_for("a complaint", |line| {
+    let error = server.wait_for("the error", |line| {
         line["message"]
             .as_str()
             .is_some_and(|text| text.starts_with("cannot reload, the configuration is unchanged"))
     });
-    assert!(kept["message"].as_str().unwrap().contains("line 1"), "{kept}");
+    assert!(error["message"].as_str().unwrap().contains("line 1"), "{error}");
     assert_eq!(python(&lab, false, ["sha256", "bert", "another"]), "401 400 mapped True", "{mode:?}");
 
     let counters = server.stop();
@@ -175,26 +174,26 @@ fn serves_its_users_alone(mode: Mode) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn users_alone_are_served_in_native_mode() {
-    serves_its_users_alone(NATIVE);
+fn only_users_are_served_in_native_mode() {
+    serves_only_its_users(NATIVE);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn users_alone_are_served_in_generic_mode() {
-    serves_its_users_alone(GENERIC);
+fn only_users_are_served_in_generic_mode() {
+    serves_only_its_users(GENERIC);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn users_alone_are_served_over_sockets() {
-    serves_its_users_alone(SOCKETS);
+fn only_users_are_served_over_sockets() {
+    serves_only_its_users(SOCKETS);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn short_term_credentials_are_proven_with_the_first_request() {
-    if !is_there("python3", "apt-get install python3") {
+fn short_term_credentials_are_checked_in_the_first_request() {
+    if !is_program_installed("python3", "apt-get install python3") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -217,11 +216,11 @@ fn short_term_credentials_are_proven_with_the_first_request() {
     server.stop();
 }
 
-/// RFC 8489 §14.8: users are sent elsewhere, sealed, and nobody else is.
+/// RFC 8489 §14.8: only users are redirected, by an authenticated reply.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn users_alone_are_sent_elsewhere() {
-    if !is_there("python3", "apt-get install python3") {
+fn only_users_are_redirected() {
+    if !is_program_installed("python3", "apt-get install python3") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -232,10 +231,10 @@ fn users_alone_are_sent_elsewhere() {
     let file = users.to_str().unwrap();
     let flags = ["--credentials", file, "--realm", "example.org", "--alternate-server", "203.0.113.9:3479"];
     let server = NATIVE.serve(&lab, &[&flags[..], &["--alternate-server", "[2001:db8::9]:3480"]].concat());
-    for (v6, named) in [(false, "203.0.113.9 3479"), (true, "2001:db8::9 3480")] {
+    for (v6, alternate) in [(false, "203.0.113.9 3479"), (true, "2001:db8::9 3480")] {
         let right = |mechanism| python(&lab, v6, [mechanism, "anna", "correct horse"]);
-        assert_eq!(right("md5"), format!("401 300 {named}"));
-        assert_eq!(right("sha256"), format!("401 400 300 {named}"));
+        assert_eq!(right("md5"), format!("401 300 {alternate}"));
+        assert_eq!(right("sha256"), format!("401 400 300 {alternate}"));
         assert_eq!(python(&lab, v6, ["md5", "anna", "wrong"]), "401 401");
     }
     let (code, printed) = probe(&lab, directory.path(), &["--user", "anna"], "correct horse");

@@ -1,6 +1,6 @@
-//! NAT behaviour discovery (RFC 5780), by other people's clients and our own.
+//! NAT behaviour discovery (RFC 5780) by third-party clients and `xstun probe`.
 
-use crate::clients::{is_npm_package_there, is_there, node_modules, python};
+use crate::clients::{is_npm_package_installed, is_program_installed, node_modules, python};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,7 +12,8 @@ use xstun_testkit::lab::{Lab, Namespace, ip};
 const OTHER_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 const OTHER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 9);
 
-/// Gives the server's end a second address of each version of IP, and serves on all four endpoints.
+/// Adds a second IPv4 and IPv6 address to the server's interface and serves on all endpoints of
+/// RFC 5780.
 fn serve(mode: Mode, lab: &Lab) -> Server {
     let link = lab.link();
     for other in [format!("{OTHER_V4}/24"), format!("{OTHER_V6}/64")] {
@@ -37,13 +38,13 @@ fn serve(mode: Mode, lab: &Lab) -> Server {
     mode.serve(lab, &flags)
 }
 
-/// What a client prints that has to succeed, on both of its outputs: Debian's `stun` has an exit code of
-/// its own for each kind of NAT.
+/// Runs a client and returns its standard output and error. The exit code is not checked except for a
+/// time-out: Debian's `stun` has one for each kind of NAT.
 fn printed(client: &Namespace, words: &[&str]) -> String {
     let output = client.output(words);
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_ne!(output.status.code(), Some(124), "{words:?} did not end:\n{text}");
+    assert_ne!(output.status.code(), Some(124), "{words:?} timed out:\n{text}");
     text
 }
 
@@ -54,17 +55,17 @@ fn probe(client: &Namespace, server: &str) -> Value {
     serde_json::from_str(&text).expect("one JSON object")
 }
 
-/// pystun3's whole test, which asks as RFC 3489 clients do.
+/// pystun3's complete test, whose requests are those of RFC 3489.
 const PYSTUN: &str = "
 import stun, sys
 print(stun.get_ip_info(sys.argv[2], 0, sys.argv[1], 3478)[0])
 ";
 
-/// Requests that arrive in two fragments: the second of each run of coturn's client, which has 1,500 bytes
+/// Requests that arrive in two fragments: the second one of each run of coturn's client, with 1,500 bytes
 /// of PADDING.
 const FRAGMENTED: u64 = 2;
 
-fn our_client_finds_no_nat(mode: Mode, client: &Namespace, server: &str) {
+fn probe_finds_no_nat(mode: Mode, client: &Namespace, server: &str) {
     let found = probe(client, server);
     assert_eq!(found["behind_nat"], false, "{mode:?}: {found}");
     assert_eq!(found["mapping"], "endpoint-independent", "{mode:?}: {found}");
@@ -109,9 +110,9 @@ fn every_client_finds_no_nat(mode: Mode) {
         &["node", "-e", NODE_STUN, &modules, &v4, &own_v4],
         &["result 0 type Open to internet natted false mapped 10.77.0.2:"],
     )];
-    let node = is_npm_package_there("node-stun").then_some(node).into_iter().flatten();
+    let node = is_npm_package_installed("node-stun").then_some(node).into_iter().flatten();
     for (package, words, expected) in rows.into_iter().chain(node) {
-        if !is_there(words[0], package) {
+        if !is_program_installed(words[0], package) {
             continue;
         }
         let text = printed(&lab.client, words);
@@ -120,13 +121,13 @@ fn every_client_finds_no_nat(mode: Mode) {
         }
     }
     for server in [v4, format!("[{v6}]")] {
-        our_client_finds_no_nat(mode, &lab.client, &server);
+        probe_finds_no_nat(mode, &lab.client, &server);
     }
     let counters = server.stop();
     assert!(counters.get(mode.path, "answered") >= 10, "{mode:?}:\n{}", counters.log);
     assert_eq!(counters.get(mode.path, "transmit_failed"), 0, "{mode:?}:\n{}", counters.log);
     if mode.path == "af-xdp" {
-        // XDP sees no whole datagram in a fragment: the sockets served these and nothing else.
+        // XDP never sees a reassembled datagram: the sockets serve the fragmented requests and no others.
         assert_eq!(counters.get("sockets", "received"), FRAGMENTED, "{mode:?}:\n{}", counters.log);
     }
 }
@@ -149,7 +150,7 @@ fn every_client_finds_no_nat_over_sockets() {
     every_client_finds_no_nat(SOCKETS);
 }
 
-/// npm's node-stun: all tests of RFC 3489, for which it takes what RFC 5780 made of them.
+/// npm's node-stun: all tests of RFC 3489, with the attributes of RFC 5780.
 const NODE_STUN: &str = "
 const [, modules, server, own] = process.argv;
 const client = require(`${modules}/node-stun`).createClient();
@@ -157,19 +158,19 @@ client.setLocalAddr(own);
 client.setServerAddr(server, 3478);
 client.start(result => {
     const { address, port } = client.getMappedAddr();
-    const natted = client.isNatted();
-    console.log(`result ${result} type ${client.getNatType()} natted ${natted} mapped ${address}:${port}`);
+    const isNatted = client.isNatted();
+    console.log(`result ${result} type ${client.getNatType()} natted ${isNatted} mapped ${address}:${port}`);
     client.close(() => {});
 });
 ";
 
-/// A NAT in the client's namespace: behind it a host of its own.
-pub(crate) struct Behind {
+/// A NAT in the client's namespace, with a host behind it.
+pub(crate) struct Nat {
     pub(crate) host: Namespace,
 }
 
-impl Behind {
-    /// `rules` go into the NAT table of the client's namespace; `INSIDE` stands for the host's address and
+impl Nat {
+    /// Loads `rules` in the client's namespace, in which `INSIDE` stands for the host's address and
     /// `OUTSIDE` for the interface towards the server.
     pub(crate) fn new(lab: &Lab, rules: &str) -> Self {
         let host = Namespace::new(lab.client.name().replace("-c", "-h"));
@@ -197,41 +198,40 @@ impl Behind {
         lab.client.enter(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).expect("forwarding");
         let rules = rules.replace("INSIDE", "192.168.9.2").replace("OUTSIDE", &lab.link().client_interface);
         lab.client.run(&["nft", &rules]);
-        Behind { host }
+        Nat { host }
     }
 }
 
-/// What Linux's own NAT does, by its documentation: it maps to the same port as long as that is free, or
-/// to one drawn anew for each flow, and lets back in only what a flow has sent to.
+/// Linux's NAT, by its documentation, keeps the source port while it is free (`fully-random`: picks one
+/// for each flow), and accepts only packets from endpoints that a flow has sent to.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_probe_tells_nats_apart() {
-    if !is_there("nft", "apt-get install nftables") {
+fn the_probe_distinguishes_nat_behaviours() {
+    if !is_program_installed("nft", "apt-get install nftables") {
         return;
     }
     const TABLE: &str = "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname OUTSIDE masquerade RANDOM; }; IN }";
-    let all_in = "chain pre { type nat hook prerouting priority dstnat; iifname OUTSIDE udp dport 1024-65535 dnat to INSIDE; };";
+    let forward_all = "chain pre { type nat hook prerouting priority dstnat; iifname OUTSIDE udp dport 1024-65535 dnat to INSIDE; };";
     let rows = [
         ("", "", "endpoint-independent", "address- and port-dependent"),
         ("fully-random", "", "address- and port-dependent", "address- and port-dependent"),
-        ("", all_in, "endpoint-independent", "endpoint-independent"),
+        ("", forward_all, "endpoint-independent", "endpoint-independent"),
     ];
-    for (random, inward, mapping, filtering) in rows {
+    for (random, inbound, mapping, filtering) in rows {
         let lab = Lab::new(1);
         let server = serve(NATIVE, &lab);
-        let behind =
-            Behind::new(&lab, &TABLE.replace("RANDOM", random).replace("IN }", &format!("{inward} }}")));
-        let found = probe(&behind.host, &lab.link().server_v4.to_string());
-        assert_eq!(found["behind_nat"], true, "{random} {inward}: {found}");
-        assert_eq!(found["mapping"], mapping, "{random} {inward}: {found}");
-        assert_eq!(found["filtering"], filtering, "{random} {inward}: {found}");
+        let nat = Nat::new(&lab, &TABLE.replace("RANDOM", random).replace("IN }", &format!("{inbound} }}")));
+        let found = probe(&nat.host, &lab.link().server_v4.to_string());
+        assert_eq!(found["behind_nat"], true, "{random} {inbound}: {found}");
+        assert_eq!(found["mapping"], mapping, "{random} {inbound}: {found}");
+        assert_eq!(found["filtering"], filtering, "{random} {inbound}: {found}");
         let counters = server.stop();
         assert_eq!(counters.get("sockets", "received"), 0, "{}", counters.log);
     }
 }
 
-/// Asks `server` with this CHANGE-REQUEST until it answers, from whichever endpoint; gives that endpoint and
-/// the address that it tells.
+/// Sends requests with this CHANGE-REQUEST to `server` until a reply comes; returns the reply's source
+/// endpoint and the mapped address in it.
 fn ask(client: &Namespace, server: SocketAddr, flags: u8) -> (SocketAddr, SocketAddr) {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -251,20 +251,20 @@ fn ask(client: &Namespace, server: SocketAddr, flags: u8) -> (SocketAddr, Socket
     panic!("{server} does not answer a CHANGE-REQUEST with flags {flags}");
 }
 
-/// Each address has an interface of its own. AF_XDP sends a reply out where its request came in, and the
-/// sockets where the route leads, which is the same: either way it may come from the address of the other
-/// link.
-fn two_links_are_four_endpoints(mode: Mode) {
+/// Each address is on its own interface. AF_XDP sends a reply on the interface that received the request,
+/// the sockets by the routing table, which gives the same one. Either way the reply's source may be the
+/// address of the other link.
+fn two_links_serve_four_endpoints(mode: Mode) {
     let mut lab = Lab::new(1);
     let links = [lab.link().clone(), lab.add_link(1)];
-    // Where it is on, the client's host drops what the route to its source would not lead back.
-    for place in ["all", &links[0].client_interface, &links[1].client_interface] {
-        let filter = format!("/proc/sys/net/ipv4/conf/{place}/rp_filter");
+    // Reverse-path filtering would drop replies whose source is not routed to the receiving interface.
+    for name in ["all", &links[0].client_interface, &links[1].client_interface] {
+        let filter = format!("/proc/sys/net/ipv4/conf/{name}/rp_filter");
         lab.client.enter(|| std::fs::write(filter, "0")).expect("reverse-path filtering is switched off");
     }
-    let of_version = links.each_ref().map(|link| [IpAddr::from(link.server_v4), link.server_v6.into()]);
+    let addresses = links.each_ref().map(|link| [IpAddr::from(link.server_v4), link.server_v6.into()]);
     let mut flags = vec!["--interface".to_owned(), links[1].server_interface.clone()];
-    for (primary, other) in of_version[0].into_iter().zip(of_version[1]) {
+    for (primary, other) in addresses[0].into_iter().zip(addresses[1]) {
         flags.extend(["--listen".to_owned(), SocketAddr::new(primary, 3478).to_string()]);
         flags.extend(["--alternate-address".to_owned(), SocketAddr::new(other, 3479).to_string()]);
     }
@@ -273,34 +273,34 @@ fn two_links_are_four_endpoints(mode: Mode) {
     if mode.path == "af-xdp" {
         assert_eq!(server.serving_on(&links[1].server_interface)["path"], mode.path);
     }
-    let mut asked = 0;
+    let mut requests = 0;
     for (version, link) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let own: IpAddr =
             if version == 0 { links[link].client_v4.into() } else { links[link].client_v6.into() };
         for (port, other_port) in [(3478, 3479), (3479, 3478)] {
-            let endpoint = SocketAddr::new(of_version[link][version], port);
-            let other = SocketAddr::new(of_version[1 - link][version], other_port);
+            let endpoint = SocketAddr::new(addresses[link][version], port);
+            let other = SocketAddr::new(addresses[1 - link][version], other_port);
             for (flags, expected) in [(0, endpoint), (6, other)] {
                 let (origin, mapped) = ask(&lab.client, endpoint, flags);
                 assert_eq!((origin, mapped.ip()), (expected, own), "{mode:?}: {endpoint}, flags {flags}");
-                asked += 1;
+                requests += 1;
             }
         }
     }
     let counters = server.stop();
-    assert!(counters.get(mode.path, "answered") >= asked, "{mode:?}:\n{}", counters.log);
+    assert!(counters.get(mode.path, "answered") >= requests, "{mode:?}:\n{}", counters.log);
     assert_eq!(counters.get(mode.path, "transmit_failed"), 0, "{mode:?}:\n{}", counters.log);
     assert_eq!(counters.get(mode.other_path(), "received"), 0, "{mode:?}:\n{}", counters.log);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn two_links_are_four_endpoints_in_native_mode() {
-    two_links_are_four_endpoints(NATIVE);
+fn two_links_serve_four_endpoints_in_native_mode() {
+    two_links_serve_four_endpoints(NATIVE);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn two_links_are_four_endpoints_over_sockets() {
-    two_links_are_four_endpoints(SOCKETS);
+fn two_links_serve_four_endpoints_over_sockets() {
+    two_links_serve_four_endpoints(SOCKETS);
 }

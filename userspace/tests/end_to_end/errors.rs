@@ -1,6 +1,6 @@
-//! What cannot be served is refused in words that help, and leaves nothing attached.
+//! Invalid flags and failures at start: the message says what to do, and no XDP program stays attached.
 
-use crate::modes::{NATIVE, POWERLESS, SOCKETS};
+use crate::modes::{NATIVE, SOCKETS, WITHOUT_CAPABILITIES};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use xstun_testkit::lab::Lab;
 use xstun_testkit::lab::ask::Asker;
@@ -9,22 +9,22 @@ use xstun_testkit::lab::server::xstun;
 const USAGE: i32 = 2;
 const SYSTEM: i32 = 1;
 
-/// Runs `xstun serve`, which has to refuse with this exit code and to name all of `words`.
+/// Asserts that `xstun serve` exits with `code` and that its message contains all of `words`.
 pub(crate) fn refused(lab: &Lab, prefix: &[&str], flags: &[&str], code: i32, words: &[&str]) {
     let program = xstun();
     let program = program.to_str().expect("a path in UTF-8");
     let command = [prefix, &[program, "serve"], flags].concat();
     let output = lab.server.output(&command);
-    let said = String::from_utf8_lossy(&output.stderr);
-    let asked = flags.join(" ");
-    assert_eq!(output.status.code(), Some(code), "{asked}: {} and said: {said}", output.status);
+    let message = String::from_utf8_lossy(&output.stderr);
+    let given = flags.join(" ");
+    assert_eq!(output.status.code(), Some(code), "{given}: {}: {message}", output.status);
     for word in words {
-        assert!(said.contains(word), "{asked}: does not name {word:?}, but said: {said}");
+        assert!(message.contains(word), "{given}: {word:?} is not in: {message}");
     }
-    assert!(!said.contains("panicked"), "{asked}: {said}");
+    assert!(!message.contains("panicked"), "{given}: {message}");
 }
 
-/// Flags, the exit code they give, and what the error names.
+/// Flags, the exit code, and what the message contains.
 type Refusal<'a> = (&'a [&'a str], i32, &'a [&'a str]);
 
 /// Refused on every machine.
@@ -72,10 +72,10 @@ const REFUSALS: &[Refusal<'static>] = &[
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn bad_flags_are_refused_by_name() {
+fn invalid_flags_are_refused_and_named() {
     let lab = Lab::new(2);
     let interface = lab.link().server_interface.as_str();
-    let of_interface: [Refusal<'_>; 10] = [
+    let with_interface: [Refusal<'_>; 10] = [
         (&["--interface", interface, "--queues", "3"], USAGE, &["--queues", "3", "2", interface]),
         (&["--interface", interface, "--queues", "0"], USAGE, &["--queues"]),
         (&["--interface", interface, "--cores", "4096"], USAGE, &["--cores", "4096"]),
@@ -95,7 +95,7 @@ fn bad_flags_are_refused_by_name() {
             &["--bind-mode", interface],
         ),
     ];
-    for &(flags, code, words) in REFUSALS.iter().chain(&of_interface) {
+    for &(flags, code, words) in REFUSALS.iter().chain(&with_interface) {
         refused(&lab, &[], flags, code, words);
         assert!(!lab.server.has_xdp(interface), "{flags:?} left a program");
         assert!(!lab.server.has_xdp("lo"), "{flags:?} left a program on lo");
@@ -117,7 +117,7 @@ fn a_port_in_use_is_refused() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_tcp_port_in_use_is_refused_and_no_tcp_helps() {
+fn a_tcp_port_in_use_is_refused_unless_no_tcp_is_given() {
     let lab = Lab::new(1);
     let link = lab.link();
     let _other = lab.server.enter(|| TcpListener::bind("0.0.0.0:3478")).unwrap();
@@ -127,7 +127,7 @@ fn a_tcp_port_in_use_is_refused_and_no_tcp_helps() {
     SOCKETS.serve(&lab, &["--no-tcp"]).stop();
 }
 
-/// Another server must not share the port unseen: it would take half of the requests.
+/// Another server must not share the port unnoticed: it would receive half of the requests.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_second_server_on_the_same_port_is_refused() {
@@ -159,8 +159,8 @@ fn another_program_on_the_interface_is_left_in_place() {
     assert!(counters.get("af-xdp", "answered") > 0, "{}", counters.log);
 }
 
-/// Without capabilities there is no XDP, and what a person forgot to grant is not stepped over in
-/// silence.
+/// Without capabilities there is no XDP. A missing permission is an error, also with `--datapath auto`:
+/// the server must not silently step down because the operator forgot to grant it.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn missing_permission_is_refused() {
@@ -168,7 +168,13 @@ fn missing_permission_is_refused() {
     let link = lab.link();
     for datapath in ["af-xdp", "auto"] {
         let flags = ["--interface", &link.server_interface, "--datapath", datapath];
-        refused(&lab, &POWERLESS, &flags, SYSTEM, &["not permitted", "CAP_BPF", "--datapath socket"]);
+        refused(
+            &lab,
+            &WITHOUT_CAPABILITIES,
+            &flags,
+            SYSTEM,
+            &["not permitted", "CAP_BPF", "--datapath socket"],
+        );
         assert!(!lab.server.has_xdp(&link.server_interface));
     }
 }

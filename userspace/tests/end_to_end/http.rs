@@ -1,11 +1,11 @@
-//! HTTP/1.1 as plain as it can be: one request, everything up to the end of the connection.
+//! A minimal HTTP/1.1 client: one request per connection, the response is read to its end.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use xstun_testkit::lab::Namespace;
 use xstun_testkit::wait::LIMIT;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -14,13 +14,13 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// Value of a header, whose name is in small letters.
+    /// Value of the header `name`, in any case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let headers = self.head.lines().filter_map(|line| line.split_once(": "));
         headers.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 
-    /// The body, which has to be JSON.
+    /// The body, parsed as JSON; panics if it is not.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -30,15 +30,15 @@ impl Response {
 pub(crate) fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
     let stream = namespace.enter(|| TcpStream::connect_timeout(&server, LIMIT));
     let stream = stream.unwrap_or_else(|error| panic!("connecting to {server}: {error}"));
-    stream.set_read_timeout(Some(LIMIT)).expect("a limit that is not zero");
+    stream.set_read_timeout(Some(LIMIT)).expect("the limit is not zero");
     stream
 }
 
-/// Asks by this method, and reads to the end.
-pub(crate) fn ask(namespace: &Namespace, server: SocketAddr, method: &str, path: &str) -> Response {
+/// Sends a request with this method, and returns the response.
+pub(crate) fn request(namespace: &Namespace, server: SocketAddr, method: &str, path: &str) -> Response {
     let mut stream = connect(namespace, server);
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")
-        .expect("a request leaves");
+        .expect("the request is sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
     let (head, body) =
@@ -48,7 +48,7 @@ pub(crate) fn ask(namespace: &Namespace, server: SocketAddr, method: &str, path:
     Response { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-/// Asks with GET.
+/// Sends a GET request, and returns the response.
 pub(crate) fn get(namespace: &Namespace, server: SocketAddr, path: &str) -> Response {
-    ask(namespace, server, "GET", path)
+    request(namespace, server, "GET", path)
 }

@@ -1,4 +1,4 @@
-//! That the laboratory itself shows what is on the wire, and leaves nothing behind.
+//! Tests of the lab itself: it shows the frames on the wire, and leaves nothing behind.
 
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn the_namespaces_are_gone_after_a_panic() {
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let lab = Lab::new(1);
         names = vec![lab.server.name().to_owned(), lab.client.name().to_owned()];
-        // Unwinding without a message: this panic is no failure.
+        // `resume_unwind` prints no message: this panic is not a failure.
         std::panic::resume_unwind(Box::new(()));
     }));
     assert!(ended.is_err());

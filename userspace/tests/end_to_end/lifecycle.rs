@@ -1,7 +1,7 @@
-//! How the server begins and ends, and what it leaves behind.
+//! How the server starts and stops, and what it leaves behind.
 
 use crate::errors::refused;
-use crate::modes::{GENERIC, NATIVE, POWERLESS, SOCKETS, busy_polling_works};
+use crate::modes::{GENERIC, NATIVE, SOCKETS, WITHOUT_CAPABILITIES, busy_polling_works};
 use rustix::process::Signal;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use xstun_testkit::lab::server::Server;
 use xstun_testkit::lab::{Lab, Link, ip};
 use xstun_testkit::wait::LIMIT;
 
-/// Asks once over IPv4 and once over IPv6.
+/// Sends one request over IPv4 and one over IPv6, and checks the mapped address.
 fn ask(lab: &Lab, link: &Link) {
     for (client, server) in [
         (IpAddr::from(link.client_v4), IpAddr::from(link.server_v4)),
@@ -23,7 +23,7 @@ fn ask(lab: &Lab, link: &Link) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn both_signals_detach_and_a_restart_works_at_once() {
+fn sigint_and_sigterm_detach_the_program_and_a_restart_works_at_once() {
     let lab = Lab::new(2);
     let link = lab.link();
     for (mode, signal) in
@@ -46,7 +46,7 @@ fn a_killed_server_leaves_no_program_behind() {
         let server = mode.serve(&lab, &[]);
         ask(&lab, link);
         server.kill();
-        // The kernel lets go of a dead process's files in its own time.
+        // The kernel closes a killed process's files asynchronously.
         let deadline = Instant::now() + LIMIT;
         while lab.server.has_xdp(&link.server_interface) {
             assert!(Instant::now() < deadline, "{mode:?}: the program outlives its server");
@@ -57,7 +57,7 @@ fn a_killed_server_leaves_no_program_behind() {
     }
 }
 
-/// A frame longer than a page reaches the program in several buffers.
+/// A frame longer than a page reaches the XDP program in several buffers.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_jumbo_mtu_is_served_natively_and_long_datagrams_pass() {
@@ -80,7 +80,7 @@ fn a_jumbo_mtu_is_served_natively_and_long_datagrams_pass() {
         client.send_to(&sent, neighbour.local_addr().unwrap()).unwrap();
         neighbour.recv(&mut received).ok()
     });
-    assert!(received[..length.expect("the long datagram arrives")] == sent[..], "and arrives whole");
+    assert!(received[..length.expect("the long datagram arrives")] == sent[..], "and arrives unchanged");
     let counters = server.stop();
     assert!(counters.get("af-xdp", "answered") >= 2, "{}", counters.log);
     assert_eq!(counters.get("sockets", "received"), 0, "{}", counters.log);
@@ -105,7 +105,7 @@ fn two_interfaces_are_served_at_once() {
     }
 }
 
-/// `--queues 1` of two: what the other queue receives, the sockets answer.
+/// With `--queues 1` of two, the sockets answer what the other queue receives.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn queues_without_a_worker_are_served_by_the_sockets() {
@@ -121,7 +121,7 @@ fn queues_without_a_worker_are_served_by_the_sockets() {
     assert!(counters.get("xdp", "no_socket") > 0, "{}", counters.log);
 }
 
-/// Loopback has no hardware queue worth a worker; the sockets serve it in every mode.
+/// Loopback has no hardware queue for a worker; the sockets serve it in every mode.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn loopback_is_served_by_the_sockets() {
@@ -136,10 +136,10 @@ fn loopback_is_served_by_the_sockets() {
     assert_eq!(counters.get("af-xdp", "received"), 0, "{}", counters.log);
 }
 
-/// The default takes the best that there is here: native XDP on veth.
+/// By default the server uses the best available mode: native XDP on veth.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn auto_takes_native_af_xdp_where_it_can() {
+fn auto_uses_native_af_xdp_if_available() {
     let lab = Lab::new(2);
     let link = lab.link();
     let server = Server::start(&lab.server, &["--interface", &link.server_interface]);
@@ -151,10 +151,10 @@ fn auto_takes_native_af_xdp_where_it_can() {
     assert!(counters.get("af-xdp", "answered") >= 2, "{}", counters.log);
 }
 
-/// Where XDP is not to be had, the sockets serve and the log says why.
+/// If AF_XDP is not available, the sockets serve and the log gives the reason.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn auto_steps_down_to_sockets_and_says_why() {
+fn auto_steps_down_to_sockets_and_logs_the_reason() {
     let lab = Lab::new(1);
     let link = lab.link();
     let server = Server::start(&lab.server, &["--interface", "lo"]);
@@ -166,21 +166,21 @@ fn auto_steps_down_to_sockets_and_says_why() {
     assert!(counters.get("sockets", "answered") >= 2, "{}", counters.log);
 }
 
-/// Sockets need no rights.
+/// Serving with sockets takes no capabilities.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn sockets_serve_without_capabilities() {
     let lab = Lab::new(1);
-    let server = Server::start_behind(&lab.server, &POWERLESS, &["--datapath", "socket"]);
+    let server = Server::start_behind(&lab.server, &WITHOUT_CAPABILITIES, &["--datapath", "socket"]);
     ask(&lab, lab.link());
     let counters = server.stop();
     assert!(counters.get("sockets", "answered") >= 2, "{}", counters.log);
 }
 
-/// Polling settings of the interface are the operator's again when the server ends.
+/// When the server exits, it restores the interface's NAPI settings.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn busy_polling_puts_the_settings_back() {
+fn busy_polling_restores_the_napi_settings() {
     let lab = Lab::new(1);
     let link = lab.link();
     let setting = |name: &str, value: Option<&str>| -> String {
@@ -199,7 +199,7 @@ fn busy_polling_puts_the_settings_back() {
         let counters = server.stop();
         assert!(counters.get("af-xdp", "answered") >= 2, "{}", counters.log);
     } else {
-        // It would take each option, poll never, and leave every frame to a timer.
+        // The kernel would accept each option and never poll: every frame would wait for a timer.
         let flags = ["--interface", &link.server_interface, "--busy-poll"];
         refused(&lab, &[], &flags, 1, &["--busy-poll", "NAPI", "leave --busy-poll out"]);
         assert!(!lab.server.has_xdp(&link.server_interface));
@@ -208,11 +208,11 @@ fn busy_polling_puts_the_settings_back() {
     assert_eq!(setting("gro_flush_timeout", None), "12345");
 }
 
-/// One interface of two is taken away under the server: the other is served on, and the end is in
-/// good order.
+/// One interface of two is removed while the server runs: it continues to serve the other, and stops
+/// cleanly.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn an_interface_that_vanishes_ends_nothing() {
+fn the_server_survives_the_removal_of_an_interface() {
     let mut lab = Lab::new(1);
     let second = lab.add_link(2);
     let first = lab.link().clone();
@@ -221,8 +221,8 @@ fn an_interface_that_vanishes_ends_nothing() {
     ask(&lab, &second);
     ip(&["-n", lab.server.name(), "link", "del", &second.server_interface]);
     ask(&lab, &first);
-    // What its workers counted is kept, also once they are gone.
-    server.wait_for_nth("the end of both queues", 2, |line| {
+    // The counters of its workers are kept after they have stopped.
+    server.wait_for_nth("both workers to stop", 2, |line| {
         let message = line["message"].as_str().unwrap_or_default();
         message.starts_with("the sockets take over this queue")
             && line["interface"] == *second.server_interface
@@ -232,10 +232,10 @@ fn an_interface_that_vanishes_ends_nothing() {
     assert!(!lab.server.has_xdp(&first.server_interface));
 }
 
-/// The link of an interface that goes down and comes up again is served as before.
+/// An interface whose link goes down and comes up again is served as before.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_link_that_was_down_is_served_again() {
+fn an_interface_is_served_again_after_link_down_and_up() {
     let lab = Lab::new(2);
     let link = lab.link();
     let server = NATIVE.serve(&lab, &[]);
@@ -243,7 +243,7 @@ fn a_link_that_was_down_is_served_again() {
     for state in ["down", "up"] {
         ip(&["-n", lab.server.name(), "link", "set", &link.server_interface, state]);
     }
-    // IPv6 addresses go with the link.
+    // The kernel removes IPv6 addresses when the link goes down.
     let v6 = format!("{}/64", link.server_v6);
     ip(&["-n", lab.server.name(), "addr", "replace", &v6, "dev", &link.server_interface, "nodad"]);
     ask(&lab, link);
@@ -251,10 +251,10 @@ fn a_link_that_was_down_is_served_again() {
     assert!(counters.get("af-xdp", "answered") >= 3, "{}", counters.log);
 }
 
-/// Each verdict of the XDP program is to be read, where that is asked for.
+/// With `--xdp-log` the server logs each verdict of the XDP program.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_xdp_programs_own_log_is_passed_on() {
+fn xdp_log_logs_the_programs_verdicts() {
     let lab = Lab::new(1);
     let server = NATIVE.serve(&lab, &["--xdp-log"]);
     ask(&lab, lab.link());

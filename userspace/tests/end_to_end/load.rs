@@ -1,5 +1,4 @@
-//! The load generator over AF_XDP, against the server on both of its paths and against servers that
-//! do wrong.
+//! The load generator over AF_XDP, against the server on each path and against servers with faults.
 
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,10 +17,10 @@ use xstun_testkit::wait::wait_until;
 const EVERY_SHAPE: &str = "bare=3,fingerprint,software-fingerprint=2,software,change-request,classic,\
                            classic-change-request,ice";
 
-/// Exit code, JSON and standard error of a load.
+/// Exit code, JSON and standard error of `xstun load`.
 type LoadOutput = (Option<i32>, Value, String);
 
-/// Runs `xstun load` in the client's namespace over AF_XDP, to its end.
+/// Runs `xstun load` over AF_XDP in the client's namespace, and waits for its exit.
 pub(crate) fn load(lab: &Lab, server: SocketAddr, flags: &[&str]) -> LoadOutput {
     let program = xstun().into_string().expect("a path in UTF-8");
     let server = server.to_string();
@@ -35,18 +34,18 @@ fn words<'a>(lab: &'a Lab, server: &'a str) -> [&'a str; 5] {
 
 fn read(lab: &Lab, Output { status, stdout, stderr }: Output) -> LoadOutput {
     let err = String::from_utf8(stderr).unwrap();
-    assert!(!lab.client.has_xdp(&lab.link().client_interface), "the XDP program is off the interface again");
+    assert!(!lab.client.has_xdp(&lab.link().client_interface), "`xstun load` detaches its XDP program");
     (status.code(), serde_json::from_slice(&stdout).unwrap_or_default(), err)
 }
 
-/// A load that lasts as long as the test needs it, however slow the machine is; killed on drop.
+/// A load that runs until the test ends it, however slow the machine is; killed on drop.
 pub(crate) struct RunningLoad<'a> {
     lab: &'a Lab,
     child: Option<Child>,
 }
 
 impl<'a> RunningLoad<'a> {
-    /// Starts a load of so many requests per second, and waits until its program is on its interface.
+    /// Starts a load of `rate` requests per second, and waits until its XDP program is attached.
     pub(crate) fn start(lab: &'a Lab, server: SocketAddr, rate: &str) -> Self {
         let mut command = lab.client.command(xstun());
         command.args(words(lab, &server.to_string())).args(["--rate", rate, "--duration", "3600"]);
@@ -54,24 +53,24 @@ impl<'a> RunningLoad<'a> {
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut load = RunningLoad { lab, child: Some(child) };
         wait_until("the load's XDP program", || {
-            assert!(load.runs(), "the load begins");
+            assert!(load.runs(), "the load starts");
             lab.client.has_xdp(&lab.link().client_interface)
         });
         load
     }
 
-    /// Whether it still sends.
+    /// Whether it is still running.
     pub(crate) fn runs(&mut self) -> bool {
-        let child = self.child.as_mut().expect("a load that was not ended");
-        child.try_wait().expect("a child of this process").is_none()
+        let child = self.child.as_mut().expect("the load was not ended before");
+        child.try_wait().expect("the load is a child of this process").is_none()
     }
 
-    /// Ends it in good order, waiting for the replies that are due.
+    /// Stops it by SIGINT, upon which it waits for the outstanding replies, and returns its output.
     pub(crate) fn end(mut self) -> LoadOutput {
-        assert!(self.runs(), "the load lasts until it is ended");
-        let child = self.child.take().expect("a load that was not ended");
+        assert!(self.runs(), "the load runs until the test ends it");
+        let child = self.child.take().expect("the load was not ended before");
         kill_process(Pid::from_child(&child), Signal::INT).expect("the load runs");
-        read(self.lab, child.wait_with_output().expect("a child of this process"))
+        read(self.lab, child.wait_with_output().expect("the load is a child of this process"))
     }
 }
 
@@ -88,8 +87,8 @@ fn number(json: &Value, key: &str) -> u64 {
     json[key].as_u64().unwrap_or_else(|| panic!("no number '{key}' in {json}"))
 }
 
-/// All is answered and right; gives how many there were.
-pub(crate) fn all_right(what: &str, (code, json, err): (Option<i32>, Value, String)) -> u64 {
+/// Asserts that every request got a right reply; returns the number of requests.
+pub(crate) fn all_right(what: &str, (code, json, err): LoadOutput) -> u64 {
     assert_eq!((code, err.as_str()), (Some(0), ""), "{what}: {json}");
     assert_eq!((&json["path"], &json["wrong"]), (&"af-xdp".into(), &0.into()), "{what}: {json}");
     assert_eq!(json["lost"], 0, "{what}: {json}");
@@ -106,14 +105,15 @@ fn each_family(lab: &Lab) -> [SocketAddr; 2] {
 fn every_request_is_answered(mode: Mode, queues: u32, flags: &[&str]) {
     let lab = Lab::new(queues);
     let server = mode.serve(&lab, &[]);
-    let mut asked = 0;
+    let mut requests = 0;
     for address in each_family(&lab) {
         let flags = [&["--rate", "2000", "--duration", "0.5", "--shape", EVERY_SHAPE], flags].concat();
-        // One more: the request from an ordinary socket that comes first.
-        asked += 1 + all_right(&format!("{mode:?}, {queues} queues, {address}"), load(&lab, address, &flags));
+        // Plus one: first, `xstun load` sends one request from an ordinary socket.
+        requests +=
+            1 + all_right(&format!("{mode:?}, {queues} queues, {address}"), load(&lab, address, &flags));
     }
     let counters = server.stop();
-    assert_eq!(counters.replies(mode.path), asked, "{}", counters.log);
+    assert_eq!(counters.replies(mode.path), requests, "{}", counters.log);
     if queues > 1 && mode.path == "af-xdp" {
         for queue in 0..queues.into() {
             assert!(counters.queue(queue, "answered") > 0, "queue {queue}: {}", counters.log);
@@ -123,37 +123,37 @@ fn every_request_is_answered(mode: Mode, queues: u32, flags: &[&str]) {
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn every_shape_is_answered_right_by_one_queue() {
+fn every_shape_gets_a_right_reply_on_one_queue() {
     every_request_is_answered(NATIVE, 1, &[]);
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn two_workers_judge_each_other_s_replies() {
+fn two_load_workers_check_each_others_replies() {
     every_request_is_answered(NATIVE, 2, &[]);
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn one_worker_serves_two_queues() {
+fn one_load_worker_serves_two_queues() {
     every_request_is_answered(NATIVE, 2, &["--cores", "0", "--xdp-mode", "generic"]);
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn a_server_in_generic_mode_answers_too() {
+fn every_shape_gets_a_right_reply_in_generic_mode() {
     every_request_is_answered(GENERIC, 1, &["--ports", "300"]);
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn a_server_over_sockets_answers_too() {
+fn every_shape_gets_a_right_reply_over_sockets() {
     every_request_is_answered(SOCKETS, 2, &["--ports", "1"]);
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn several_sources_are_asked_from() {
+fn requests_are_sent_from_several_sources() {
     let lab = Lab::new(1);
     let link = lab.link();
     lab.client.run(&["ip", "addr", "add", "10.77.0.9/24", "dev", &link.client_interface]);
@@ -161,16 +161,16 @@ fn several_sources_are_asked_from() {
     let address = SocketAddr::new(link.server_v4.into(), PORT);
     let own = link.client_v4.to_string();
     let flags = ["--rate", "1000", "--duration", "0.3", "--source", &own, "--source", "10.77.0.9"];
-    let asked = 1 + all_right("two sources", load(&lab, address, &flags));
+    let requests = 1 + all_right("two sources", load(&lab, address, &flags));
     let (code, _, err) = load(&lab, address, &["--source", "10.77.0.10"]);
     assert_eq!(code, Some(2), "{err}");
     assert!(err.contains("--source 10.77.0.10 is no address of"), "{err}");
-    assert_eq!(server.stop().replies("af-xdp"), asked);
+    assert_eq!(server.stop().replies("af-xdp"), requests);
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn a_flood_gets_no_wrong_reply_and_other_traffic_passes() {
+fn a_flood_gets_no_wrong_reply_and_ping_passes() {
     let lab = Lab::new(1);
     let server = NATIVE.serve(&lab, &[]);
     let link = lab.link();
@@ -193,7 +193,7 @@ fn a_flood_gets_no_wrong_reply_and_other_traffic_passes() {
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn the_highest_rate_is_searched_for() {
+fn find_max_finds_the_highest_rate() {
     let lab = Lab::new(1);
     let _server = NATIVE.serve(&lab, &[]);
     let address = SocketAddr::new(lab.link().server_v4.into(), PORT);
@@ -206,22 +206,23 @@ fn the_highest_rate_is_searched_for() {
     assert!(steps.iter().all(|step| step["replies_per_second"].is_f64()), "{json}");
 }
 
-/// Answers the n-th request with what its script makes of the right reply; ended when dropped.
-struct Scripted {
+/// A server that answers the n-th request with the right reply as modified by its script, or not at all if
+/// the script returns false. Stopped on drop.
+struct ScriptedServer {
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Scripted {
+impl ScriptedServer {
     fn start(lab: &Lab, mut script: impl FnMut(usize, &mut Vec<u8>) -> bool + Send + 'static) -> Self {
         let address = SocketAddr::new(lab.link().server_v4.into(), PORT);
         let socket = lab.server.enter(|| UdpSocket::bind(address)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let stop = Arc::new(Stop::new().unwrap());
-        let ordered = Arc::clone(&stop);
+        let stopped = Arc::clone(&stop);
         let serve = move || {
             let (mut request, mut number) = ([0; 64], 0);
-            while !ordered.is_ordered() {
+            while !stopped.is_ordered() {
                 let Ok((_, SocketAddr::V4(from))) = socket.recv_from(&mut request) else { continue };
                 let mut reply = [&[1, 1, 0, 12], &request[4..20], &[0, 0x20, 0, 8, 0, 1]].concat();
                 reply.extend((from.port() ^ 0x2112).to_be_bytes());
@@ -232,11 +233,11 @@ impl Scripted {
                 number += 1;
             }
         };
-        Scripted { stop, thread: Some(thread::spawn(serve)) }
+        ScriptedServer { stop, thread: Some(thread::spawn(serve)) }
     }
 }
 
-impl Drop for Scripted {
+impl Drop for ScriptedServer {
     fn drop(&mut self) {
         self.stop.order();
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
@@ -247,21 +248,21 @@ impl Drop for Scripted {
     }
 }
 
-/// A load of a server that answers as its script says. Request 0 is the ordinary socket's.
+/// Runs a load against a [`ScriptedServer`]. Request 0 is the one from the ordinary socket.
 fn load_scripted(
     flags: &[&str],
     script: impl FnMut(usize, &mut Vec<u8>) -> bool + Send + 'static,
-) -> (Option<i32>, Value, String) {
+) -> LoadOutput {
     let lab = Lab::new(1);
-    let _server = Scripted::start(&lab, script);
+    let _server = ScriptedServer::start(&lab, script);
     let flags = [&["--rate", "200", "--duration", "0.5"], flags].concat();
     load(&lab, SocketAddr::new(lab.link().server_v4.into(), PORT), &flags)
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn a_server_that_lies_is_found_out() {
-    // The mapped port, the mapped address, the transaction ID, the message type.
+fn a_wrong_reply_is_detected() {
+    // Offsets in the mapped port, the mapped address, the transaction ID, the message type.
     for byte in [27, 31, 12, 0] {
         let (code, json, err) = load_scripted(&[], move |number, reply| {
             reply[byte] ^= u8::from(number == 7);
@@ -277,7 +278,7 @@ fn a_server_that_lies_is_found_out() {
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn a_reply_that_comes_twice_is_found_out() {
+fn a_duplicate_reply_is_detected() {
     let mut kept = None;
     let (code, json, _) = load_scripted(&["--ports", "1"], move |number, reply| {
         if number > 0 {
@@ -291,7 +292,7 @@ fn a_reply_that_comes_twice_is_found_out() {
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn what_a_server_drops_is_lost() {
+fn a_request_without_a_reply_is_counted_as_lost() {
     let (code, json, err) = load_scripted(&[], |number, _| number == 0 || number % 2 == 1);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{json}");
     let [sent, received, lost, wrong] = ["sent", "received", "lost", "wrong"].map(|key| number(&json, key));
@@ -301,26 +302,26 @@ fn what_a_server_drops_is_lost() {
 
 #[test]
 #[ignore = "needs root: loads an XDP program in network namespaces"]
-fn what_cannot_be_loaded_is_told_in_one_sentence() {
+fn a_load_that_cannot_run_fails_with_one_line() {
     let lab = Lab::new(1);
     let link = lab.link();
-    let mute = SocketAddr::new(link.server_v4.into(), PORT);
+    let silent = SocketAddr::new(link.server_v4.into(), PORT);
     let own = SocketAddr::new(link.client_v4.into(), PORT);
-    let elsewhere = "10.99.0.1:3478".parse().unwrap();
+    let unreachable = "10.99.0.1:3478".parse().unwrap();
     for (server, flags, code, words) in [
-        (mute, &[][..], 3, "xstun: no reply from 10.77.0.1:3478 to a request from an ordinary socket"),
+        (silent, &[][..], 3, "xstun: no reply from 10.77.0.1:3478 to a request from an ordinary socket"),
         (own, &[], 2, "xstun: 10.77.0.2:3478 is this host itself"),
-        (elsewhere, &[], 1, "xstun: cannot open a port towards 10.99.0.1:3478: Network is unreachable"),
-        (mute, &["--queues", "2"], 2, "xstun: --queues 2: xc0 has 1"),
-        (mute, &["--ports", "5000"], 2, "xstun: --ports 5000 on each source"),
-        (mute, &["--shape", "round"], 2, "xstun: invalid --shape: 'round' is no shape"),
-        (mute, &["--cores", "9999"], 2, "xstun: --cores names core 9999"),
+        (unreachable, &[], 1, "xstun: cannot open a port towards 10.99.0.1:3478: Network is unreachable"),
+        (silent, &["--queues", "2"], 2, "xstun: --queues 2: xc0 has 1"),
+        (silent, &["--ports", "5000"], 2, "xstun: --ports 5000 on each source"),
+        (silent, &["--shape", "round"], 2, "xstun: invalid --shape: 'round' is no shape"),
+        (silent, &["--cores", "9999"], 2, "xstun: --cores names core 9999"),
     ] {
-        let (ended, json, err) = load(&lab, server, flags);
-        assert_eq!((ended, &json), (Some(code), &Value::Null), "{server} {flags:?}: {err}");
+        let (exit_code, json, err) = load(&lab, server, flags);
+        assert_eq!((exit_code, &json), (Some(code), &Value::Null), "{server} {flags:?}: {err}");
         assert!(err.starts_with(words) && err.trim_end().lines().count() == 1, "{server} {flags:?}: {err}");
     }
     let program = xstun().into_string().unwrap();
-    let output = lab.client.output(&[&program, "load", &mute.to_string(), "--interface", "lo"]);
+    let output = lab.client.output(&[&program, "load", &silent.to_string(), "--interface", "lo"]);
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,5 +1,5 @@
-//! The server as a stranger meets it: over a veth pair, between two network namespaces, asked by raw
-//! frames, by plain sockets and by other people's clients.
+//! Tests the server from outside: over a veth pair between two network namespaces, with raw frames,
+//! plain sockets and third-party clients.
 
 mod addresses;
 mod browser;

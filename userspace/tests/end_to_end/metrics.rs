@@ -1,6 +1,6 @@
-//! What the server tells of itself: metrics, health, readiness.
+//! The server's metrics, health and readiness endpoints.
 
-use crate::clients::is_there;
+use crate::clients::is_program_installed;
 use crate::http::{self, get};
 use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
 use crate::streams::Certificate;
@@ -15,15 +15,16 @@ use xstun_testkit::lab::server::Server;
 use xstun_testkit::lab::{Lab, Namespace};
 use xstun_testkit::wait::LIMIT;
 
-/// Where the servers of these tests tell.
-pub(crate) const TELL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9478);
+/// The metrics endpoint of the servers of these tests.
+pub(crate) const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9478);
 pub(crate) const FLAGS: [&str; 2] = ["--metrics-listen", "127.0.0.1:9478"];
-/// Serves in this mode, with metrics.
+
+/// Serves in this mode, with the metrics endpoint.
 fn serve(mode: Mode, lab: &Lab, more: &[&str]) -> Server {
     mode.serve(lab, &[&FLAGS[..], more].concat())
 }
 
-/// Asks `count` times over IPv4 as a client does.
+/// Sends `count` requests over IPv4, and checks each mapped address.
 pub(crate) fn ask(lab: &Lab, count: usize) {
     let asker = Asker::new(&lab.client, SocketAddr::new(lab.link().client_v4.into(), 0));
     for _ in 0..count {
@@ -42,22 +43,22 @@ fn sum(text: &str, family: &str, labels: &[(&str, &str)]) -> u64 {
     samples.map(|value| value.parse::<f64>().unwrap() as u64).sum()
 }
 
-/// Asks for a path until `wanted` says yes, and gives that answer.
+/// Gets a path repeatedly until `wanted` accepts the response, and returns that.
 fn wait_for(namespace: &Namespace, path: &str, wanted: impl Fn(&http::Response) -> bool) -> http::Response {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let response = get(namespace, TELL, path);
+        let response = get(namespace, METRICS, path);
         if wanted(&response) {
             return response;
         }
-        assert!(Instant::now() < deadline, "{path} still tells {response:?}");
+        assert!(Instant::now() < deadline, "{path} still returns {response:?}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
 
-/// `promtool check metrics` has nothing to say.
+/// Asserts that `promtool check metrics` reports nothing.
 fn check_by_promtool(namespace: &Namespace, text: &str) {
-    if !is_there("promtool", "apt-get install prometheus") {
+    if !is_program_installed("promtool", "apt-get install prometheus") {
         return;
     }
     let mut command = namespace.command("promtool");
@@ -65,21 +66,21 @@ fn check_by_promtool(namespace: &Namespace, text: &str) {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success() && said.trim().is_empty(), "promtool: {}: {said}", output.status);
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed);
+    assert!(output.status.success() && printed.trim().is_empty(), "promtool: {}: {printed}", output.status);
 }
 
-fn what_is_counted_is_told(mode: Mode) {
+fn counters_are_exposed(mode: Mode) {
     let lab = Lab::new(2);
     let server = serve(mode, &lab, &[]);
     ask(&lab, 20);
-    let ready = get(&lab.server, TELL, "/readyz");
+    let ready = get(&lab.server, METRICS, "/readyz");
     assert_eq!((ready.status, &ready.body[..]), (200, "ready\n"), "{mode:?}");
-    let alive = get(&lab.server, TELL, "/healthz");
+    let alive = get(&lab.server, METRICS, "/healthz");
     assert_eq!((alive.status, &alive.body[..]), (200, "alive\n"), "{mode:?}");
 
-    // A request that was sent once more, since its reply was late, may still be on its way.
+    // A retransmitted request may still be in flight: wait until the counter is stable.
     let before = Cell::new(0);
     let response = wait_for(&lab.server, "/metrics", |response| {
         let answered = [("path", mode.path), ("outcome", "answered")];
@@ -96,7 +97,7 @@ fn what_is_counted_is_told(mode: Mode) {
         assert_eq!(sum(&text, "xstun_interface_queues", &[interface, ("rung", rung)]), 2, "{text}");
         assert_eq!(sum(&text, "xstun_xdp_attached", &[interface]), 1, "{text}");
         assert!(sum(&text, "xstun_xdp_verdicts_total", &[interface, ("verdict", "redirect")]) >= 20);
-        // Conservation, as the workers saw it.
+        // The frames of the UMEM are accounted for.
         assert_eq!(sum(&text, "xstun_umem_frames", &[interface, ("queue", "0")]), 4096, "{text}");
         assert!(sum(&text, "xstun_umem_frames", &[interface, ("place", "fill")]) > 0, "{text}");
     } else {
@@ -105,12 +106,12 @@ fn what_is_counted_is_told(mode: Mode) {
     }
     assert!(sum(&text, "process_open_fds", &[]) > 3 && sum(&text, "process_resident_memory_bytes", &[]) > 0);
 
-    // What is told last is what the server counts at its end, but for the counters of the kernel.
+    // The last exposed values are those logged at exit, except for the counters of the kernel.
     let counters = server.stop();
     for path in ["af-xdp", "sockets"] {
         for outcome in ["answered", "not_stun", "transmit_failed"] {
-            let told = sum(&text, "xstun_outcomes_total", &[("path", path), ("outcome", outcome)]);
-            assert_eq!(told, counters.get(path, outcome), "{mode:?} {path} {outcome}: {}", counters.log);
+            let exposed = sum(&text, "xstun_outcomes_total", &[("path", path), ("outcome", outcome)]);
+            assert_eq!(exposed, counters.get(path, outcome), "{mode:?} {path} {outcome}: {}", counters.log);
         }
         let received = sum(&text, "xstun_received_total", &[("path", path)]);
         assert_eq!(received, counters.get(path, "received"), "{mode:?} {path}: {}", counters.log);
@@ -119,26 +120,26 @@ fn what_is_counted_is_told(mode: Mode) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn what_is_counted_over_native_af_xdp_is_told() {
-    what_is_counted_is_told(NATIVE);
+fn counters_are_exposed_in_native_mode() {
+    counters_are_exposed(NATIVE);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn what_is_counted_over_generic_af_xdp_is_told() {
-    what_is_counted_is_told(GENERIC);
+fn counters_are_exposed_in_generic_mode() {
+    counters_are_exposed(GENERIC);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn what_is_counted_over_sockets_is_told() {
-    what_is_counted_is_told(SOCKETS);
+fn counters_are_exposed_over_sockets() {
+    counters_are_exposed(SOCKETS);
 }
 
-/// Each path that does not answer is named, and is well again when it does.
+/// /readyz names an endpoint that does not answer, and succeeds again when it does.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn readiness_asks_each_path() {
+fn readiness_probes_each_endpoint() {
     let lab = Lab::new(1);
     let certificate = Certificate::new();
     let flags = certificate.flags();
@@ -157,14 +158,15 @@ fn readiness_asks_each_path() {
         assert_eq!(response.status, 503, "{rule}: {response:?}");
         assert_eq!(response.body.lines().count(), 1, "{rule}: {response:?}");
         assert!(response.body.starts_with(&format!("not ready: {failing}: ")), "{rule}: {response:?}");
-        assert_eq!(get(&lab.server, TELL, "/healthz").status, 200, "{rule}");
+        assert_eq!(get(&lab.server, METRICS, "/healthz").status, 200, "{rule}");
         lab.server.run(&["nft", "delete table inet closed"]);
         wait_for(&lab.server, "/readyz", ready);
     }
     server.stop();
 }
 
-/// Where IPv6 is switched off, its wildcard is listened on and cannot be asked: that is no failing.
+/// With IPv6 disabled, the server listens on its wildcard address, which cannot be probed: /readyz must not
+/// fail for that.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_host_without_ipv6_is_ready() {
@@ -175,16 +177,16 @@ fn a_host_without_ipv6_is_ready() {
     let server = serve(SOCKETS, &lab, &flags.each_ref().map(String::as_str));
     let listen = server.serving();
     assert!(listen.iter().any(|line| line["listen"].to_string().contains("[::]:3478")), "{listen:?}");
-    let ready = get(&lab.server, TELL, "/readyz");
+    let ready = get(&lab.server, METRICS, "/readyz");
     assert_eq!((ready.status, &ready.body[..]), (200, "ready\n"));
     server.stop();
 }
 
-/// Somebody takes the XDP program away: the sockets serve what then comes, and the metrics say so.
+/// After somebody detaches the XDP program, the sockets serve, and /readyz and the metrics report it.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_program_that_was_taken_away_is_missed() {
-    if !is_there("bpftool", "apt-get install bpftool") {
+fn a_detached_program_is_reported() {
+    if !is_program_installed("bpftool", "apt-get install bpftool") {
         return;
     }
     let lab = Lab::new(1);
@@ -202,15 +204,15 @@ fn a_program_that_was_taken_away_is_missed() {
     let expected = format!("not ready: {}: the XDP program is not attached\n", lab.link().server_interface);
     assert_eq!(response.body, expected);
     ask(&lab, 1);
-    let text = get(&lab.server, TELL, "/metrics").body;
+    let text = get(&lab.server, METRICS, "/metrics").body;
     assert_eq!(sum(&text, "xstun_xdp_attached", &[]), 0, "{text}");
     server.stop();
 }
 
-/// Load balancers see it go, clients do not.
+/// While draining, /readyz fails for load balancers, and clients are still answered.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn draining_fails_readiness_and_answers_on() {
+fn draining_fails_readiness_and_requests_are_answered() {
     let lab = Lab::new(1);
     let server = serve(SOCKETS, &lab, &["--drain-seconds", "3600"]);
     wait_for(&lab.server, "/readyz", |response| response.status == 200);
@@ -218,41 +220,41 @@ fn draining_fails_readiness_and_answers_on() {
     let response = wait_for(&lab.server, "/readyz", |response| response.status == 503);
     assert_eq!(response.body, "not ready: draining\n");
     ask(&lab, 1);
-    assert_eq!(get(&lab.server, TELL, "/healthz").status, 200);
-    assert_eq!(get(&lab.server, TELL, "/status.json").json()["state"], "draining");
-    assert_eq!(sum(&get(&lab.server, TELL, "/metrics").body, "xstun_draining", &[]), 1);
+    assert_eq!(get(&lab.server, METRICS, "/healthz").status, 200);
+    assert_eq!(get(&lab.server, METRICS, "/status.json").json()["state"], "draining");
+    assert_eq!(sum(&get(&lab.server, METRICS, "/metrics").body, "xstun_draining", &[]), 1);
     server.stop();
 }
 
-/// More peers than there is room for, and none of them says a whole request: others still get through,
-/// and every one of the silent is sent away.
+/// More peers than the limit, none of which completes a request: other peers are still served, and every
+/// silent connection is closed.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn silent_peers_keep_nobody_out() {
-    const PLACES: u64 = 32;
+fn silent_peers_do_not_block_others() {
+    const CONNECTIONS: u64 = 32;
     let lab = Lab::new(1);
     let server = serve(SOCKETS, &lab, &[]);
     let before = server.open_files();
-    let mut silent: Vec<_> = (0..80).map(|_| http::connect(&lab.server, TELL)).collect();
+    let mut silent: Vec<_> = (0..80).map(|_| http::connect(&lab.server, METRICS)).collect();
     for (index, stream) in silent.iter_mut().enumerate() {
-        // Half of them begin a request, and one of these asks and then does not read.
+        // Half of them start a request; the first one completes it and does not read the response.
         if index % 2 == 0 {
             stream.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
         }
     }
     silent[0].write_all(b"Host: a\r\n\r\n").unwrap();
-    // The one who asks has the server look into /proc, for a moment with a file of its own; the least of
-    // several looks is what stays open.
-    let looks = (0..20).map(|_| {
+    // For the completed request the server briefly opens files in /proc: the minimum of several samples is
+    // the number of files that stay open.
+    let samples = (0..20).map(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
         server.open_files()
     });
-    let files = looks.min().unwrap();
-    assert!(files <= before + PLACES, "{files} files are open, and {before} were");
-    assert_eq!(get(&lab.server, TELL, "/healthz").status, 200);
+    let files = samples.min().unwrap();
+    assert!(files <= before + CONNECTIONS, "{files} files are open, and {before} were");
+    assert_eq!(get(&lab.server, METRICS, "/healthz").status, 200);
     for stream in &mut silent {
         let mut rest = Vec::new();
-        // Closed or reset: either way it is over.
+        // Closed or reset: either way the connection has ended.
         let _ = stream.read_to_end(&mut rest);
     }
     ask(&lab, 1);
@@ -261,24 +263,24 @@ fn silent_peers_keep_nobody_out() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn what_is_not_there_is_said_so() {
+fn unknown_paths_and_methods_are_refused_and_headers_are_set() {
     let lab = Lab::new(1);
     let server = serve(SOCKETS, &lab, &[]);
-    assert_eq!(get(&lab.server, TELL, "/nosuch").status, 404);
-    let refused = http::ask(&lab.server, TELL, "POST", "/metrics");
+    assert_eq!(get(&lab.server, METRICS, "/nosuch").status, 404);
+    let refused = http::request(&lab.server, METRICS, "POST", "/metrics");
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
-    let head = http::ask(&lab.server, TELL, "HEAD", "/metrics");
+    let head = http::request(&lab.server, METRICS, "HEAD", "/metrics");
     assert_eq!((head.status, &head.body[..]), (200, ""));
     for path in ["/", "/page.js", "/metrics", "/status.json", "/nosuch"] {
-        let response = get(&lab.server, TELL, path);
+        let response = get(&lab.server, METRICS, path);
         assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{path}");
         let policy = response.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
     }
-    let mut stream = http::connect(&lab.server, TELL);
+    let mut stream = http::connect(&lab.server, METRICS);
     stream.write_all(&[b'x'; 100_000]).unwrap_or_default();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let mut response = String::new();
+    let _ = stream.read_to_string(&mut response);
+    assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{response}");
     server.stop();
 }

@@ -1,13 +1,13 @@
-//! The rungs of the ladder that every machine has, pinned.
+//! The modes of serving that every machine supports, pinned by flags.
 
 use xstun_testkit::lab::Lab;
 use xstun_testkit::lab::server::Server;
 
-/// A pinned way to serve.
+/// A pinned mode of serving.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mode {
     flags: &'static [&'static str],
-    /// What the server's log and counters call the path of plain requests.
+    /// The path that answers plain requests, as named in the log and the counters.
     pub(crate) path: &'static str,
     xdp_mode: Option<&'static str>,
 }
@@ -26,14 +26,15 @@ pub(crate) const GENERIC: Mode = Mode {
     xdp_mode: Some("generic"),
 };
 
-/// Ordinary sockets alone.
+/// Ordinary sockets only.
 pub(crate) const SOCKETS: Mode = Mode { flags: &["--datapath", "socket"], path: "sockets", xdp_mode: None };
 
-/// What goes before a command that shall be root in name only: without any capability.
-pub(crate) const POWERLESS: [&str; 5] = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
+/// Command prefix that runs a command as root without any capability.
+pub(crate) const WITHOUT_CAPABILITIES: [&str; 5] =
+    ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
 
 impl Mode {
-    /// Serves on the lab's first link, and checks that the server says what it was told to do.
+    /// Serves on the lab's first link, and checks that the server runs in this mode.
     pub(crate) fn serve(self, lab: &Lab, more: &[&str]) -> Server {
         let interface = &lab.link().server_interface;
         let server = Server::start(&lab.server, &[&["--interface", interface], self.flags, more].concat());
@@ -45,14 +46,14 @@ impl Mode {
         server
     }
 
-    /// The path that must not have answered a plain request.
+    /// The path that must not answer plain requests.
     pub(crate) fn other_path(self) -> &'static str {
         if self.path == "af-xdp" { "sockets" } else { "af-xdp" }
     }
 }
 
-/// Whether a veth end can be busy-polled. Since Linux 6.13 that takes a driver that tells its NAPI instances,
-/// which veth's does not.
+/// Whether a veth end can be busy-polled. Since Linux 6.13 that requires a driver that exposes its NAPI
+/// instances, which veth's does not.
 pub(crate) fn busy_polling_works() -> bool {
     xstun::kernel::running() < (6, 13)
 }

@@ -1,26 +1,25 @@
-//! The status page, as a browser draws it.
+//! The status page in a browser.
 
-use crate::browser::ALONE;
-use crate::clients::is_there;
-use crate::metrics::{FLAGS, TELL, ask};
+use crate::browser::HEADLESS;
+use crate::clients::is_program_installed;
+use crate::metrics::{FLAGS, METRICS, ask};
 use crate::modes::NATIVE;
 use xstun_testkit::lab::{Lab, Namespace};
 
-/// Opens the page, lets it run for some seconds of its own time, and gives what it then consists of and
-/// what the browser said.
-fn draw(namespace: &Namespace) -> (String, String) {
+/// Opens the page, runs it for 8 s of virtual time, and returns its DOM and the browser's log.
+fn render(namespace: &Namespace) -> (String, String) {
     let home = tempfile::tempdir().unwrap();
     let profile = format!("--user-data-dir={}", home.path().display());
-    let at_home = format!("HOME={}", home.path().display());
-    let page = format!("http://{TELL}/");
-    let mut words = vec!["env", &at_home, "chromium"];
-    words.extend(ALONE);
+    let home_variable = format!("HOME={}", home.path().display());
+    let page = format!("http://{METRICS}/");
+    let mut words = vec!["env", &home_variable, "chromium"];
+    words.extend(HEADLESS);
     words.extend([&profile, "--virtual-time-budget=8000", "--enable-logging=stderr", "--dump-dom", &page]);
     let output = namespace.output(&words);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (page, said) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{}: {said}", output.status);
-    (page, said)
+    let (page, log) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}: {log}", output.status);
+    (page, log)
 }
 
 /// The text of the element with this id.
@@ -30,7 +29,7 @@ fn text_of<'a>(page: &'a str, id: &str) -> &'a str {
     text.split('<').next().unwrap()
 }
 
-/// The texts of the cells of a table's body, row by row.
+/// The cell texts of a table's body, by row.
 fn rows(page: &str, id: &str) -> Vec<Vec<String>> {
     let (_, table) = page.split_once(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {page}"));
     let (table, _) = table.split_once("</table>").unwrap();
@@ -41,17 +40,17 @@ fn rows(page: &str, id: &str) -> Vec<Vec<String>> {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn chromium_draws_the_status_page() {
-    if !is_there("chromium", "apt-get install chromium") {
+fn chromium_renders_the_status_page() {
+    if !is_program_installed("chromium", "apt-get install chromium") {
         return;
     }
     let lab = Lab::new(2);
     let interface = lab.link().server_interface.as_str();
     let server = NATIVE.serve(&lab, &FLAGS);
     ask(&lab, 30);
-    let (page, said) = draw(&lab.server);
-    // A policy that forbids what the page needs, and a script that fails, are told on the console.
-    assert!(!said.contains("CONSOLE"), "{said}");
+    let (page, log) = render(&lab.server);
+    // Violations of the content security policy and script errors are logged as CONSOLE.
+    assert!(!log.contains("CONSOLE"), "{log}");
     assert_eq!(text_of(&page, "state"), "ready", "{page}");
     assert!(page.contains("id=\"trouble\" class=\"note\" hidden"), "{page}");
     for figure in ["replies", "received", "lost"] {

@@ -1,4 +1,4 @@
-//! The configuration changes under a running server, and under load.
+//! The configuration is reloaded while the server runs, and under load.
 
 use crate::load::{RunningLoad, all_right};
 use crate::modes::{Mode, NATIVE, SOCKETS};
@@ -19,15 +19,15 @@ use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::server::Server;
 use xstun_testkit::wait::{LIMIT, received, uninterrupted, wait_until};
 
-/// A configuration file that is written anew again and again.
-struct File {
+/// A configuration file that is rewritten and reloaded.
+struct ConfigFile {
     directory: TempDir,
     reloads: usize,
 }
 
-impl File {
+impl ConfigFile {
     fn new(text: &str) -> Self {
-        let file = File { directory: tempfile::tempdir().unwrap(), reloads: 0 };
+        let file = ConfigFile { directory: tempfile::tempdir().unwrap(), reloads: 0 };
         fs::write(file.path(), text).unwrap();
         file
     }
@@ -40,17 +40,17 @@ impl File {
         format!("--config={}", self.path().display())
     }
 
-    /// Has the server read this text, and gives what it says of it.
-    fn change(&mut self, server: &Server, text: &str) -> serde_json::Value {
+    /// Writes this text, reloads, and returns the log line with the result.
+    fn reload(&mut self, server: &Server, text: &str) -> serde_json::Value {
         fs::write(self.path(), text).unwrap();
         server.signal(Signal::HUP);
         self.reloads += 1;
-        let ends = |line: &serde_json::Value| {
+        let is_result = |line: &serde_json::Value| {
             let message = line["message"].as_str().unwrap_or_default();
             message.starts_with("configuration reloaded")
                 || message.starts_with("cannot reload, the configuration is unchanged")
         };
-        server.wait_for_nth("the end of the reload", self.reloads, ends)
+        server.wait_for_nth("the result of the reload", self.reloads, is_result)
     }
 }
 
@@ -59,35 +59,35 @@ fn text(addresses: &[SocketAddr], more: &str) -> String {
     format!("listen = [{}]\n{more}", listen.join(", "))
 }
 
-/// Asks until the server answers there, as it has to.
+/// Sends requests until the server replies, and checks the mapped address.
 fn ask(lab: &Lab, server: SocketAddr) {
     let asker = Asker::new(&lab.client, SocketAddr::new(lab.link().client_v4.into(), 0));
     assert_eq!(asker.ask(server), asker.address());
 }
 
-/// Whether a reply comes at once. Without one the server may also be slow.
+/// Whether a reply comes within 100 ms. If none comes, the server may also be slow.
 fn answers(lab: &Lab, server: SocketAddr) -> bool {
     let asker = Asker::new(&lab.client, SocketAddr::new(lab.link().client_v4.into(), 0));
     asker.ask_once(server, Duration::from_millis(100)) == Some(asker.address())
 }
 
-/// Addresses come and go again and again while another is under load: not one request is lost.
-fn addresses_change_under_load(mode: Mode) {
+/// Adding and removing an address repeatedly loses no request to another address, which is under load.
+fn address_changes_lose_no_request(mode: Mode) {
     let lab = Lab::new(2);
     let link = lab.link();
     let [first, second] = [3478, 3479].map(|port| SocketAddr::new(link.server_v4.into(), port));
-    let mut file = File::new(&text(&[first], ""));
+    let mut file = ConfigFile::new(&text(&[first], ""));
     let server = mode.serve(&lab, &[&file.flag()]);
     let running = RunningLoad::start(&lab, first, "4000");
     for _ in 0..4 {
-        file.change(&server, &text(&[first, second], "no-tcp = true"));
-        wait_until("the second address", || answers(&lab, second));
-        file.change(&server, &text(&[first], "drop-zero-transaction = true"));
-        wait_until("the end of the second address", || !answers(&lab, second));
+        file.reload(&server, &text(&[first, second], "no-tcp = true"));
+        wait_until("the second address to be served", || answers(&lab, second));
+        file.reload(&server, &text(&[first], "drop-zero-transaction = true"));
+        wait_until("the second address to be retired", || !answers(&lab, second));
     }
-    let asked = all_right(&format!("{mode:?}"), running.end());
+    let requests = all_right(&format!("{mode:?}"), running.end());
     let counters = server.stop();
-    assert!(counters.replies(mode.path) > asked, "{}", counters.log);
+    assert!(counters.replies(mode.path) > requests, "{}", counters.log);
     if mode.path == "af-xdp" {
         assert_eq!(counters.get("sockets", "answered"), 0, "{}", counters.log);
     }
@@ -95,82 +95,84 @@ fn addresses_change_under_load(mode: Mode) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn addresses_of_af_xdp_change_under_load() {
-    addresses_change_under_load(NATIVE);
+fn address_changes_lose_no_request_in_native_mode() {
+    address_changes_lose_no_request(NATIVE);
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn addresses_of_sockets_change_under_load() {
-    addresses_change_under_load(SOCKETS);
+fn address_changes_lose_no_request_over_sockets() {
+    address_changes_lose_no_request(SOCKETS);
 }
 
-/// An address takes the place of the wildcard that stood for it, and the other way round.
+/// An address replaces the wildcard address that covered it, and the reverse, without loss.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_wildcard_changes_places_with_an_address_under_load() {
+fn a_wildcard_and_an_address_replace_each_other_under_load() {
     let lab = Lab::new(1);
     let first = SocketAddr::new(lab.link().server_v4.into(), 3478);
     let wildcard = SocketAddr::new([0, 0, 0, 0].into(), 3478);
-    let mut file = File::new(&text(&[wildcard], ""));
+    let mut file = ConfigFile::new(&text(&[wildcard], ""));
     let server = SOCKETS.serve(&lab, &[&file.flag()]);
     let running = RunningLoad::start(&lab, first, "4000");
     for address in [first, wildcard, first, wildcard] {
-        let told = file.change(&server, &text(&[address], ""));
-        assert_eq!(told["changed"], "listen", "{told}");
+        let line = file.reload(&server, &text(&[address], ""));
+        assert_eq!(line["changed"], "listen", "{line}");
     }
     all_right("wildcard", running.end());
     server.stop();
 }
 
-/// While another server may be about to take over, its sockets are this one's too: a reload would close them
-/// to datagrams for good. Once it has given up, the file is read.
+/// During a take-over both processes share the sockets: a reload that retires an address would close its
+/// sockets to datagrams for the successor too. Once the take-over is abandoned, the reload is done.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_reload_waits_while_another_server_takes_over() {
+fn a_reload_waits_for_a_take_over_to_end() {
     let lab = Lab::new(1);
     let [first, second] = [3478, 3479].map(|port| SocketAddr::new(lab.link().server_v4.into(), port));
-    let file = File::new(&text(&[first, second], ""));
+    let file = ConfigFile::new(&text(&[first, second], ""));
     let control = file.directory.path().join("control");
     let server = SOCKETS.serve(&lab, &[&file.flag(), &format!("--control={}", control.display())]);
-    let other = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
-    connect(&other, &SocketAddrUnix::new(&control).unwrap()).unwrap();
-    send(&other, br#"{"say":"take-over","version":2}"#, SendFlags::empty()).unwrap();
-    let mut packet = [0; 4096];
+    let successor =
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    connect(&successor, &SocketAddrUnix::new(&control).unwrap()).unwrap();
+    send(&successor, br#"{"say":"take-over","version":2}"#, SendFlags::empty()).unwrap();
+    let mut buffer = [0; 4096];
     loop {
-        let (length, _) = uninterrupted(|| Ok(recv(&other, &mut packet, RecvFlags::empty())?)).unwrap();
-        let said: serde_json::Value = serde_json::from_slice(&packet[..length]).unwrap();
-        match said["say"].as_str() {
+        let (length, _) = uninterrupted(|| Ok(recv(&successor, &mut buffer, RecvFlags::empty())?)).unwrap();
+        let packet: serde_json::Value = serde_json::from_slice(&buffer[..length]).unwrap();
+        match packet["say"].as_str() {
             Some("complete") => break,
             Some("udp" | "listener" | "link") => {}
-            _ => panic!("{said}"),
+            _ => panic!("{packet}"),
         }
     }
     fs::write(file.path(), text(&[first], "")).unwrap();
     server.signal(Signal::HUP);
-    // A reload that does not wait is through by then.
+    // A reload that did not wait would be done by then.
     thread::sleep(Duration::from_secs(2));
     ask(&lab, second);
-    drop(other);
+    drop(successor);
     server.wait_for("the reload", |line| line["message"] == "configuration reloaded");
-    wait_until("the end of the second address", || !answers(&lab, second));
+    wait_until("the second address to be retired", || !answers(&lab, second));
     ask(&lab, first);
     let log = server.stop().log;
-    let at = |message: &str| log.find(message).unwrap_or_else(|| panic!("no '{message}':\n{log}"));
-    assert!(at("this one goes on") < at("configuration reloaded"), "{log}");
+    let position = |message: &str| log.find(message).unwrap_or_else(|| panic!("no '{message}':\n{log}"));
+    assert!(position("this one goes on") < position("configuration reloaded"), "{log}");
 }
 
-/// Policy, limits and the log level change; what needs a restart says so; a bad file changes nothing.
+/// Policy, limits and the log level are reloaded; keys that require a restart are reported; an invalid file
+/// changes nothing.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn all_that_can_change_does_and_the_rest_says_so() {
+fn live_keys_are_reloaded_and_others_are_reported() {
     let lab = Lab::new(1);
     let link = lab.link();
     let first = SocketAddr::new(link.server_v4.into(), 3478);
-    let mut file = File::new(&text(&[first], ""));
+    let mut file = ConfigFile::new(&text(&[first], ""));
     let server = NATIVE.serve(&lab, &[&file.flag()]);
     let client = || lab.client.enter(|| TcpStream::connect_timeout(&first, LIMIT));
-    // One too many is reset, at once or when the client has hardly seen that it is connected.
+    // A connection beyond the limit is reset, during connect or just after it.
     let stays_open = |stream: &std::io::Result<TcpStream>| {
         let Ok(stream) = stream else { return false };
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -178,43 +180,43 @@ fn all_that_can_change_does_and_the_rest_says_so() {
             .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     };
 
-    let told = file.change(&server, &text(&[first], "max-connections = 1\nqueues = 1\n"));
-    assert_eq!(told["changed"], "max-connections", "{told}");
+    let line = file.reload(&server, &text(&[first], "max-connections = 1\nqueues = 1\n"));
+    assert_eq!(line["changed"], "max-connections", "{line}");
     let one = client();
     assert!(stays_open(&one));
-    wait_until("the limit", || !stays_open(&client()));
-    let told = server.wait_for("the need of a restart", |line| line["key"] == "queues");
-    assert!(told["message"].as_str().unwrap().contains("needs a restart"), "{told}");
+    wait_until("the limit to apply", || !stays_open(&client()));
+    let line = server.wait_for("the warning about a restart", |line| line["key"] == "queues");
+    assert!(line["message"].as_str().unwrap().contains("needs a restart"), "{line}");
 
-    let bad = text(&[first], "log-level = 'info'\nmax-connections = 'many'");
-    let told = file.change(&server, &bad);
+    let invalid = text(&[first], "log-level = 'info'\nmax-connections = 'many'");
+    let line = file.reload(&server, &invalid);
     let expected = format!("{}:3:19: max-connections must be a decimal number", file.path().display());
-    assert!(told["message"].as_str().unwrap().contains(&expected), "{told}");
+    assert!(line["message"].as_str().unwrap().contains(&expected), "{line}");
 
-    // Sound in itself, and not to be had: a port of another server.
+    // Valid, but the port is in use by another server.
     let other = lab.server.enter(|| std::net::UdpSocket::bind((link.server_v4, 4000))).unwrap();
     let taken = other.local_addr().unwrap();
-    let told = file.change(&server, &text(&[first, taken], ""));
-    let message = told["message"].as_str().unwrap();
-    assert!(message.contains(&format!("{}:1:", file.path().display())), "{told}");
-    assert!(message.contains(&format!("cannot bind UDP {taken} (--listen)")), "{told}");
-    assert!(!stays_open(&client()), "the limit of before is in force");
+    let line = file.reload(&server, &text(&[first, taken], ""));
+    let message = line["message"].as_str().unwrap();
+    assert!(message.contains(&format!("{}:1:", file.path().display())), "{line}");
+    assert!(message.contains(&format!("cannot bind UDP {taken} (--listen)")), "{line}");
+    assert!(!stays_open(&client()), "the previous limit still applies");
     ask(&lab, first);
 
-    // What is told of a reload is told at the level that it sets.
+    // The result of a reload is logged at the level that the reload sets.
     drop(one);
     fs::write(file.path(), text(&[first], "log-level = 'error'")).unwrap();
     server.signal(Signal::HUP);
-    wait_until("the end of the limit", || {
+    wait_until("the limit to be lifted", || {
         let both = [client(), client()];
         both.iter().all(stays_open)
     });
-    let told = file.change(&server, &text(&[first], ""));
-    assert_eq!(told["changed"], "log-level", "{told}");
+    let line = file.reload(&server, &text(&[first], ""));
+    assert_eq!(line["changed"], "log-level", "{line}");
     server.stop();
 }
 
-/// What comes back, if anything does.
+/// The reply, or `None` if none comes within 100 ms.
 fn reply(lab: &Lab, server: SocketAddr, request: &[u8; 20]) -> Option<Vec<u8>> {
     let socket = lab.client.enter(|| UdpSocket::bind((lab.link().client_v4, 0))).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
@@ -224,30 +226,33 @@ fn reply(lab: &Lab, server: SocketAddr, request: &[u8; 20]) -> Option<Vec<u8>> {
     Some(buffer[..length].to_vec())
 }
 
-/// Workers answer by what the file says now, and again by what it said before.
+/// Workers apply a changed policy, and the previous one once it is restored.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_changed_policy_is_answered_by() {
+fn workers_apply_a_reloaded_policy() {
     const CLASSIC: &[u8; 20] = b"\0\x01\0\0abcdefghijklmnop";
     const ZERO: &[u8; 20] = b"\0\x01\0\0\x21\x12\xa4\x42\0\0\0\0\0\0\0\0\0\0\0\0";
     const PLAIN: &[u8; 20] = b"\0\x01\0\0\x21\x12\xa4\x42abcdefghijkl";
     let lab = Lab::new(1);
     let first = SocketAddr::new(lab.link().server_v4.into(), 3478);
     let answered = |request| reply(&lab, first, request).is_some();
-    let named = || reply(&lab, first, PLAIN).map(|reply| reply.windows(2).any(|two| two == b"\x80\x22"));
-    let mut file = File::new(&text(&[first], ""));
+    let has_software =
+        || reply(&lab, first, PLAIN).map(|reply| reply.windows(2).any(|two| two == b"\x80\x22"));
+    let mut file = ConfigFile::new(&text(&[first], ""));
     let server = NATIVE.serve(&lab, &[&file.flag()]);
     for _ in 0..2 {
-        wait_until("RFC 3489 clients to be answered", || answered(CLASSIC));
-        wait_until("zero transactions to be answered", || answered(ZERO));
-        wait_until("a reply that names no software", || named() == Some(false));
-        file.change(&server, &text(&[first], "no-classic = true"));
-        wait_until("RFC 3489 clients to be turned away", || !answered(CLASSIC) && answered(ZERO));
-        file.change(&server, &text(&[first], "drop-zero-transaction = true"));
-        wait_until("zero transactions to be dropped", || !answered(ZERO) && answered(CLASSIC));
-        file.change(&server, &text(&[first], "software = true"));
-        wait_until("a reply that names the software", || named() == Some(true));
-        file.change(&server, &text(&[first], ""));
+        wait_until("RFC 3489 requests to be answered", || answered(CLASSIC));
+        wait_until("requests with a zero transaction ID to be answered", || answered(ZERO));
+        wait_until("a reply without SOFTWARE", || has_software() == Some(false));
+        file.reload(&server, &text(&[first], "no-classic = true"));
+        wait_until("RFC 3489 requests to be dropped", || !answered(CLASSIC) && answered(ZERO));
+        file.reload(&server, &text(&[first], "drop-zero-transaction = true"));
+        wait_until("requests with a zero transaction ID to be dropped", || {
+            !answered(ZERO) && answered(CLASSIC)
+        });
+        file.reload(&server, &text(&[first], "software = true"));
+        wait_until("a reply with SOFTWARE", || has_software() == Some(true));
+        file.reload(&server, &text(&[first], ""));
     }
     let counters = server.stop();
     for outcome in ["no_cookie", "zero_transaction"] {

@@ -1,4 +1,4 @@
-//! The server as a service: the rights that it holds, and what it tells its service manager.
+//! The server as a service: its capabilities, and its notifications to the service manager.
 
 use crate::modes::{NATIVE, SOCKETS, busy_polling_works};
 use rustix::process::{Pid, Signal};
@@ -15,10 +15,10 @@ use xstun_testkit::lab::server::Server;
 use xstun_testkit::lab::{Lab, Link};
 use xstun_testkit::wait::{LIMIT, received};
 
-/// What the unit grants, and CAP_IPC_LOCK in place of its LimitMEMLOCK.
+/// The capabilities of the systemd unit, with CAP_IPC_LOCK instead of its LimitMEMLOCK.
 const GRANTED: &str = "-all,+net_bind_service,+net_admin,+net_raw,+bpf,+perfmon,+ipc_lock";
 const CAP_NET_ADMIN: u64 = 1 << 12;
-/// Any user that is not root.
+/// An unprivileged user.
 const USER: &str = "65534";
 
 fn ask(lab: &Lab, link: &Link) {
@@ -26,7 +26,7 @@ fn ask(lab: &Lab, link: &Link) {
     assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 3478)), asker.address());
 }
 
-/// A field of every thread's status, the main thread's first.
+/// A hexadecimal field of every thread's status, the main thread's first.
 fn of_threads(process: Pid, field: &str) -> Vec<u64> {
     let process = process.as_raw_nonzero().get();
     let directory = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
@@ -41,29 +41,30 @@ fn of_threads(process: Pid, field: &str) -> Vec<u64> {
     threads.into_iter().map(of_one).collect()
 }
 
-/// No thread has capabilities but the main thread those of `kept`, nor can get any.
+/// Asserts that the main thread has exactly the capabilities `kept`, the other threads none, and that none
+/// can gain any.
 #[track_caller]
 fn has_only(kept: u64, server: &Server) {
     for field in ["CapPrm", "CapEff"] {
         let threads = of_threads(server.pid(), field);
         assert!(threads.len() > 2, "workers run");
         assert_eq!(threads[0], kept, "{field} of the main thread");
-        assert!(threads[1..].iter().all(|&rights| rights == 0), "{field}: {threads:x?}");
+        assert!(threads[1..].iter().all(|&capabilities| capabilities == 0), "{field}: {threads:x?}");
     }
     for field in ["CapInh", "CapAmb"] {
-        assert!(of_threads(server.pid(), field).iter().all(|&rights| rights == 0), "{field}");
+        assert!(of_threads(server.pid(), field).iter().all(|&capabilities| capabilities == 0), "{field}");
     }
     assert!(of_threads(server.pid(), "NoNewPrivs").iter().all(|&set| set == 1));
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_server_that_serves_has_no_rights_left() {
+fn a_serving_server_has_no_capabilities() {
     let lab = Lab::new(1);
     for mode in [NATIVE, SOCKETS] {
         let server = mode.serve(&lab, &[]);
         has_only(0, &server);
-        assert!(of_threads(server.pid(), "CapBnd").iter().all(|&rights| rights == 0), "{mode:?}");
+        assert!(of_threads(server.pid(), "CapBnd").iter().all(|&capabilities| capabilities == 0), "{mode:?}");
         ask(&lab, lab.link());
         server.stop();
     }
@@ -74,10 +75,10 @@ fn a_server_that_serves_has_no_rights_left() {
     }
 }
 
-/// Its maps are still followed, and its program goes away with it.
+/// The BPF maps are still updated, and the program is detached at exit.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_rights_that_the_unit_grants_are_enough_for_another_user() {
+fn the_units_capabilities_suffice_for_an_unprivileged_user() {
     let lab = Lab::new(1);
     let link = lab.link();
     let prefix = [
@@ -102,15 +103,15 @@ fn the_rights_that_the_unit_grants_are_enough_for_another_user() {
     assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 53)), asker.address());
     let counters = server.stop();
     assert!(counters.get("af-xdp", "answered") > 0, "{}", counters.log);
-    assert!(!lab.server.has_xdp(&link.server_interface), "the program is gone");
+    assert!(!lab.server.has_xdp(&link.server_interface), "the program is detached");
 }
 
-/// The limit on locked memory is the user's: it counts the packet memory of the server that lets go, too, and
-/// that for a while after. Here it is enough for one queue.
+/// The limit on locked memory is per user: it also counts the predecessor's UMEM, for a while even after its
+/// exit. Here the limit is enough for one queue.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_server_takes_over_within_the_limit_on_locked_memory() {
-    // Nobody else's, since what others lock would count.
+fn a_take_over_stays_within_the_limit_on_locked_memory() {
+    // A user of this test only, since the memory that others lock would count.
     const USER: &str = "65532";
     let lab = Lab::new(1);
     let directory = tempfile::tempdir().unwrap();
@@ -118,9 +119,9 @@ fn a_server_takes_over_within_the_limit_on_locked_memory() {
     let control = format!("--control={}", directory.path().join("control").display());
     let limit = format!("--memlock={}", FRAMES * FRAME_SIZE);
     let granted = GRANTED.replace(",+ipc_lock", "");
-    let rights = ["--bounding-set", &granted, "--inh-caps", &granted, "--ambient-caps", &granted];
+    let capabilities = ["--bounding-set", &granted, "--inh-caps", &granted, "--ambient-caps", &granted];
     let user = ["prlimit", &limit, "setpriv", "--reuid", USER, "--regid", USER, "--clear-groups"];
-    let prefix = [&user[..], &rights].concat();
+    let prefix = [&user[..], &capabilities].concat();
     let interface = &lab.link().server_interface;
     let flags = ["--interface", interface, "--datapath", "af-xdp", "--xdp-mode", "native", &control];
     let mut server = Server::start_behind(&lab.server, &prefix, &flags);
@@ -135,7 +136,7 @@ fn a_server_takes_over_within_the_limit_on_locked_memory() {
     assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
 }
 
-/// The next message to the manager, or `None` if there is none within the socket's time limit.
+/// The next message to the service manager, or `None` if none comes within the socket's time limit.
 fn message(manager: &UnixDatagram) -> Option<String> {
     let mut buffer = [0; 4096];
     let length = received(|| manager.recv(&mut buffer))?;
@@ -144,18 +145,18 @@ fn message(manager: &UnixDatagram) -> Option<String> {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_service_manager_hears_of_every_change() {
+fn the_service_manager_is_notified_of_every_change() {
     let lab = Lab::new(1);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(LIMIT)).unwrap();
-    let heard = || message(&manager).expect("the server notifies its manager");
-    // The next message that is no keep-alive.
-    let heard_beside = || loop {
-        let said = heard();
-        if said != "WATCHDOG=1" {
-            break said;
+    let next = || message(&manager).expect("the server notifies its manager");
+    // The next message that is not a keep-alive.
+    let next_change = || loop {
+        let message = next();
+        if message != "WATCHDOG=1" {
+            break message;
         }
     };
     let socket = format!("NOTIFY_SOCKET={}", path.display());
@@ -165,19 +166,19 @@ fn the_service_manager_hears_of_every_change() {
     let status = format!(
         "READY=1\nSTATUS=serving {interface}: 1 queues over AF_XDP (native); sockets on 10.77.0.1:3478"
     );
-    assert_eq!(heard(), status);
-    assert_eq!(heard(), "WATCHDOG=1");
+    assert_eq!(next(), status);
+    assert_eq!(next(), "WATCHDOG=1");
     server.signal(Signal::HUP);
-    assert!(heard_beside().starts_with("RELOADING=1\nMONOTONIC_USEC="));
-    assert_eq!(heard_beside(), status);
+    assert!(next_change().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(next_change(), status);
     server.stop_by(Signal::TERM);
-    assert_eq!(heard_beside(), "STOPPING=1\nSTATUS=stopping");
+    assert_eq!(next_change(), "STOPPING=1\nSTATUS=stopping");
 }
 
-/// The manual warns of it: a rule of the host's firewall holds for the sockets, and for them alone.
+/// docs/operations.md warns of this: the host's firewall rules apply to the sockets only.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_hosts_firewall_sees_no_frame_that_af_xdp_takes() {
+fn the_hosts_firewall_sees_no_frame_that_af_xdp_receives() {
     let lab = Lab::new(1);
     let link = lab.link();
     lab.server.run(&["nft", "add", "table", "inet", "t"]);
@@ -194,7 +195,8 @@ fn the_hosts_firewall_sees_no_frame_that_af_xdp_takes() {
     assert_eq!(server.stop().get("sockets", "received"), 0);
 }
 
-/// Stops one thread of another process, and says so; it goes on when this ends. Word: the thread.
+/// Stops one thread of another process and prints `held`; the thread continues when this script exits.
+/// Argument: the thread's ID.
 const HOLD: &str = r#"
 import ctypes, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -209,7 +211,7 @@ sys.stdin.read()
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_hanging_worker_is_told_and_starves_the_watchdog() {
+fn a_hanging_worker_is_logged_and_stops_the_watchdog() {
     let lab = Lab::new(1);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
@@ -226,19 +228,19 @@ fn a_hanging_worker_is_told_and_starves_the_watchdog() {
     let mut holder = std::process::Command::new("python3");
     holder.args(["-c", HOLD]).arg(worker.file_name().unwrap());
     let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said, "held\n");
-    let line = server.wait_for("the end of patience", |line| {
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let line = server.wait_for("the hanging worker to be logged", |line| {
         line["message"].as_str().is_some_and(|m| m.contains("hangs"))
     });
     assert_eq!(line["worker"], format!("queue 0 of {}", lab.link().server_interface));
-    // What was sent before is read away; from here on nothing comes.
+    // Discard the messages sent so far; no further one may come.
     manager.set_nonblocking(true).unwrap();
     while message(&manager).is_some() {}
     manager.set_nonblocking(false).unwrap();
     manager.set_read_timeout(Some(Duration::from_millis(2500))).unwrap();
-    assert_eq!(message(&manager), None, "the watchdog is fed for a worker that hangs");
+    assert_eq!(message(&manager), None, "the watchdog is fed although a worker hangs");
     drop(holder.stdin.take());
     holder.wait().unwrap();
     manager.set_read_timeout(Some(LIMIT)).unwrap();

@@ -1,4 +1,4 @@
-//! TCP and TLS through the same interface that AF_XDP serves datagrams on.
+//! TCP and TLS on an interface on which AF_XDP serves datagrams.
 
 use crate::clients::{client, is_installed, python};
 use crate::modes::{NATIVE, SOCKETS};
@@ -23,7 +23,7 @@ fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Asks over TCP, and checks the address that it is told.
+/// Sends one request over TCP, and checks the mapped address.
 fn ask(mut stream: &TcpStream) {
     let transaction = Transaction::with_cookie();
     stream.write_all(&transaction.request(&[])).unwrap();
@@ -43,7 +43,7 @@ fn servers(link: &Link, port: u16) -> [SocketAddr; 2] {
     [IpAddr::from(link.server_v4), IpAddr::from(link.server_v6)].map(|ip| SocketAddr::new(ip, port))
 }
 
-/// Certificate and key in files of a directory of their own.
+/// A certificate and its key, in files of a temporary directory.
 pub(crate) struct Certificate(TempDir);
 
 impl Certificate {
@@ -69,7 +69,7 @@ impl Certificate {
     }
 }
 
-/// aioice's codec over Python's sockets and OpenSSL: three questions on one connection.
+/// aioice's codec over Python's sockets and OpenSSL: three requests on one connection.
 const PYTHON: &str = "
 import socket, ssl, struct, sys
 from aioice import stun
@@ -100,7 +100,7 @@ for number in range(3):
 print('answered')
 ";
 
-/// `xstun probe` with these flags and the address of its connection.
+/// Asserts that `xstun probe` with these flags prints the local address of its connection as the mapped one.
 fn probe(namespace: &Namespace, server: SocketAddr, flags: &[&str]) {
     let (program, server) = (xstun(), server.to_string());
     let program = program.to_str().expect("a path in UTF-8");
@@ -113,7 +113,7 @@ fn probe(namespace: &Namespace, server: SocketAddr, flags: &[&str]) {
 fn ask_by_python(namespace: &Namespace, server: SocketAddr, trusted: &str) {
     let (python, ip, port) = (python(), server.ip().to_string(), server.port().to_string());
     let words = [&python, "-c", PYTHON, &ip, &port, trusted];
-    let pypi = "the virtual environment of `cargo xtask setup` (aioice of PyPI)";
+    let pypi = "the virtual environment of `cargo xtask setup` (aioice from PyPI)";
     if is_installed(&client(pypi, &words, |_| String::new())) {
         assert_eq!(namespace.run(&words), "answered\n");
     }
@@ -121,7 +121,7 @@ fn ask_by_python(namespace: &Namespace, server: SocketAddr, trusted: &str) {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn tcp_and_tls_are_answered_beside_af_xdp() {
+fn tcp_and_tls_are_served_next_to_af_xdp() {
     let lab = Lab::new(2);
     let certificate = Certificate::new();
     let flags = certificate.flags();
@@ -150,7 +150,7 @@ fn tcp_and_tls_are_answered_beside_af_xdp() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_hangup_has_the_certificate_read_again() {
+fn sighup_reloads_the_certificate() {
     let lab = Lab::new(1);
     let certificate = Certificate::new();
     let flags = certificate.flags();
@@ -160,9 +160,9 @@ fn a_hangup_has_the_certificate_read_again() {
 
     std::fs::write(certificate.file("key.pem"), "").unwrap();
     server.signal(Signal::HUP);
-    let line = server.wait_for("the refusal", |line| line["signal"] == "SIGHUP");
-    let said = line["message"].as_str().unwrap();
-    assert!(said.starts_with("cannot reload, the configuration is unchanged: --tls-key "), "{said}");
+    let line = server.wait_for("the error", |line| line["signal"] == "SIGHUP");
+    let message = line["message"].as_str().unwrap();
+    assert!(message.starts_with("cannot reload, the configuration is unchanged: --tls-key "), "{message}");
 
     certificate.renew();
     server.signal(Signal::HUP);
@@ -173,11 +173,11 @@ fn a_hangup_has_the_certificate_read_again() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_hangup_ends_nothing_and_no_tcp_means_none() {
+fn sighup_without_a_file_is_harmless_and_no_tcp_listens_on_no_tcp_port() {
     let lab = Lab::new(1);
     let server = NATIVE.serve(&lab, &["--no-tcp"]);
     server.signal(Signal::HUP);
-    server.wait_for("the answer", |line| line["message"] == "configuration reloaded");
+    server.wait_for("the reload", |line| line["message"] == "configuration reloaded");
     ask_over_udp(&lab);
     let [address, _] = servers(lab.link(), PORT);
     let refused = lab.client.enter(|| TcpStream::connect_timeout(&address, LIMIT)).unwrap_err();
@@ -185,24 +185,24 @@ fn a_hangup_ends_nothing_and_no_tcp_means_none() {
     server.stop();
 }
 
-/// Out of files the listener waits, without spinning, and goes on when there are some again; datagrams
-/// are answered all the while.
+/// Without free file descriptors the listener waits without spinning, and continues when some are free;
+/// datagrams are answered meanwhile.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_server_without_files_to_open_lives_on() {
+fn the_server_survives_the_lack_of_file_descriptors() {
     let lab = Lab::new(1);
     let server = SOCKETS.serve(&lab, &[]);
     let [address, _] = servers(lab.link(), PORT);
     ask(&connect(&lab.client, address));
     let before = getrlimit(Resource::Nofile);
-    let most = server.open_files() + 3;
-    let few = Rlimit { current: Some(most), maximum: before.maximum };
-    prlimit(Some(server.pid()), Resource::Nofile, few).unwrap();
+    let limit = server.open_files() + 3;
+    let low = Rlimit { current: Some(limit), maximum: before.maximum };
+    prlimit(Some(server.pid()), Resource::Nofile, low).unwrap();
     let streams: Vec<_> = (0..10).map(|_| connect(&lab.client, address)).collect();
     ask(&streams[0]);
     ask_over_udp(&lab);
-    // The kernel has taken all ten on; as many as there are no files for wait in its queue.
-    wait_until("every file to be in use", || server.open_files() >= most);
+    // The kernel completes all ten handshakes; connections without a descriptor wait in its queue.
+    wait_until("every file descriptor to be in use", || server.open_files() >= limit);
     std::thread::sleep(Duration::from_millis(500));
     prlimit(Some(server.pid()), Resource::Nofile, before).unwrap();
     streams.iter().for_each(ask);
@@ -212,10 +212,11 @@ fn a_server_without_files_to_open_lives_on() {
     assert_eq!(counters.get("tcp", "accepted"), 11, "{}", counters.log);
 }
 
-/// Fewer files than connections are a warning and a lower limit, and the rest of the server has enough.
+/// If there are fewer file descriptors than connections, the server logs a warning and lowers the limit on
+/// connections, so that it keeps enough for the rest.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_low_limit_on_files_lowers_the_number_of_connections() {
+fn a_low_limit_on_files_lowers_the_limit_on_connections() {
     let lab = Lab::new(1);
     let server =
         Server::start_behind(&lab.server, &["prlimit", "--nofile=700:700"], &["--datapath", "socket"]);

@@ -12,13 +12,13 @@ use xstun_testkit::lab::server::xstun;
 use xstun_testkit::lab::{Lab, Namespace};
 use xstun_testkit::wait::LIMIT;
 
-/// What puts a terminal into its second screen, and what brings it back.
-const TAKEN: &str = "\x1b[?1049h";
-const GIVEN_BACK: &str = "\x1b[?1049l";
-const CURSOR_SHOWN: &str = "\x1b[?25h";
+/// The control sequences that switch a terminal to its alternate screen and back.
+const ENTER_SCREEN: &str = "\x1b[?1049h";
+const LEAVE_SCREEN: &str = "\x1b[?1049l";
+const SHOW_CURSOR: &str = "\x1b[?25h";
 
-/// `xstun top` on a terminal of its own. Before it a line tells its number, and after it its exit code
-/// and the terminal's settings.
+/// `xstun top` on its own terminal. The shell prints its process ID before it, and its exit code and the
+/// terminal's settings after it.
 struct Terminal {
     child: Child,
     keys: ChildStdin,
@@ -27,11 +27,11 @@ struct Terminal {
 
 impl Terminal {
     fn open(namespace: &Namespace) -> Self {
-        Terminal::open_behind(namespace, "")
+        Terminal::open_after(namespace, "")
     }
 
-    /// `script` makes the terminal; every distribution has it. `first` is for its shell.
-    fn open_behind(namespace: &Namespace, first: &str) -> Self {
+    /// Opens the terminal with `script`, which every distribution has. Its shell runs `first` before.
+    fn open_after(namespace: &Namespace, first: &str) -> Self {
         let program = xstun();
         let program = program.to_str().expect("a path in UTF-8");
         let script = format!(
@@ -75,15 +75,16 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// The number of the process.
+    /// The process ID of `xstun top`.
     fn pid(&self) -> Pid {
         let shown = self.wait_for("pid=");
         let number = shown.split("pid=").nth(1).and_then(|rest| rest.split('.').next());
         Pid::from_raw(number.and_then(|number| number.parse().ok()).expect("a number")).expect("not zero")
     }
 
-    /// Waits for the end, which has to leave the terminal as it was; gives all that was shown.
-    fn ended(&self, code: i32) -> String {
+    /// Waits for the exit with this code, asserts that the terminal's settings are restored, and returns all
+    /// that was shown.
+    fn exited(&self, code: i32) -> String {
         let shown = self.wait_for("the end");
         assert!(shown.contains(&format!("code={code}.")), "{shown:?}");
         let settings = shown.rsplit("code=").next().unwrap();
@@ -96,22 +97,24 @@ impl Terminal {
         shown
     }
 
-    /// As [`Terminal::ended`], after it was taken.
-    fn given_back(&self) {
-        let shown = self.ended(0);
-        let (_, after) = shown.rsplit_once(TAKEN).unwrap_or_else(|| panic!("never taken: {shown:?}"));
-        assert!(after.contains(GIVEN_BACK) && after.contains(CURSOR_SHOWN), "{after:?}");
+    /// As [`Terminal::exited`] with code 0, and asserts that the screen and the cursor are restored.
+    fn restored(&self) {
+        let shown = self.exited(0);
+        let (_, after) = shown
+            .rsplit_once(ENTER_SCREEN)
+            .unwrap_or_else(|| panic!("the alternate screen was never entered: {shown:?}"));
+        assert!(after.contains(LEAVE_SCREEN) && after.contains(SHOW_CURSOR), "{after:?}");
         assert!(!shown.contains("panicked"), "{shown:?}");
     }
 }
 
-/// Whether the process still runs. One that has ended stays listed until its parent asks for its end, and
-/// the parent that inherits it may take its time.
+/// Whether the process still runs. An exited one stays listed as a zombie until its parent, or the process
+/// that inherits it, waits for it.
 fn runs(pid: Pid) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else {
         return false;
     };
-    // The state comes after the name, which may have anything in it.
+    // The state follows the name, which may contain any character.
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
     !matches!(state, Some("Z" | "X"))
 }
@@ -125,34 +128,34 @@ impl Drop for Terminal {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_script_gets_what_was_counted() {
+fn once_prints_the_counters_as_json_and_text() {
     let lab = Lab::new(2);
     let server = NATIVE.serve(&lab, &FLAGS);
     ask(&lab, 20);
     let program = xstun();
     let program = program.to_str().expect("a path in UTF-8");
-    let told = lab.server.run(&[program, "top", "--once", "--json", "--interval", "0.2"]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    let workers = told["status"]["workers"].as_array().unwrap();
+    let json = lab.server.run(&[program, "top", "--once", "--json", "--interval", "0.2"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let workers = json["status"]["workers"].as_array().unwrap();
     let sum = |path: &str| -> u64 {
         let of_path = workers.iter().filter(|worker| worker["path"] == path);
         of_path.map(|worker| worker["counts"]["outcomes"]["answered"].as_u64().unwrap()).sum()
     };
-    assert!(sum("af-xdp") >= 20 && sum("sockets") == 0, "{told:#}");
-    assert_eq!(told["rates"]["places"].as_array().unwrap().len(), workers.len() + 1, "and TCP: {told:#}");
-    assert!(told["rates"]["seconds"].as_f64().unwrap() >= 0.2, "{told:#}");
-    assert_eq!(told["status"]["interfaces"][0]["queues"]["native-copy"], 2, "{told:#}");
+    assert!(sum("af-xdp") >= 20 && sum("sockets") == 0, "{json:#}");
+    assert_eq!(json["rates"]["places"].as_array().unwrap().len(), workers.len() + 1, "and TCP: {json:#}");
+    assert!(json["rates"]["seconds"].as_f64().unwrap() >= 0.2, "{json:#}");
+    assert_eq!(json["status"]["interfaces"][0]["queues"]["native-copy"], 2, "{json:#}");
 
     let text = lab.server.run(&[program, "top", "--once", "--interval", "0.2"]);
-    let place = format!("{} q1", lab.link().server_interface);
-    assert!(text.starts_with("xstun ") && text.contains(&place) && text.contains("answered"), "{text}");
+    let queue = format!("{} q1", lab.link().server_interface);
+    assert!(text.starts_with("xstun ") && text.contains(&queue) && text.contains("answered"), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
     server.stop();
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn every_end_gives_the_terminal_back() {
+fn every_exit_restores_the_terminal() {
     let lab = Lab::new(1);
     let server = NATIVE.serve(&lab, &FLAGS);
     ask(&lab, 5);
@@ -160,26 +163,26 @@ fn every_end_gives_the_terminal_back() {
         let mut terminal = Terminal::open(&lab.server);
         terminal.wait_for("af-xdp");
         terminal.press(keys);
-        terminal.given_back();
+        terminal.restored();
     }
     for signal in [Signal::TERM, Signal::HUP] {
         let terminal = Terminal::open(&lab.server);
         terminal.wait_for("af-xdp");
         kill_process(terminal.pid(), signal).unwrap();
-        terminal.given_back();
+        terminal.restored();
     }
     server.stop();
 }
 
-/// As when a window is closed, or a connection of ssh breaks.
+/// As when a window is closed, or an SSH connection breaks.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_terminal_that_is_gone_ends_it() {
+fn top_exits_when_its_terminal_is_closed() {
     let lab = Lab::new(1);
     let server = SOCKETS.serve(&lab, &FLAGS);
     // A shell that ignores the signal does not pass it on.
     for first in ["", "trap '' HUP; "] {
-        let terminal = Terminal::open_behind(&lab.server, first);
+        let terminal = Terminal::open_after(&lab.server, first);
         terminal.wait_for("sockets");
         let pid = terminal.pid();
         drop(terminal);
@@ -187,7 +190,7 @@ fn a_terminal_that_is_gone_ends_it() {
         while runs(pid) {
             if Instant::now() >= deadline {
                 kill_process(pid, Signal::KILL).unwrap();
-                panic!("it goes on without a terminal: {first:?}");
+                panic!("it still runs without a terminal: {first:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -197,7 +200,7 @@ fn a_terminal_that_is_gone_ends_it() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_server_that_goes_is_told_and_one_that_comes_is_shown() {
+fn top_reports_a_stopped_server_and_shows_its_replacement() {
     let lab = Lab::new(1);
     let server = SOCKETS.serve(&lab, &FLAGS);
     let mut terminal = Terminal::open(&lab.server);
@@ -211,16 +214,16 @@ fn a_server_that_goes_is_told_and_one_that_comes_is_shown() {
         std::thread::sleep(Duration::from_millis(20));
     }
     terminal.press("q");
-    terminal.given_back();
+    terminal.restored();
     server.stop();
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn without_a_server_it_says_where_it_looked_and_touches_nothing() {
+fn without_a_server_top_names_the_url_and_leaves_the_terminal_alone() {
     let lab = Lab::new(1);
-    let shown = Terminal::open(&lab.server).ended(1);
-    assert!(!shown.contains(TAKEN), "{shown:?}");
+    let shown = Terminal::open(&lab.server).exited(1);
+    assert!(!shown.contains(ENTER_SCREEN), "{shown:?}");
     for word in ["http://127.0.0.1:9478", "refused", "--metrics-listen"] {
         assert!(shown.contains(word), "{word}: {shown:?}");
     }
