@@ -1,4 +1,4 @@
-//! What holds of the core whatever it is asked.
+//! Properties of `respond` for any input, checked against an independent implementation.
 
 use bytecodec::DecodeExt;
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ use xstun_testkit::messages::{self, BINDING_ERROR, BINDING_SUCCESS, COOKIE, ENDP
 use xstun_testkit::reference;
 use xstun_testkit::strategies::{self, mutated_request, request, source};
 
-fn ask(request: &[u8], source: SocketAddr) -> (Outcome, Vec<u8>) {
+fn reply_to(request: &[u8], source: SocketAddr) -> (Outcome, Vec<u8>) {
     let mut buffer = [request, &[0xa5; REPLY_ROOM]].concat();
     let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
     assert_eq!(answer.outcome.is_reply(), answer.length > 0, "{answer:?}");
@@ -38,16 +38,16 @@ fn canonical(source: SocketAddr) -> SocketAddr {
     SocketAddr::new(source.ip().to_canonical(), source.port())
 }
 
-/// Whether a request that was answered has a FINGERPRINT: it then ends with it.
+/// Whether a well-formed request has a FINGERPRINT.
 fn has_fingerprint(request: &[u8]) -> bool {
     let Some(body) = request.get(20..) else { return false };
     let mut rest = body;
-    while let [t0, t1, l0, l1, behind @ ..] = rest {
+    while let [t0, t1, l0, l1, after @ ..] = rest {
         if [*t0, *t1] == [0x80, 0x28] {
             return request[4..8] == COOKIE;
         }
         let length = usize::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
-        rest = behind.get(length..).unwrap_or_default();
+        rest = after.get(length..).unwrap_or_default();
     }
     false
 }
@@ -56,9 +56,9 @@ fn decode(reply: &[u8]) -> Message<Attribute> {
     MessageDecoder::<Attribute>::new().decode_from_bytes(reply).unwrap().unwrap()
 }
 
-/// All that can be said of a reply without knowing how it was made.
+/// Checks a reply of the default policy, without the implementation's help.
 fn check_reply(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8]) {
-    let print = if has_fingerprint(request) { 8 } else { 0 };
+    let fingerprint = if has_fingerprint(request) { 8 } else { 0 };
     let length = if canonical(source).is_ipv4() { 32 } else { 44 };
     assert_eq!(usize::from(u16::from_be_bytes([reply[2], reply[3]])), reply.len() - 20, "length field");
     assert_eq!(reply.len() % 4, 0);
@@ -66,7 +66,7 @@ fn check_reply(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8
     match outcome {
         Outcome::Answered => {
             assert_eq!(reply[..2], BINDING_SUCCESS.to_be_bytes());
-            assert_eq!(reply.len(), length + print);
+            assert_eq!(reply.len(), length + fingerprint);
         }
         Outcome::AnsweredClassic => {
             assert_eq!(reply[..2], BINDING_SUCCESS.to_be_bytes());
@@ -82,16 +82,21 @@ fn check_reply(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8
         }
         Outcome::UnknownAttribute => {
             assert_eq!(reply[..2], BINDING_ERROR.to_be_bytes());
-            assert!(reply.len() <= request.len().max(36 + print), "{} for {}", reply.len(), request.len());
+            assert!(
+                reply.len() <= request.len().max(36 + fingerprint),
+                "{} for {}",
+                reply.len(),
+                request.len()
+            );
         }
-        silent => panic!("{silent:?} has a reply"),
+        unanswered => panic!("{unanswered:?} has a reply"),
     }
     if request[4..8] == COOKIE {
         check_decoded(request, source, outcome, reply);
     }
 }
 
-/// What another implementation reads in the reply.
+/// Checks the reply as decoded by another implementation.
 fn check_decoded(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8]) {
     let decoded = decode(reply);
     assert_eq!(decoded.method(), BINDING);
@@ -101,8 +106,8 @@ fn check_decoded(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[
     if outcome == Outcome::Answered {
         assert_eq!(decoded.class(), MessageClass::SuccessResponse);
         assert_eq!(decoded.get_attribute::<XorMappedAddress>().unwrap().address(), canonical(source));
-        let own = 1 + usize::from(has_fingerprint(request));
-        assert_eq!(decoded.attributes().count(), own, "nothing but the address");
+        let count = 1 + usize::from(has_fingerprint(request));
+        assert_eq!(decoded.attributes().count(), count, "no attribute but the address and FINGERPRINT");
     } else {
         assert_eq!(decoded.class(), MessageClass::ErrorResponse);
         let code = decoded.get_attribute::<ErrorCode>().unwrap();
@@ -112,24 +117,24 @@ fn check_decoded(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[
         assert!((1..=12).contains(&unknowns.len()));
         for kind in unknowns {
             assert!(kind.is_comprehension_required());
-            let asked = request[20..].chunks(4).any(|word| word[..2] == kind.as_u16().to_be_bytes());
-            assert!(asked, "{kind:?} was not in the request");
+            let is_in_request = request[20..].chunks(4).any(|word| word[..2] == kind.as_u16().to_be_bytes());
+            assert!(is_in_request, "{kind:?} was not in the request");
         }
     }
 }
 
-/// Any choice of what can be switched on.
+/// Any combination of the options.
 fn extras() -> impl Strategy<Value = Extras> {
-    let discovery = |is_there: bool, [one, .., other, _]: [&str; 5]| {
-        is_there.then(|| Discovery::new(one.parse().unwrap(), other.parse().unwrap()).unwrap())
+    let discover = |enabled: bool, [one, .., other, _]: [&str; 5]| {
+        enabled.then(|| Discovery::new(one.parse().unwrap(), other.parse().unwrap()).unwrap())
     };
     let credentials = prop_oneof![2 => Just(None), 1 => Just(Some(false)), 1 => Just(Some(true))];
     (any::<[bool; 6]>(), "[a-z]{1,32}", credentials).prop_map(
-        move |([four_v4, four_v6, named, zero, v4, v6], name, long_term)| Extras {
-            discovery_v4: discovery(four_v4, ENDPOINTS[0]),
-            discovery_v6: discovery(four_v6, ENDPOINTS[1]),
-            software: named.then(|| Software::new(&name).unwrap()),
-            drop_zero_transaction: zero,
+        move |([discovery_v4, discovery_v6, has_software, drop_zero, v4, v6], name, long_term)| Extras {
+            discovery_v4: discover(discovery_v4, ENDPOINTS[0]),
+            discovery_v6: discover(discovery_v6, ENDPOINTS[1]),
+            software: has_software.then(|| Software::new(&name).unwrap()),
+            drop_zero_transaction: drop_zero,
             alternate_server: AlternateServer {
                 v4: v4.then(|| "203.0.113.9:3478".parse().unwrap()),
                 v6: v6.then(|| "[2001:db8::9]:3478".parse().unwrap()),
@@ -139,7 +144,7 @@ fn extras() -> impl Strategy<Value = Extras> {
     )
 }
 
-/// Who may ask: name and password.
+/// The user's name and password.
 const USER: (&[u8], &[u8]) = (b"user", b"password");
 const REALM: &str = "example.org";
 
@@ -151,8 +156,8 @@ fn users(long_term: bool) -> Credentials {
     Credentials::LongTerm(LongTerm::new([USER], Realm::new(REALM).unwrap(), nonces))
 }
 
-/// `request` with the user's name, and a proof by the short-term password.
-fn proven(request: &[u8]) -> Vec<u8> {
+/// Returns `request` with the user's USERNAME, and MESSAGE-INTEGRITY keyed with the short-term password.
+fn authenticated(request: &[u8]) -> Vec<u8> {
     let name = [&[0, 6, 0, 4][..], USER.0].concat();
     let [head, rest] = [&request[..20], &request[20..]];
     let mut message = [head, &name, rest].concat();
@@ -162,8 +167,8 @@ fn proven(request: &[u8]) -> Vec<u8> {
     message
 }
 
-/// A request that may ask for what RFC 5780 gives, and is long now and then.
-fn discovering_request() -> impl Strategy<Value = Vec<u8>> {
+/// A request that may have the attributes of RFC 5780, sometimes a long one.
+fn discovery_request() -> impl Strategy<Value = Vec<u8>> {
     let attribute = prop_oneof![
         any::<u8>().prop_map(|flags| (0x0003, vec![0, 0, 0, flags])),
         prop_oneof![0..64usize, 1000..1500usize].prop_map(|length| (0x0026, vec![0xee; length])),
@@ -173,18 +178,18 @@ fn discovering_request() -> impl Strategy<Value = Vec<u8>> {
         Just((0x7ff0, vec![])),
     ];
     let parts = (prop::collection::vec(attribute, 0..5), any::<bool>(), any::<bool>());
-    parts.prop_map(|(attributes, with_cookie, print)| {
+    parts.prop_map(|(attributes, with_cookie, fingerprint)| {
         let attributes: Vec<_> = attributes.iter().map(|(kind, value)| (*kind, &value[..])).collect();
         let request = match with_cookie {
             true => messages::message(messages::BINDING_REQUEST, &attributes),
             false => messages::classic(messages::BINDING_REQUEST, &attributes),
         };
-        if print { messages::fingerprinted(request) } else { request }
+        if fingerprint { messages::fingerprinted(request) } else { request }
     })
 }
 
-/// What holds of a reply whatever is switched on.
-fn check_switched_reply(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8]) {
+/// Checks what holds for a reply with any options.
+fn check_reply_with_options(request: &[u8], source: SocketAddr, outcome: Outcome, reply: &[u8]) {
     assert_eq!(usize::from(u16::from_be_bytes([reply[2], reply[3]])), reply.len() - 20);
     assert_eq!(reply[4..20], request[4..20]);
     if request[4..8] == COOKIE {
@@ -201,7 +206,7 @@ proptest! {
     #![proptest_config(strategies::cases(2000))]
 
     #[test]
-    fn any_bytes_have_one_outcome(
+    fn any_bytes_have_an_outcome_and_a_reply_only_if_it_is_one(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         source in source(),
         classic: bool,
@@ -226,7 +231,7 @@ proptest! {
 
     #[test]
     fn a_well_formed_request_gets_a_reply_unless_it_has_a_fault(request in request(), source in source()) {
-        let (outcome, reply) = ask(&request, source);
+        let (outcome, reply) = reply_to(&request, source);
         match outcome {
             Outcome::BadAttribute | Outcome::BadFingerprint => prop_assert!(reply.is_empty()),
             outcome => check_reply(&request, source, outcome, &reply),
@@ -234,8 +239,8 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_request_gets_a_correct_reply_or_none(request in mutated_request(), source in source()) {
-        let (outcome, reply) = ask(&request, source);
+    fn a_mutated_request_gets_a_correct_reply_or_none(request in mutated_request(), source in source()) {
+        let (outcome, reply) = reply_to(&request, source);
         if !reply.is_empty() {
             check_reply(&request, source, outcome, &reply);
         }
@@ -243,9 +248,9 @@ proptest! {
 
     #[test]
     fn a_reply_is_never_answered(request in request(), source in source()) {
-        let (_, reply) = ask(&request, source);
+        let (_, reply) = reply_to(&request, source);
         if !reply.is_empty() {
-            prop_assert_eq!(ask(&reply, source), (Outcome::Response, vec![]));
+            prop_assert_eq!(reply_to(&reply, source), (Outcome::Response, vec![]));
         }
     }
 
@@ -253,16 +258,16 @@ proptest! {
     fn bytes_after_the_request_change_nothing(
         request in mutated_request(),
         source in source(),
-        behind in prop::collection::vec(any::<u8>(), REPLY_ROOM),
+        after in prop::collection::vec(any::<u8>(), REPLY_ROOM),
     ) {
-        let mut buffer = [&request[..], &behind].concat();
+        let mut buffer = [&request[..], &after].concat();
         let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, server), &Policy::default());
-        prop_assert_eq!(ask(&request, source), (answer.outcome, buffer[..answer.length].to_vec()));
+        prop_assert_eq!(reply_to(&request, source), (answer.outcome, buffer[..answer.length].to_vec()));
     }
 
     #[test]
     fn the_fingerprint_of_a_reply_is_correct(request in request(), source in source()) {
-        let (outcome, reply) = ask(&request, source);
+        let (outcome, reply) = reply_to(&request, source);
         if outcome.is_reply() && has_fingerprint(&request) {
             let (covered, value) = reply.split_at(reply.len() - 4);
             let crc = crc32(&covered[..covered.len() - 4]) ^ 0x5354_554e;
@@ -271,23 +276,23 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_switched_on_replies_are_bounded_and_leave_from_served_endpoints(
-        request in prop_oneof![3 => discovering_request(), 1 => mutated_request()],
+    fn with_any_options_replies_are_bounded_and_sent_from_served_endpoints(
+        request in prop_oneof![3 => discovery_request(), 1 => mutated_request()],
         source in source(),
         version in 0..ENDPOINTS.len(),
-        asked in 0..ENDPOINTS[0].len(),
+        endpoint in 0..ENDPOINTS[0].len(),
         extras in extras(),
-        proves: bool,
+        authenticates: bool,
     ) {
-        let server: SocketAddr = ENDPOINTS[version][asked].parse().unwrap();
-        // Whoever knows the password can prove what is no sound request too.
-        let request = if proves && request.len() >= 20 { proven(&request) } else { request };
-        let sealed = if extras.credentials.is_some() { Integrity::Sha256.length() } else { 0 };
+        let server: SocketAddr = ENDPOINTS[version][endpoint].parse().unwrap();
+        // A user can also authenticate a malformed request.
+        let request = if authenticates && request.len() >= 20 { authenticated(&request) } else { request };
+        let integrity = if extras.credentials.is_some() { Integrity::Sha256.length() } else { 0 };
         let challenge = match extras.credentials.as_deref() {
             Some(Credentials::LongTerm(_)) => 68 + REALM.len().next_multiple_of(4),
             _ => 28,
         };
-        let named = if extras.software.is_some() { 36 } else { 0 };
+        let software = if extras.software.is_some() { 36 } else { 0 };
         let policy = Policy { extras: Some(extras), ..Policy::default() };
         let mut buffer = [&request[..], &[0xa5; REPLY_ROOM]].concat();
         let answer = respond(&mut buffer, request.len(), Exchange::datagram(&source, || server), &policy);
@@ -302,24 +307,24 @@ proptest! {
             prop_assert_eq!((origin.ip() != server.ip(), origin.port() != server.port()), (change.address, change.port));
             prop_assert!(ENDPOINTS[version][..4].contains(&origin.to_string().as_str()));
         }
-        let print = if has_fingerprint(&request) { 8 } else { 0 };
+        let fingerprint = if has_fingerprint(&request) { 8 } else { 0 };
         let address = if canonical(source).is_ipv4() { 12 } else { 24 };
         let bound = match answer.outcome {
             Outcome::Answered | Outcome::AnsweredClassic if policy.discovery(&server).is_some() => {
-                // The endpoints that are told are of the version of IP that was asked.
-                let endpoint = if server.is_ipv4() { 12 } else { 24 };
-                (20 + 2 * address + 2 * endpoint + named + sealed + print + 4).max(request.len())
+                // RESPONSE-ORIGIN and OTHER-ADDRESS have the server's address family.
+                let origin = if server.is_ipv4() { 12 } else { 24 };
+                (20 + 2 * address + 2 * origin + software + integrity + fingerprint + 4).max(request.len())
             }
-            Outcome::Answered | Outcome::AnsweredClassic => 20 + address + named + sealed + print,
-            Outcome::UnknownAttribute => request.len().max(36 + sealed + print),
-            Outcome::BadRequest => request.len().max(28 + print),
-            Outcome::Unauthenticated | Outcome::StaleNonce => challenge + print,
+            Outcome::Answered | Outcome::AnsweredClassic => 20 + address + software + integrity + fingerprint,
+            Outcome::UnknownAttribute => request.len().max(36 + integrity + fingerprint),
+            Outcome::BadRequest => request.len().max(28 + fingerprint),
+            Outcome::Unauthenticated | Outcome::StaleNonce => challenge + fingerprint,
             Outcome::Redirected => request.len(),
             _ => 0,
         };
         prop_assert!(answer.length <= bound, "{:?} for {}", answer, request.len());
         if answer.length > 0 {
-            check_switched_reply(&request, source, answer.outcome, &buffer[..answer.length]);
+            check_reply_with_options(&request, source, answer.outcome, &buffer[..answer.length]);
         }
     }
 }

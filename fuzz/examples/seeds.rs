@@ -8,7 +8,7 @@ use xstun_fuzz::{MEND_ALL, SOURCE};
 use xstun_testkit::conformance::{Row, rows};
 use xstun_testkit::frames::{Tag, cases, ipv4_header, ipv6_header, udp};
 
-/// What the targets switch classic requests off by.
+/// The flag by which the targets drop classic requests.
 const NO_CLASSIC: u8 = 128;
 
 fn main() {
@@ -16,7 +16,7 @@ fn main() {
     let frames = frames();
     write(&directory, "classify", &frames);
     write(&directory, "answer", &flagged(&frames, &[0, MEND_ALL, NO_CLASSIC]));
-    // Its second byte is the length of the reply.
+    // The second byte of this target is the length of the reply.
     write(&directory, "frame", &flagged(&flagged(&frames, &[0, 32, 255]), &[0, MEND_ALL]));
     let sources = [0, 1, 2].map(|kind| {
         let mut source = [0x11; SOURCE];
@@ -34,20 +34,20 @@ fn messages() -> Vec<Vec<u8>> {
     rows().into_iter().map(|row| row.request).collect()
 }
 
-/// Each row as its setting has it, as a datagram and over a stream, and under a policy that draws from all.
+/// Each row under its setting, as a datagram and over a stream, and under policies with most options.
 fn policies(sources: &[[u8; SOURCE]]) -> Vec<Vec<u8>> {
     let row = |row: Row| {
-        let set = policies::switches(row.setting);
+        let switches = policies::switches(row.setting);
         let mut inputs = Vec::new();
         for (source, version) in sources.iter().zip([0, 1, 0]) {
             let all_but_long_term = !policies::LONG_TERM;
-            for [flags, set, asked] in [
-                [MEND_ALL, set, 0],
-                [MEND_ALL, set, policies::STREAM],
-                [MEND_ALL | policies::PROVEN, all_but_long_term, 2],
+            for [flags, switches, target] in [
+                [MEND_ALL, switches, 0],
+                [MEND_ALL, switches, policies::STREAM],
+                [MEND_ALL | policies::AUTHENTICATED, all_but_long_term, 2],
                 [MEND_ALL, policies::LONG_TERM, 0],
             ] {
-                inputs.push([&[flags, set, asked | version], &source[..], &row.request].concat());
+                inputs.push([&[flags, switches, target | version], &source[..], &row.request].concat());
             }
         }
         inputs
@@ -55,7 +55,7 @@ fn policies(sources: &[[u8; SOURCE]]) -> Vec<Vec<u8>> {
     rows().into_iter().flat_map(row).collect()
 }
 
-/// The messages in frames of either version, one of them behind a tag, and the frames of the verdict table.
+/// The messages in IPv4 frames and VLAN-tagged IPv6 frames, and the frames of the verdict table.
 fn frames() -> Vec<Vec<u8>> {
     let framed = |message: &Vec<u8>| {
         [udp(ipv4_header(), Tag::None, message), udp(ipv6_header(), Tag::One(7), message)]
@@ -71,20 +71,20 @@ fn flagged(inputs: &[Vec<u8>], flags: &[u8]) -> Vec<Vec<u8>> {
     inputs.iter().flat_map(with).collect()
 }
 
-/// Turns of a worker: receive, take, answer or drop, complete.
+/// Batches of a worker: receive, take, answer or drop, complete.
 fn rings() -> Vec<Vec<u8>> {
     let step = |what: u8, count: u8| count * 5 + what;
-    let turn = |received, answered, completed| {
+    let batch = |received, answered, completed| {
         vec![step(2, 0), step(0, received), step(2, 0), step(4, answered), step(1, completed)]
     };
     let sizes = [[0, 0], [7, 7], [63, 255], [255, 63]];
-    let lives = [
-        turn(8, 8, 8),
-        turn(50, 20, 0),
+    let sequences = [
+        batch(8, 8, 8),
+        batch(50, 20, 0),
         vec![step(3, 9), step(4, 9), step(1, 5), step(2, 0), step(3, 50)],
-        [turn(4, 2, 1), turn(4, 4, 0), turn(50, 50, 50)].concat(),
+        [batch(4, 2, 1), batch(4, 4, 0), batch(50, 50, 50)].concat(),
     ];
-    sizes.iter().flat_map(|size| lives.iter().map(|life| [&size[..], life].concat())).collect()
+    sizes.iter().flat_map(|size| sequences.iter().map(|sequence| [&size[..], sequence].concat())).collect()
 }
 
 fn write(directory: &Path, target: &str, inputs: &[Vec<u8>]) {

@@ -1,7 +1,7 @@
-//! What the fuzz targets share: their inputs. The plain reference and the judge are the tests' own.
+//! Parses the inputs of the fuzz targets. The reference implementation and the judge are in the testkit.
 //!
-//! Random bytes hardly ever have a right checksum. So the first byte of an input says what is mended
-//! in the rest, and both the mended and the broken are met often.
+//! Random bytes hardly ever have a right checksum. So the first byte of an input has flags for what is
+//! corrected in the rest, and both correct and incorrect inputs are frequent.
 
 mod mend;
 pub mod targets;
@@ -10,15 +10,15 @@ pub use mend::{MEND_ALL, MEND_FINGERPRINT, MEND_IP, MEND_LENGTHS, MEND_UDP, fram
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Bytes that a buffer has behind a frame or message, and what stands in them.
+/// Bytes of room that a buffer has after a frame or message.
 pub const ROOM: usize = 256;
-/// The leavings of another frame.
-pub const LEAVINGS: u8 = 0xa5;
+/// The byte that fills the room, as if left over from another frame.
+pub const FILLER: u8 = 0xa5;
 
-/// A buffer of UMEM's kind that holds `bytes`, and room behind them.
+/// Returns a buffer like a UMEM frame, with `bytes` and room after them.
 pub fn chunk(bytes: &[u8]) -> Vec<u8> {
     let mut chunk = bytes.to_vec();
-    chunk.resize(bytes.len() + ROOM, LEAVINGS);
+    chunk.resize(bytes.len() + ROOM, FILLER);
     chunk
 }
 

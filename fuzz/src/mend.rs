@@ -1,20 +1,20 @@
-//! Checks and lengths put right, where an input asks for it.
+//! Corrects checksums and lengths as the flags of an input say.
 
 use etherparse::checksum::Sum16BitWords;
 use xstun_testkit::messages::crc32;
 
-/// Flag: the message's length field, and IP and UDP lengths around it, are its true ones.
+/// Flag: corrects the message's length field, and the IP and UDP lengths.
 pub const MEND_LENGTHS: u8 = 1;
-/// Flag: the IPv4 header checksum is right.
+/// Flag: corrects the IPv4 header checksum.
 pub const MEND_IP: u8 = 2;
-/// Flag: the UDP checksum is right.
+/// Flag: corrects the UDP checksum.
 pub const MEND_UDP: u8 = 4;
-/// Flag: a FINGERPRINT at the end has the right value.
+/// Flag: corrects the value of a FINGERPRINT at the end.
 pub const MEND_FINGERPRINT: u8 = 8;
-/// All flags that mend.
+/// All of these flags.
 pub const MEND_ALL: u8 = MEND_LENGTHS | MEND_IP | MEND_UDP | MEND_FINGERPRINT;
 
-/// Mends a STUN message in place.
+/// Corrects a STUN message in place.
 pub fn message(message: &mut [u8], flags: u8) {
     let Some(length) = message.len().checked_sub(20) else { return };
     if flags & MEND_LENGTHS != 0 {
@@ -27,7 +27,8 @@ pub fn message(message: &mut [u8], flags: u8) {
     }
 }
 
-/// Mends an Ethernet frame in place, from the message outwards; what is no plain UDP in IP stays as it is.
+/// Corrects an Ethernet frame in place, from the message outwards. Frames other than plain UDP over IP are
+/// unchanged.
 pub fn frame(frame: &mut [u8], flags: u8) {
     let tag = if matches!(frame.get(12..14), Some([0x81, 0x00] | [0x88, 0xa8])) { 4 } else { 0 };
     let ip = 14 + tag;
@@ -43,8 +44,8 @@ pub fn frame(frame: &mut [u8], flags: u8) {
     message(&mut frame[udp + 8..], flags);
     let length = (frame.len() - udp) as u16;
     if flags & MEND_LENGTHS != 0 {
-        let (at, total) = if v6 { (ip + 4, length) } else { (ip + 2, length + 20) };
-        frame[at..at + 2].copy_from_slice(&total.to_be_bytes());
+        let (offset, total) = if v6 { (ip + 4, length) } else { (ip + 2, length + 20) };
+        frame[offset..offset + 2].copy_from_slice(&total.to_be_bytes());
         frame[udp + 4..udp + 6].copy_from_slice(&length.to_be_bytes());
     }
     if flags & MEND_IP != 0 && !v6 {
@@ -55,7 +56,7 @@ pub fn frame(frame: &mut [u8], flags: u8) {
     if flags & MEND_UDP != 0 {
         frame[udp + 6..udp + 8].fill(0);
         let addresses = if v6 { ip + 8..ip + 40 } else { ip + 12..ip + 20 };
-        // Behind the datagram there may be padding.
+        // Padding may follow the datagram.
         let stated = usize::from(u16::from_be_bytes([frame[udp + 4], frame[udp + 5]]));
         let datagram = &frame[udp..frame.len().min(udp + stated.max(8))];
         let sum = Sum16BitWords::new()

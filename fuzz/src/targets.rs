@@ -1,5 +1,5 @@
-//! What the fuzz targets do with an input, a file each. They stand here and not in the targets, so that
-//! the kept corpora can be run through them by any compiler, without libFuzzer.
+//! The code of the fuzz targets, one file each. It is in this library so that any compiler can run the kept
+//! corpora through it, without libFuzzer.
 
 pub mod answer;
 pub mod classify;
@@ -8,10 +8,10 @@ pub mod policies;
 pub mod respond;
 pub mod rings;
 
-/// A target: its name, and what it does with an input.
+/// A target: its name, and the function that takes an input.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
+/// All targets.
 pub const ALL: [Target; 6] = [
     ("answer", answer::run),
     ("classify", classify::run),

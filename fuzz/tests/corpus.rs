@@ -1,5 +1,5 @@
-//! The kept corpora, run through the fuzz targets once, by whatever compiler there is.
-#![allow(clippy::unwrap_used, reason = "what cannot be read is a failed test")]
+//! Runs the kept corpora through the fuzz targets once, with any compiler.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -18,7 +18,7 @@ fn every_kept_input_passes_its_target() {
             let input = fs::read(&path).unwrap();
             assert!(
                 catch_unwind(|| run(&input)).is_ok(),
-                "see it again by\n  cargo xtask fuzz {name} --replay {}",
+                "reproduce it with\n  cargo xtask fuzz {name} --replay {}",
                 path.display()
             );
             inputs += 1;

@@ -1,5 +1,5 @@
-//! The conformance table: one row a rule, with the section that demands it, the request, and the reply or silence.
-//! Rows are independent of the path, so that memory, frames, sockets and streams are all held to them.
+//! The conformance table: one row for each rule, with its section, the request, and the reply or silence.
+//! Rows are independent of the path: the core, frames, sockets and streams are all tested with them.
 
 mod asked;
 mod attributes;
@@ -16,9 +16,9 @@ mod row;
 mod setting;
 mod streams;
 
-pub use asked::{Asked, asked};
-pub use row::{Diverted, Owed, Row};
-use setting::{ELSEWHERE_V4, ELSEWHERE_V6};
+pub use asked::{RequestEndpoints, endpoints};
+pub use row::{Diverted, ExpectedReply, Row};
+use setting::{ALTERNATE_V4, ALTERNATE_V6};
 pub use setting::{NAME, PASSWORD, Setting, USER, policy, public_addresses};
 pub use streams::{of_streams, under_tls};
 
@@ -70,39 +70,59 @@ pub fn rows() -> Vec<Row> {
     .collect()
 }
 
-fn row(section: &'static str, rule: &'static str, request: Vec<u8>, outcome: Outcome, owed: Owed) -> Row {
-    Row { section, rule, setting: Setting::Default, request, outcome, owed, diverted: Diverted::default() }
+fn row(
+    section: &'static str,
+    rule: &'static str,
+    request: Vec<u8>,
+    outcome: Outcome,
+    expected: ExpectedReply,
+) -> Row {
+    Row {
+        section,
+        rule,
+        setting: Setting::Default,
+        request,
+        outcome,
+        expected,
+        diverted: Diverted::default(),
+    }
 }
 
-/// Sender's address and FINGERPRINT.
-fn address_and_fingerprint() -> Owed {
-    Owed::Fingerprinted(Box::new(Owed::Address))
+/// The source's address and FINGERPRINT.
+fn address_and_fingerprint() -> ExpectedReply {
+    ExpectedReply::Fingerprinted(Box::new(ExpectedReply::Address))
 }
 
-/// A request that gets its sender's address.
+/// A request that gets its source's address.
 fn answered(section: &'static str, rule: &'static str, request: Vec<u8>) -> Row {
-    row(section, rule, request, Outcome::Answered, Owed::Address)
+    row(section, rule, request, Outcome::Answered, ExpectedReply::Address)
 }
 
-/// A request without cookie that gets its sender's address.
+/// A request without the cookie that gets its source's address.
 fn answered_classic(section: &'static str, rule: &'static str, request: Vec<u8>) -> Row {
-    row(section, rule, request, Outcome::AnsweredClassic, Owed::ClassicAddress)
+    row(section, rule, request, Outcome::AnsweredClassic, ExpectedReply::ClassicAddress)
 }
 
-/// Bytes that get nothing.
+/// Bytes that get no reply.
 fn silence(section: &'static str, rule: &'static str, request: Vec<u8>, outcome: Outcome) -> Row {
-    row(section, rule, request, outcome, Owed::Silence)
+    row(section, rule, request, outcome, ExpectedReply::Silence)
 }
 
-/// A request that gets a 420 naming these types, without reason phrase.
+/// A request that gets a 420 listing these types, without a reason phrase.
 fn rejected(section: &'static str, rule: &'static str, request: Vec<u8>, list: &[u16]) -> Row {
-    row(section, rule, request, Outcome::UnknownAttribute, Owed::Bytes(rejection(&[0, 0, 4, 20], list)))
+    row(
+        section,
+        rule,
+        request,
+        Outcome::UnknownAttribute,
+        ExpectedReply::Bytes(rejection(&[0, 0, 4, 20], list)),
+    )
 }
 
 /// As [`rejected`], with the reason phrase.
 fn rejected_with_reason(section: &'static str, rule: &'static str, request: Vec<u8>, list: &[u16]) -> Row {
     let code = [&[0, 0, 4, 20], &b"Unknown Attribute"[..]].concat();
-    row(section, rule, request, Outcome::UnknownAttribute, Owed::Bytes(rejection(&code, list)))
+    row(section, rule, request, Outcome::UnknownAttribute, ExpectedReply::Bytes(rejection(&code, list)))
 }
 
 fn rejection(code: &[u8], list: &[u16]) -> Vec<u8> {
@@ -113,12 +133,12 @@ fn types(types: &[u16]) -> Vec<u8> {
     types.iter().flat_map(|kind| kind.to_be_bytes()).collect()
 }
 
-/// A Binding request with cookie.
+/// A Binding request with the cookie.
 fn request(attributes: &[Attribute]) -> Vec<u8> {
     message(BINDING_REQUEST, attributes)
 }
 
-/// A request whose attributes are written out, right or wrong.
+/// A request with these bytes for attributes, valid or not.
 fn raw(attributes: &[u8]) -> Vec<u8> {
     with_right_length([request(&[]), attributes.to_vec()].concat())
 }

@@ -4,7 +4,7 @@ use etherparse::EtherType;
 use xstun_core::answer::answer;
 use xstun_core::served::Served;
 use xstun_core::stun::REPLY_ROOM;
-use xstun_testkit::conformance::{Asked, Row, asked, policy, rows};
+use xstun_testkit::conformance::{RequestEndpoints, Row, endpoints, policy, rows};
 use xstun_testkit::frames::{MAC, Tag, ipv4_header, ipv6_header, padded, udp};
 use xstun_testkit::judge;
 
@@ -29,27 +29,32 @@ fn frames_keep_every_rule() {
     }
 }
 
-/// All endpoints that [`asked`] knows.
-fn served(asked: &Asked) -> Served {
-    let four =
-        [asked.server, asked.other].map(|at| [asked.server, asked.other].map(|port| (at.ip(), port.port())));
+/// All endpoints that [`endpoints`] returns.
+fn served(endpoints: &RequestEndpoints) -> Served {
+    let four = [endpoints.server, endpoints.other]
+        .map(|at| [endpoints.server, endpoints.other].map(|port| (at.ip(), port.port())));
     Served::new(MAC, four.into_iter().flatten(), [])
 }
 
 fn check(row: &Row, frame: &[u8]) {
     let ours = judge::addressed(frame).expect("a datagram for the server");
-    let asked = asked(ours.source);
-    assert_eq!(asked.server, ours.destination, "the frames are of the same laboratory");
+    let endpoints = endpoints(ours.source);
+    assert_eq!(endpoints.server, ours.destination, "the frame is for the server of these endpoints");
     let mut chunk = frame.to_vec();
     chunk.resize(frame.len() + REPLY_ROOM, 0xa5);
     let before = chunk.clone();
-    let end = answer(&mut chunk, frame.len(), &served(&asked), &policy(row.setting, &asked));
+    let end = answer(&mut chunk, frame.len(), &served(&endpoints), &policy(row.setting, &endpoints));
     assert_eq!(end.outcome, row.outcome, "{}", row.name());
-    let reply = row.reply(&asked);
+    let reply = row.reply(&endpoints);
     if reply.is_empty() {
-        assert_eq!((end.length, &chunk), (0, &before), "silence leaves the frame as it was: {}", row.name());
+        assert_eq!(
+            (end.length, &chunk),
+            (0, &before),
+            "without a reply the frame is unchanged: {}",
+            row.name()
+        );
     } else {
-        let owed = ours.reply_from(row.origin(&asked), row.port(&asked), &reply);
-        assert_eq!(chunk[..end.length], owed, "{}", row.name());
+        let expected = ours.reply_from(row.origin(&endpoints), row.port(&endpoints), &reply);
+        assert_eq!(chunk[..end.length], expected, "{}", row.name());
     }
 }

@@ -9,13 +9,13 @@ use xstun_testkit::judge;
 
 static SERVED: LazyLock<Served> = LazyLock::new(served);
 
-/// A frame that remembers how far it was read.
-struct Watched<'a> {
+/// A frame that records how far it was read.
+struct RecordingFrame<'a> {
     frame: &'a [u8],
     end: Cell<usize>,
 }
 
-impl ReadFrame for Watched<'_> {
+impl ReadFrame for RecordingFrame<'_> {
     fn holds(&self, end: usize) -> bool {
         self.frame.holds(end)
     }
@@ -26,26 +26,26 @@ impl ReadFrame for Watched<'_> {
     }
 }
 
-/// Judges what is made of `frame`.
+/// Checks the verdict on `frame`.
 pub fn run(frame: &[u8]) {
-    let watched = Watched { frame, end: Cell::new(0) };
-    let verdict = classify(&watched, &*SERVED);
+    let recorded = RecordingFrame { frame, end: Cell::new(0) };
+    let verdict = classify(&recorded, &*SERVED);
     let ours = judge::ours(frame);
     match verdict {
         Ok(datagram) => {
-            let ours = ours.expect("another parser finds the datagram too");
+            let ours = ours.expect("the other parser accepts the datagram too");
             let (udp, length) = (datagram.shape.udp(), usize::from(datagram.udp_length));
             assert_eq!(&frame[udp + 8..udp + length], ours.payload());
-            // The headers decide alone.
-            assert!(watched.end.get() <= udp + 8);
+            // Only the headers are read.
+            assert!(recorded.end.get() <= udp + 8);
             let mut other = frame.to_vec();
             other[udp + 8..].fill(0xee);
             assert_eq!(classify(other.as_slice(), &*SERVED), Ok(datagram));
         }
         Err(verdict) => {
             assert!(ours.is_none(), "{verdict:?}");
-            let of_the_program = [Verdict::Redirect, Verdict::NoSocket, Verdict::MultiBuffer];
-            assert!(!of_the_program.contains(&verdict), "{verdict:?}");
+            let program_verdicts = [Verdict::Redirect, Verdict::NoSocket, Verdict::MultiBuffer];
+            assert!(!program_verdicts.contains(&verdict), "{verdict:?}");
             assert!(verdict != Verdict::TooLong || frame.len() > MAX_FRAME);
         }
     }

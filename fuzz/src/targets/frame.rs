@@ -1,4 +1,4 @@
-//! The way in through the headers, and out again with a reply of any length. Input: a byte of flags (see
+//! Checks of the headers, and the rewrite with a reply of any length. Input: a byte of flags (see
 //! [`crate::frame`]), a byte for the reply's length, the frame.
 
 use crate::{chunk, frame};
@@ -11,7 +11,7 @@ use xstun_testkit::judge;
 
 static SERVED: LazyLock<Served> = LazyLock::new(served);
 
-/// Judges what is made of `input`.
+/// Checks the result for `input`.
 pub fn run(input: &[u8]) {
     let Some((&[flags, length], bytes)) = input.split_first_chunk::<2>() else { return };
     let mut bytes = bytes.to_vec();
@@ -20,7 +20,7 @@ pub fn run(input: &[u8]) {
     let datagram = match (locate(&bytes, &SERVED), &ours) {
         (Err(Outcome::BadFrame | Outcome::NotServed), None) => return,
         (Ok(datagram), Some(_)) => datagram,
-        (found, _) => panic!("{found:?} is another thing to another parser"),
+        (found, _) => panic!("{found:?}: the other parser differs"),
     };
     let ours = ours.expect("matched above");
     let request = match check(&bytes, datagram, &SERVED) {
@@ -35,15 +35,15 @@ pub fn run(input: &[u8]) {
 
     let length = usize::from(length);
     let mut buffer = chunk(&bytes);
-    let owed = ours.reply(&buffer[payload..payload + length]);
-    let mut anew = buffer.clone();
-    let end = rewrite(&mut buffer, datagram.shape, &request, length).expect("there is room");
-    assert_eq!(buffer[..end], owed);
-    assert_eq!(buffer[end..], chunk(&bytes)[end..], "what lies behind the reply stays");
-    assert_eq!(rewrite_diverted(&mut anew, datagram.shape, length), Some(end));
-    assert_eq!(anew, buffer, "sums taken anew are those that were kept");
+    let expected = ours.reply(&buffer[payload..payload + length]);
+    let mut diverted = buffer.clone();
+    let end = rewrite(&mut buffer, datagram.shape, &request, length).expect("the buffer has room");
+    assert_eq!(buffer[..end], expected);
+    assert_eq!(buffer[end..], chunk(&bytes)[end..], "the bytes after the reply are unchanged");
+    assert_eq!(rewrite_diverted(&mut diverted, datagram.shape, length), Some(end));
+    assert_eq!(diverted, buffer, "recomputed checksums equal the kept ones");
     if length > 0 {
         let mut tight = bytes[..payload].to_vec();
-        assert_eq!(rewrite(&mut tight, datagram.shape, &request, length), None, "no room");
+        assert_eq!(rewrite(&mut tight, datagram.shape, &request, length), None, "the buffer has no room");
     }
 }

@@ -1,5 +1,5 @@
 //! The core over any message from any source. Input: a byte of flags (see [`crate::message`]; 128
-//! switches classic requests off), a source, the message.
+//! drops classic requests), a source, the message.
 
 use crate::{SOURCE, chunk, message, source};
 use std::net::SocketAddr;
@@ -9,14 +9,14 @@ use xstun_testkit::reference;
 
 const NO_CLASSIC: u8 = 128;
 
-/// Judges what is made of `input`.
+/// Checks the result for `input`.
 pub fn run(input: &[u8]) {
     let Some((&flags, input)) = input.split_first() else { return };
     let Some((address, request)) = input.split_first_chunk::<SOURCE>() else { return };
     let mut request = request.to_vec();
     message(&mut request, flags);
     let classic = flags & NO_CLASSIC == 0;
-    // The fast way, and the longer one that every request takes where something is switched on.
+    // The fast path, and the extended path that every request takes if an option is enabled.
     for extras in [None, Some(Extras::default())] {
         check(&request, source(address), &Policy { classic, extras });
     }
@@ -33,15 +33,15 @@ fn check(request: &[u8], source: SocketAddr, policy: &Policy) {
     assert_eq!((answer.outcome, reply.to_vec()), reference::respond(request, source, policy.classic));
     assert!(!answer.is_diverted());
     if answer.length == 0 {
-        assert_eq!(buffer, chunk(request), "silence leaves the buffer as it was");
+        assert_eq!(buffer, chunk(request), "without a reply the buffer is unchanged");
         return;
     }
-    // By its own words, beside the reference: bounded, and of the same transaction.
+    // Independent of the reference: the reply is bounded, and of the same transaction.
     assert!(answer.length <= request.len().max(52) && answer.length <= REPLY_ROOM);
     assert_eq!(reply[4..20], request[4..20]);
-    // Whatever stands behind the request is no part of it, and stays.
-    let behind = request.len().max(REPLY_ROOM);
-    assert_eq!(buffer[behind..], chunk(request)[behind..]);
+    // The bytes after the request are not part of it, and are unchanged.
+    let end = request.len().max(REPLY_ROOM);
+    assert_eq!(buffer[end..], chunk(request)[end..]);
     let mut again = chunk(&buffer[..answer.length]);
     let answer = respond(&mut again, answer.length, Exchange::datagram(&source, server), policy);
     assert_eq!((answer.outcome, answer.length), (Outcome::Response, 0), "a reply is never answered");

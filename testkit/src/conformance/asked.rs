@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 
 /// Source and destination of a request, and the server's other endpoint.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
-    /// Where the request comes from.
+pub struct RequestEndpoints {
+    /// The endpoint that sends the request.
     pub source: SocketAddr,
-    /// The endpoint that is asked.
+    /// The server's endpoint that receives it.
     pub server: SocketAddr,
-    /// The server's endpoint that differs in address and port, where it has one.
+    /// The server's endpoint that differs in address and port, under NAT behaviour discovery.
     pub other: SocketAddr,
 }
 
-/// A request from `source` to a server at addresses that are reserved for documentation.
-pub fn asked(source: SocketAddr) -> Asked {
+/// Returns the endpoints of a request from `source` to a server at addresses reserved for documentation.
+pub fn endpoints(source: SocketAddr) -> RequestEndpoints {
     let [server, other] = match source.ip().to_canonical().is_ipv4() {
         true => ["192.0.2.1:3478", "192.0.2.2:3479"],
         false => ["[2001:db8::1]:3478", "[2001:db8::2]:3479"],
     };
-    Asked { source, server: server.parse().unwrap(), other: other.parse().unwrap() }
+    RequestEndpoints { source, server: server.parse().unwrap(), other: other.parse().unwrap() }
 }

@@ -1,9 +1,9 @@
-//! What real clients send to a STUN server, with the bytes that they send.
+//! The requests of real clients, byte for byte.
 
 use super::*;
 
-const ASKS: &str = "RFC 8489 §6.3.1.1";
-const ASKS_CLASSIC: &str = "RFC 8489 §11";
+const SECTION: &str = "RFC 8489 §6.3.1.1";
+const CLASSIC_SECTION: &str = "RFC 8489 §11";
 
 pub(super) fn rows() -> Vec<Row> {
     [with_cookie(), without_cookie(), discovering()].into_iter().flatten().collect()
@@ -11,7 +11,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn with_cookie() -> Vec<Row> {
     let fingerprinted =
-        |client, bytes: &str| row(ASKS, client, hex(bytes), Outcome::Answered, address_and_fingerprint());
+        |client, bytes: &str| row(SECTION, client, hex(bytes), Outcome::Answered, address_and_fingerprint());
     let ice = [
         (USERNAME, &b"peer:me"[..]),
         (0x0024, &[0x6e, 0, 1, 0xff]),
@@ -19,9 +19,13 @@ fn with_cookie() -> Vec<Row> {
         (MESSAGE_INTEGRITY, &[0x5a; 20]),
     ];
     vec![
-        answered(ASKS, "libwebrtc, libnice, pion, aioice", hex("00010000 2112a442 b7e7a701bc34d686fa87dfae")),
+        answered(
+            SECTION,
+            "libwebrtc, libnice, pion, aioice",
+            hex("00010000 2112a442 b7e7a701bc34d686fa87dfae"),
+        ),
         fingerprinted(
-            "Firefox: FINGERPRINT alone",
+            "Firefox: only FINGERPRINT",
             "00010008 2112a442 b7e7a701bc34d686fa87dfae 80280004 fdf6ae02",
         ),
         fingerprinted(
@@ -32,21 +36,21 @@ fn with_cookie() -> Vec<Row> {
             "libjuice",
             "00010014 2112a442 b7e7a701bc34d686fa87dfae 80220008 6c69626a75696365 80280004 2b6fabbf",
         ),
-        answered(ASKS, "ice4j", request(&[(SOFTWARE, b"ice4j.org")])),
-        answered(ASKS, "PJSIP", request(&[(SOFTWARE, b"pjnath-2.14.1")])),
+        answered(SECTION, "ice4j", request(&[(SOFTWARE, b"ice4j.org")])),
+        answered(SECTION, "PJSIP", request(&[(SOFTWARE, b"pjnath-2.14.1")])),
         answered(
-            ASKS,
+            SECTION,
             "stuntman's client: CHANGE-REQUEST without flags",
             hex("00010008 2112a442 b7e7a701bc34d686fa87dfae 00030004 00000000"),
         ),
         answered(
-            ASKS,
+            SECTION,
             "nmap, Shadowserver: transaction ID 0",
             hex("00010000 2112a442 000000000000000000000000"),
         ),
         row(
-            ASKS,
-            "an ICE connectivity check that went astray",
+            SECTION,
+            "an ICE connectivity check sent to the wrong host",
             super::fingerprinted(request(&ice)),
             Outcome::Answered,
             address_and_fingerprint(),
@@ -67,16 +71,16 @@ fn without_cookie() -> Vec<Row> {
     );
     vec![
         answered_classic(
-            ASKS_CLASSIC,
-            "libnice in its old modes, Debian's stun: bare",
+            CLASSIC_SECTION,
+            "libnice in its old modes, Debian's stun: no attributes",
             hex("00010000 deadbeef b7e7a701bc34d686fa87dfae"),
         ),
         answered_classic(
-            ASKS_CLASSIC,
+            CLASSIC_SECTION,
             "pystun3, node-stun, stunc: CHANGE-REQUEST without flags",
             hex("00010008 deadbeef b7e7a701bc34d686fa87dfae 00030004 00000000"),
         ),
-        answered_classic(ASKS_CLASSIC, "a TR-111 device", tr111),
+        answered_classic(CLASSIC_SECTION, "a TR-111 device", tr111),
     ]
 }
 
@@ -85,13 +89,13 @@ fn discovering() -> Vec<Row> {
     vec![
         rejected(
             "RFC 5780 §7.2, §7.5",
-            "turnutils_stunclient -f, first question",
+            "turnutils_stunclient -f, first request",
             request(&[(RESPONSE_PORT, &[0x9c, 0x41, 0, 0]), (CHANGE_REQUEST, &[0, 0, 0, 6])]),
             &[RESPONSE_PORT, CHANGE_REQUEST],
         ),
         rejected_with_reason(
             "RFC 5780 §7.2, §7.6",
-            "turnutils_stunclient -f, second question: 1532 bytes",
+            "turnutils_stunclient -f, second request: 1532 bytes",
             request(&[(CHANGE_REQUEST, &[0, 0, 0, 6]), (PADDING, &[0; 1500])]),
             &[CHANGE_REQUEST, PADDING],
         ),

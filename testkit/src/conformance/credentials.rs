@@ -1,17 +1,17 @@
-//! A server that knows its users, by short-term credentials. Challenges of long-term ones are never the same
-//! twice, so they have tests of their own.
+//! Short-term credentials. The challenges of long-term credentials differ each time, so separate tests cover
+//! them.
 
 use super::*;
 use Outcome::{BadRequest, Unauthenticated};
 use hmac::{Hmac, Mac as _};
 
-/// `message` with a MESSAGE-INTEGRITY by [`PASSWORD`] (RFC 8489 §14.5).
-pub(super) fn sealed(message: Vec<u8>) -> Vec<u8> {
-    signed(message, PASSWORD)
+/// Returns `message` with MESSAGE-INTEGRITY keyed with [`PASSWORD`] (RFC 8489 §14.5).
+pub(super) fn authenticated(message: Vec<u8>) -> Vec<u8> {
+    authenticated_with(message, PASSWORD)
 }
 
-fn signed(message: Vec<u8>, password: &str) -> Vec<u8> {
-    // The length counts the attribute, and the value covers all before it.
+fn authenticated_with(message: Vec<u8>, password: &str) -> Vec<u8> {
+    // The length field includes the attribute, and the value covers everything before it.
     let mut covered = message;
     covered.extend_from_slice(&[0; 24]);
     let mut covered = with_right_length(covered);
@@ -21,8 +21,8 @@ fn signed(message: Vec<u8>, password: &str) -> Vec<u8> {
     [&covered[..], &[0, 8, 0, 20], &mac.finalize().into_bytes()].concat()
 }
 
-/// `message` with a MESSAGE-INTEGRITY-SHA256 by [`PASSWORD`] (RFC 8489 §14.6).
-pub(super) fn sealed_by_sha256(message: Vec<u8>) -> Vec<u8> {
+/// Returns `message` with MESSAGE-INTEGRITY-SHA256 keyed with [`PASSWORD`] (RFC 8489 §14.6).
+pub(super) fn authenticated_by_sha256(message: Vec<u8>) -> Vec<u8> {
     let mut covered = message;
     covered.extend_from_slice(&[0; 36]);
     let mut covered = with_right_length(covered);
@@ -33,52 +33,70 @@ pub(super) fn sealed_by_sha256(message: Vec<u8>) -> Vec<u8> {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let rule = "RFC 8489 §9.1.3";
+    let section = "RFC 8489 §9.1.3";
     let name: Attribute = (USERNAME, USER.as_bytes());
     let user = || request(&[name]);
-    let error = |number: u8| Owed::Bytes(message(BINDING_ERROR, &[(ERROR_CODE, &[0, 0, 4, number])]));
-    let right = |rule_of, what, request, owed| row(rule_of, what, request, Outcome::Answered, owed);
-    let mut flipped = sealed(user());
+    let error =
+        |number: u8| ExpectedReply::Bytes(message(BINDING_ERROR, &[(ERROR_CODE, &[0, 0, 4, number])]));
+    let right = |section, rule, request, expected| row(section, rule, request, Outcome::Answered, expected);
+    let mut flipped = authenticated(user());
     flipped[25] ^= 1;
-    let name_behind = with_right_length([sealed(request(&[])), b"\0\x06\0\x04evtj".to_vec()].concat());
+    let name_after = with_right_length([authenticated(request(&[])), b"\0\x06\0\x04evtj".to_vec()].concat());
     let rows = vec![
-        right(rule, "who knows the password", sealed(user()), Owed::Sealed),
-        right("RFC 8489 §14.6", "by SHA-256", sealed_by_sha256(user()), Owed::SealedBySha256),
+        right(section, "the right password", authenticated(user()), ExpectedReply::Authenticated),
+        right(
+            "RFC 8489 §14.6",
+            "MESSAGE-INTEGRITY-SHA256",
+            authenticated_by_sha256(user()),
+            ExpectedReply::AuthenticatedBySha256,
+        ),
         right(
             "RFC 8489 §14.7",
             "with FINGERPRINT",
-            fingerprinted(sealed(user())),
-            Owed::Fingerprinted(Box::new(Owed::Sealed)),
+            fingerprinted(authenticated(user())),
+            ExpectedReply::Fingerprinted(Box::new(ExpectedReply::Authenticated)),
         ),
         right(
             "RFC 8489 §9.1.3",
-            "of both proofs the SHA-256 counts, and comes back",
-            sealed_by_sha256(signed(user(), "password")),
-            Owed::SealedBySha256,
+            "of both attributes, the SHA-256 one is verified and used in the reply",
+            authenticated_by_sha256(authenticated_with(user(), "password")),
+            ExpectedReply::AuthenticatedBySha256,
         ),
-        row(rule, "neither name nor proof", request(&[]), BadRequest, error(0)),
-        row(rule, "a name without proof", user(), BadRequest, error(0)),
-        row(rule, "a proof without name", sealed(request(&[])), BadRequest, error(0)),
-        row(rule, "a wrong password", signed(user(), "password"), Unauthenticated, error(1)),
-        row(rule, "an unknown name", sealed(request(&[(USERNAME, b"nobody")])), Unauthenticated, error(1)),
-        row(rule, "another name under the proof", flipped, Unauthenticated, error(1)),
-        row("RFC 8489 §14.5", "a name behind the proof", name_behind, BadRequest, error(0)),
+        row(section, "neither USERNAME nor integrity", request(&[]), BadRequest, error(0)),
+        row(section, "USERNAME without integrity", user(), BadRequest, error(0)),
+        row(section, "integrity without USERNAME", authenticated(request(&[])), BadRequest, error(0)),
+        row(section, "a wrong password", authenticated_with(user(), "password"), Unauthenticated, error(1)),
+        row(
+            section,
+            "an unknown USERNAME",
+            authenticated(request(&[(USERNAME, b"nobody")])),
+            Unauthenticated,
+            error(1),
+        ),
+        row(
+            section,
+            "a USERNAME changed after the integrity was computed",
+            flipped,
+            Unauthenticated,
+            error(1),
+        ),
+        row("RFC 8489 §14.5", "USERNAME after MESSAGE-INTEGRITY", name_after, BadRequest, error(0)),
         row(
             "RFC 8489 §6.3",
-            "credentials go before unknown attributes",
+            "credentials are checked before unknown attributes",
             request(&[name, (0x4000, &[])]),
             BadRequest,
             error(0),
         ),
         silence(
             "RFC 3489 §11.2.8",
-            "a classic request proves nothing",
+            "a classic request cannot be authenticated",
             classic(BINDING_REQUEST, &[]),
             Outcome::NoCookie,
         ),
         silence(
             "RFC 8489 §6.3",
-            "syntax goes before credentials",
+            "the syntax is checked before credentials",
             raw(&[0x80, 0x22, 0, 9, 1, 2, 3, 4]),
             Outcome::BadAttribute,
         ),

@@ -1,6 +1,6 @@
-//! What an operator can switch on, one setting for each.
+//! The options of the operator, one setting each.
 
-use super::credentials::sealed;
+use super::credentials::authenticated;
 use super::*;
 use Outcome::{BadRequest, Redirected, ZeroTransaction};
 
@@ -9,7 +9,7 @@ pub(super) fn rows() -> Vec<Row> {
     set(Setting::NoClassic, no_classic())
         .chain(set(Setting::NoZeroTransaction, no_zero_transaction()))
         .chain(set(Setting::Software, software()))
-        .chain(set(Setting::Elsewhere, elsewhere()))
+        .chain(set(Setting::AlternateServer, alternate_server()))
         .collect()
 }
 
@@ -36,66 +36,77 @@ fn no_zero_transaction() -> Vec<Row> {
             of([c0, c1, c2, c3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
             ZeroTransaction,
         ),
-        silence(section, "a classic one of zeros", of([0; 16]), ZeroTransaction),
-        answered_classic(section, "one bit makes it a transaction", of(last)),
-        answered(section, "any other", request(&[])),
+        silence(section, "a classic transaction ID of zeros", of([0; 16]), ZeroTransaction),
+        answered_classic(section, "a transaction ID with one bit set", of(last)),
+        answered(section, "any other transaction ID", request(&[])),
     ]
 }
 
 fn software() -> Vec<Row> {
     let section = "RFC 8489 §14.14";
-    let told = |rule, request, outcome, owed| row(section, rule, request, outcome, owed);
+    let named = |rule, request, outcome, expected| row(section, rule, request, outcome, expected);
     vec![
-        told("behind the address", request(&[]), Outcome::Answered, Owed::AddressAnd(SOFTWARE, NAME)),
-        told(
+        named(
+            "after the mapped address",
+            request(&[]),
+            Outcome::Answered,
+            ExpectedReply::AddressAnd(SOFTWARE, NAME),
+        ),
+        named(
             "before FINGERPRINT",
             fingerprinted(request(&[])),
             Outcome::Answered,
-            Owed::Fingerprinted(Box::new(Owed::AddressAnd(SOFTWARE, NAME))),
+            ExpectedReply::Fingerprinted(Box::new(ExpectedReply::AddressAnd(SOFTWARE, NAME))),
         ),
-        answered_classic(section, "not for RFC 3489 clients", classic(BINDING_REQUEST, &[])),
+        answered_classic(section, "not in a reply to a classic request", classic(BINDING_REQUEST, &[])),
         rejected(section, "not in an error response", request(&[(0x4000, &[])]), &[0x4000]),
     ]
 }
 
-fn elsewhere() -> Vec<Row> {
+fn alternate_server() -> Vec<Row> {
     let section = "RFC 8489 §14.8";
     let name: Attribute = (USERNAME, USER.as_bytes());
     let error = |number: [u8; 2], rest: &[Attribute]| {
         let code = [0, 0, number[0], number[1]];
         message(BINDING_ERROR, &[&[(ERROR_CODE, &code[..])], rest].concat())
     };
-    let one = |server| {
+    let redirection = |server| {
         let value = row::address(server, &[0; 16]);
-        sealed(error([3, 0], &[(ALTERNATE_SERVER, &value)]))
+        authenticated(error([3, 0], &[(ALTERNATE_SERVER, &value)]))
     };
-    let v4 = one(SocketAddr::V4(ELSEWHERE_V4));
-    let v6 = one(SocketAddr::V6(ELSEWHERE_V6));
-    // Long enough for one server of either version of IP, and too short for both.
-    let user = sealed(request(&[name, (SOFTWARE, &[b'x'; 28])]));
-    let unknown = sealed(error([4, 20], &[(UNKNOWN_ATTRIBUTES, &[0x40, 0])]));
+    let v4 = redirection(SocketAddr::V4(ALTERNATE_V4));
+    let v6 = redirection(SocketAddr::V6(ALTERNATE_V6));
+    // Long enough for the server of either address family, too short for both.
+    let user = authenticated(request(&[name, (SOFTWARE, &[b'x'; 28])]));
+    let unknown = authenticated(error([4, 20], &[(UNKNOWN_ATTRIBUTES, &[0x40, 0])]));
     vec![
-        row(section, "a user, by the own version of IP", user, Redirected, Owed::ByVersion { v4, v6 }),
         row(
             section,
-            "a request that is shorter than the redirection",
-            sealed(request(&[name])),
-            Outcome::Answered,
-            Owed::Sealed,
+            "a user, to the server of the same address family",
+            user,
+            Redirected,
+            ExpectedReply::ByVersion { v4, v6 },
         ),
         row(
             section,
-            "nobody who has proven nothing",
+            "a request that is shorter than the redirection is answered",
+            authenticated(request(&[name])),
+            Outcome::Answered,
+            ExpectedReply::Authenticated,
+        ),
+        row(
+            section,
+            "an unauthenticated client is not redirected",
             request(&[(SOFTWARE, &[b'x'; 40])]),
             BadRequest,
-            Owed::Bytes(error([4, 0], &[])),
+            ExpectedReply::Bytes(error([4, 0], &[])),
         ),
         row(
             "RFC 8489 §6.3.1",
-            "an unknown attribute goes before",
-            sealed(request(&[name, (0x4000, &[])])),
+            "an unknown attribute takes precedence",
+            authenticated(request(&[name, (0x4000, &[])])),
             Outcome::UnknownAttribute,
-            Owed::Bytes(unknown),
+            ExpectedReply::Bytes(unknown),
         ),
     ]
 }

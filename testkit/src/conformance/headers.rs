@@ -1,4 +1,4 @@
-//! Header, type and length: what is no Binding request gets silence.
+//! Header, type and length: anything but a Binding request gets no reply.
 
 use super::*;
 use Outcome::{BadLength, Indication, NotStun, OtherMethod, Response};
@@ -14,13 +14,13 @@ pub(super) fn rows() -> Vec<Row> {
         message(BINDING_SUCCESS, &[(XOR_MAPPED_ADDRESS, &[0, 1, 0xbd, 0x52, 0xe7, 0x21, 0xc0, 0x45])]);
     let classic_success = classic(BINDING_SUCCESS, &[(MAPPED_ADDRESS, &[0, 1, 0x9c, 0x40, 198, 51, 100, 7])]);
     vec![
-        silence("RFC 8489 §5", "nothing at all", vec![], NotStun),
-        silence("RFC 8489 §5", "a byte short of a header", request(&[])[..19].to_vec(), NotStun),
+        silence("RFC 8489 §5", "an empty datagram", vec![], NotStun),
+        silence("RFC 8489 §5", "one byte less than a header", request(&[])[..19].to_vec(), NotStun),
         silence("RFC 8489 §5", "the first bit set: RTP", typed(0x8001), NotStun),
         silence("RFC 8489 §5", "the second bit set: ChannelData", typed(0x4001), NotStun),
         silence("RFC 8489 §5", "both bits set", typed(0xc001), NotStun),
-        silence("RFC 8489 §6.3", "too great a length", length(4), BadLength),
-        silence("RFC 8489 §6.3", "the greatest length", length(0xfffc), BadLength),
+        silence("RFC 8489 §6.3", "a length beyond the datagram", length(4), BadLength),
+        silence("RFC 8489 §6.3", "the maximum length", length(0xfffc), BadLength),
         silence("RFC 8489 §5", "a length with its lowest bit set", length(1), BadLength),
         silence("RFC 8489 §5", "a length with its second bit set", length(2), BadLength),
         silence("RFC 8489 §6.3", "TURN's Allocate", typed(0x0003), OtherMethod),
@@ -41,7 +41,12 @@ pub(super) fn rows() -> Vec<Row> {
         silence("RFC 8489 §6.3.3", "a success response", success, Response),
         silence("RFC 8489 §6.3.4", "an error response", rejection(&[0, 0, 4, 20], &[0x4000]), Response),
         silence("RFC 3489 §8.1", "a classic success response", classic_success, Response),
-        silence("RFC 3489 §11.1", "a classic indication: there is none", classic(0x0011, &[]), Indication),
+        silence(
+            "RFC 3489 §11.1",
+            "a classic indication, which RFC 3489 does not have",
+            classic(0x0011, &[]),
+            Indication,
+        ),
         silence("RFC 3489 §8.2", "a classic Shared Secret request", classic(0x0002, &[]), OtherMethod),
     ]
 }

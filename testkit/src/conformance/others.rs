@@ -1,5 +1,4 @@
-//! Where other servers answer what must be met with silence, or are silent or wrong where an answer is
-//! owed.
+//! Requests that other servers answer although they must not, or answer wrongly or not at all.
 
 use super::*;
 
@@ -7,7 +6,7 @@ pub(super) fn rows() -> Vec<Row> {
     [silences(), replies()].into_iter().flatten().collect()
 }
 
-/// What other servers answer.
+/// Requests that must not be answered, and that other servers answer.
 fn silences() -> Vec<Row> {
     let mut trailing = request(&[]);
     trailing.extend_from_slice(&[0; 4]);
@@ -22,13 +21,13 @@ fn silences() -> Vec<Row> {
         ),
         silence(
             "RFC 8489 §5",
-            "a length that is no multiple of four (turn-rs ends)",
+            "a length that is not a multiple of four (turn-rs exits)",
             raw(&[0x80, 0x22, 0]),
             Outcome::BadLength,
         ),
         silence(
             "RFC 8489 §6.3",
-            "bytes behind the message (turn-rs, eturnal, pion answer)",
+            "bytes after the message (turn-rs, eturnal, pion answer)",
             trailing,
             Outcome::BadLength,
         ),
@@ -47,7 +46,7 @@ fn silences() -> Vec<Row> {
     ]
 }
 
-/// What other servers answer wrongly, or not at all.
+/// Requests that other servers answer wrongly or not at all.
 fn replies() -> Vec<Row> {
     let thirteen: Vec<Attribute> = (0x4000..0x400d).map(|kind| (kind, &[][..])).collect();
     let twelve: Vec<u16> = (0x4000..0x400c).collect();
@@ -66,13 +65,13 @@ fn replies() -> Vec<Row> {
         ),
         rejected(
             "RFC 5780 §7.5",
-            "RESPONSE-PORT diverts nothing (stuntman diverts)",
+            "RESPONSE-PORT has no effect (stuntman obeys it)",
             request(&[(RESPONSE_PORT, &[0x9c, 0x41, 0, 0])]),
             &[RESPONSE_PORT],
         ),
         answered(
             "RFC 8489 §11",
-            "RESPONSE-ADDRESS diverts nothing",
+            "RESPONSE-ADDRESS has no effect",
             request(&[(RESPONSE_ADDRESS, &[0, 1, 0, 80, 203, 0, 113, 9])]),
         ),
         rejected(

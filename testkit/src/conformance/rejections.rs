@@ -1,4 +1,4 @@
-//! 420 with UNKNOWN-ATTRIBUTES: what it names, and how long it may be.
+//! 420 with UNKNOWN-ATTRIBUTES: which types it lists, and its maximum length.
 
 use super::*;
 
@@ -24,30 +24,30 @@ pub(super) fn rows() -> Vec<Row> {
         rejected("RFC 5780 §7.6", "PADDING, with RFC 5780 off", request(&[(PADDING, &[0; 4])]), &[PADDING]),
         rejected(
             section,
-            "one unknown among known ones",
+            "one unknown attribute among known ones",
             request(&[(SOFTWARE, b"x"), (0x4001, &[]), (USERNAME, b"me")]),
             &[0x4001],
         ),
         rejected(
             section,
-            "the same unknown type twice is named once",
+            "a repeated unknown type is listed once",
             request(&[(0x4001, &[]), (0x4002, &[]), (0x4001, &[])]),
             &[0x4001, 0x4002],
         ),
-        // Three would take another word, and the reply would be longer than the request.
+        // A third type would take 4 more bytes, and the reply would be longer than the request.
         rejected("RFC 8489 §14.13", "as many types as the request has room for", three, &[0x5000, 0x5001]),
         rejected("RFC 8489 §14.13", "four types, and no room for more than two", four, &[0x5000, 0x5001]),
         rejected("RFC 8489 §14.13", "five types, and room for four", five, &kinds_of_five[..4]),
         rejected("RFC 8489 §14.13", "nine types in 56 bytes", nine, &kinds_of_nine),
         rejected_with_reason(
             "RFC 8489 §14.8",
-            "the reason, where the request has room for it",
+            "the reason phrase, if it fits in the request's length",
             request(&[(0x4000, &[0; 32])]),
             &[0x4000],
         ),
         rejected(
             "RFC 8489 §14.8",
-            "no reason where it would be one word too long",
+            "no reason phrase if it would be 4 bytes too long",
             request(&[(0x4000, &[0; 28])]),
             &[0x4000],
         ),

@@ -1,7 +1,7 @@
 //! One rule: the request, its outcome, and the reply that it must get.
 
-use super::asked::Asked;
-use super::credentials::{sealed, sealed_by_sha256};
+use super::asked::RequestEndpoints;
+use super::credentials::{authenticated, authenticated_by_sha256};
 use super::setting::{Setting, public_addresses};
 use super::*;
 use std::net::IpAddr;
@@ -13,34 +13,34 @@ const FINGERPRINT_LENGTH: usize = 8;
 pub struct Row {
     /// RFC and section.
     pub section: &'static str,
-    /// What is sent.
+    /// The rule, in words.
     pub rule: &'static str,
-    /// How the server is set up.
+    /// The server's options.
     pub setting: Setting,
-    /// The bytes that are sent.
+    /// The request's bytes.
     pub request: Vec<u8>,
-    /// Their outcome.
+    /// The expected outcome.
     pub outcome: Outcome,
-    /// The reply.
-    pub owed: Owed,
-    /// Where the reply leaves from and goes to.
+    /// The expected reply.
+    pub expected: ExpectedReply,
+    /// The endpoints of the reply.
     pub diverted: Diverted,
 }
 
 /// How the reply's endpoints differ from those of the request (RFC 5780 §6.1).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Diverted {
-    /// It leaves from the other address.
+    /// It is sent from the other address.
     pub address: bool,
-    /// It leaves from the other port.
+    /// It is sent from the other port.
     pub port: bool,
-    /// It goes to this port of the source.
+    /// It is sent to this port of the source.
     pub to: Option<u16>,
 }
 
 /// The reply that a request must get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owed {
+pub enum ExpectedReply {
     /// No reply.
     Silence,
     /// The sender's address in a XOR-MAPPED-ADDRESS.
@@ -51,19 +51,19 @@ pub enum Owed {
     ClassicAddress,
     /// The addresses of RFC 5780.
     Discovery,
-    /// The addresses of RFC 5780, and PADDING until the reply is as long as the request.
+    /// The addresses of RFC 5780, and PADDING up to the request's length.
     PaddedDiscovery,
     /// The addresses of RFC 3489's own discovery.
     ClassicDiscovery,
-    /// The sender's address in a XOR-MAPPED-ADDRESS, and MESSAGE-INTEGRITY by [`PASSWORD`].
-    Sealed,
-    /// As [`Owed::Sealed`], by MESSAGE-INTEGRITY-SHA256.
-    SealedBySha256,
-    /// The same, and a FINGERPRINT at the end.
-    Fingerprinted(Box<Owed>),
-    /// These bytes, whatever the source.
+    /// The sender's address in a XOR-MAPPED-ADDRESS, and MESSAGE-INTEGRITY keyed with [`PASSWORD`].
+    Authenticated,
+    /// As [`ExpectedReply::Authenticated`], by MESSAGE-INTEGRITY-SHA256.
+    AuthenticatedBySha256,
+    /// The inner reply, and a FINGERPRINT at the end.
+    Fingerprinted(Box<ExpectedReply>),
+    /// These bytes, for any source.
     Bytes(Vec<u8>),
-    /// These bytes over either version of IP.
+    /// Different bytes for each address family.
     ByVersion {
         /// Over IPv4.
         v4: Vec<u8>,
@@ -74,8 +74,8 @@ pub enum Owed {
 
 impl Row {
     /// The reply's bytes; empty for silence.
-    pub fn reply(&self, asked: &Asked) -> Vec<u8> {
-        let source = SocketAddr::new(asked.source.ip().to_canonical(), asked.source.port());
+    pub fn reply(&self, endpoints: &RequestEndpoints) -> Vec<u8> {
+        let source = SocketAddr::new(endpoints.source.ip().to_canonical(), endpoints.source.port());
         let transaction = self.request.get(4..20).unwrap_or_default();
         let xor = (XOR_MAPPED_ADDRESS, address(source, transaction));
         let plain = |kind, endpoint| (kind, address(endpoint, &[0; 16]));
@@ -84,37 +84,37 @@ impl Row {
                 attributes.iter().map(|(kind, value)| (*kind, &value[..])).collect();
             with_transaction(BINDING_SUCCESS, transaction, &attributes)
         };
-        match &self.owed {
-            Owed::Silence => Vec::new(),
-            Owed::Address => success(&[xor]),
-            Owed::AddressAnd(kind, value) => success(&[xor, (*kind, (*value).into())]),
-            Owed::Sealed => sealed(success(&[xor])),
-            Owed::SealedBySha256 => sealed_by_sha256(success(&[xor])),
-            Owed::Fingerprinted(owed) => {
+        match &self.expected {
+            ExpectedReply::Silence => Vec::new(),
+            ExpectedReply::Address => success(&[xor]),
+            ExpectedReply::AddressAnd(kind, value) => success(&[xor, (*kind, (*value).into())]),
+            ExpectedReply::Authenticated => authenticated(success(&[xor])),
+            ExpectedReply::AuthenticatedBySha256 => authenticated_by_sha256(success(&[xor])),
+            ExpectedReply::Fingerprinted(expected) => {
                 let request = self.request[..self.request.len() - FINGERPRINT_LENGTH].to_vec();
-                fingerprinted(Row { request, owed: (**owed).clone(), ..*self }.reply(asked))
+                fingerprinted(Row { request, expected: (**expected).clone(), ..*self }.reply(endpoints))
             }
-            Owed::ClassicAddress => success(&[plain(MAPPED_ADDRESS, source)]),
-            Owed::Discovery | Owed::PaddedDiscovery => {
+            ExpectedReply::ClassicAddress => success(&[plain(MAPPED_ADDRESS, source)]),
+            ExpectedReply::Discovery | ExpectedReply::PaddedDiscovery => {
                 let mut attributes = vec![
                     xor,
                     plain(MAPPED_ADDRESS, source),
-                    plain(RESPONSE_ORIGIN, self.told(asked, self.origin(asked))),
-                    plain(OTHER_ADDRESS, self.told(asked, asked.other)),
+                    plain(RESPONSE_ORIGIN, self.advertised(endpoints, self.origin(endpoints))),
+                    plain(OTHER_ADDRESS, self.advertised(endpoints, endpoints.other)),
                 ];
-                if self.owed == Owed::PaddedDiscovery {
+                if self.expected == ExpectedReply::PaddedDiscovery {
                     let length = self.request.len().saturating_sub(success(&attributes).len() + 4);
                     attributes.push((PADDING, vec![0; length]));
                 }
                 success(&attributes)
             }
-            Owed::ClassicDiscovery => success(&[
+            ExpectedReply::ClassicDiscovery => success(&[
                 plain(MAPPED_ADDRESS, source),
-                plain(SOURCE_ADDRESS, self.told(asked, self.origin(asked))),
-                plain(CHANGED_ADDRESS, self.told(asked, asked.other)),
+                plain(SOURCE_ADDRESS, self.advertised(endpoints, self.origin(endpoints))),
+                plain(CHANGED_ADDRESS, self.advertised(endpoints, endpoints.other)),
             ]),
-            Owed::Bytes(bytes) => bytes.clone(),
-            Owed::ByVersion { v4, v6 } => {
+            ExpectedReply::Bytes(bytes) => bytes.clone(),
+            ExpectedReply::ByVersion { v4, v6 } => {
                 if source.is_ipv4() {
                     v4.clone()
                 } else {
@@ -124,24 +124,24 @@ impl Row {
         }
     }
 
-    /// Where the reply leaves from.
-    pub fn origin(&self, asked: &Asked) -> SocketAddr {
+    /// The endpoint that sends the reply.
+    pub fn origin(&self, endpoints: &RequestEndpoints) -> SocketAddr {
         let Diverted { address, port, .. } = self.diverted;
-        let at = |other: bool| if other { asked.other } else { asked.server };
-        SocketAddr::new(at(address).ip(), at(port).port())
+        let endpoint = |other: bool| if other { endpoints.other } else { endpoints.server };
+        SocketAddr::new(endpoint(address).ip(), endpoint(port).port())
     }
 
-    /// What clients are told of an endpoint of the server.
-    fn told(&self, asked: &Asked, endpoint: SocketAddr) -> SocketAddr {
-        let which = usize::from(endpoint.ip() == asked.other.ip());
-        let public = public_addresses(endpoint.is_ipv4())[which];
+    /// The advertised form of an endpoint of the server.
+    fn advertised(&self, endpoints: &RequestEndpoints, endpoint: SocketAddr) -> SocketAddr {
+        let index = usize::from(endpoint.ip() == endpoints.other.ip());
+        let public = public_addresses(endpoint.is_ipv4())[index];
         let ip = if self.setting == Setting::Advertised { public } else { endpoint.ip() };
         SocketAddr::new(ip, endpoint.port())
     }
 
-    /// Port of the source that the reply goes to.
-    pub fn port(&self, asked: &Asked) -> u16 {
-        self.diverted.to.unwrap_or(asked.source.port())
+    /// The port of the source that the reply is sent to.
+    pub fn port(&self, endpoints: &RequestEndpoints) -> u16 {
+        self.diverted.to.unwrap_or(endpoints.source.port())
     }
 
     /// The row's name in messages.
@@ -150,7 +150,7 @@ impl Row {
     }
 }
 
-/// Value of a MAPPED-ADDRESS, combined with the 16 bytes of `mask`: RFC 8489 §14.1, §14.2.
+/// Value of a MAPPED-ADDRESS, XORed with the 16 bytes of `mask`: RFC 8489 §14.1, §14.2.
 pub(super) fn address(source: SocketAddr, mask: &[u8]) -> Vec<u8> {
     let (family, octets) = match source.ip() {
         IpAddr::V4(ip) => (1, ip.octets().to_vec()),

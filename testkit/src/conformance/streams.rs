@@ -2,31 +2,33 @@
 
 use super::*;
 
-/// Whether the bytes are one message by their own length field.
+/// Whether the bytes are exactly one message by the length field.
 fn is_one_message(request: &[u8]) -> bool {
     let length = request.get(2..4).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
     length.is_some_and(|length| length + 20 == request.len() && length % 4 == 0)
 }
 
 /// Settings of NAT behaviour discovery.
-const DISCOVERS: [Setting; 2] = [Setting::Discovery, Setting::Advertised];
+const DISCOVERY_SETTINGS: [Setting; 2] = [Setting::Discovery, Setting::Advertised];
 
-/// The rules of a setting that are ones of streams too. Of NAT behaviour discovery these are the addresses
-/// that it tells; what it does for datagrams is rejected.
+/// The rows of a setting that also apply to streams. Of NAT behaviour discovery, that is a reply with the
+/// server's endpoints; requests for what only datagrams can do are rejected.
 pub fn of_streams(setting: Setting) -> Vec<Row> {
-    let discovers = DISCOVERS.contains(&setting);
+    let has_discovery = DISCOVERY_SETTINGS.contains(&setting);
     let is_kept = |row: &Row| {
         let Diverted { address, port, to } = row.diverted;
         let is_diverted = address || port || to.is_some();
-        let tells = matches!(row.owed, Owed::Discovery | Owed::ClassicDiscovery) && !is_diverted;
-        row.setting == setting && is_one_message(&row.request) && (tells || !discovers)
+        let has_endpoints =
+            matches!(row.expected, ExpectedReply::Discovery | ExpectedReply::ClassicDiscovery)
+                && !is_diverted;
+        row.setting == setting && is_one_message(&row.request) && (has_endpoints || !has_discovery)
     };
     let kept = rows().into_iter().filter(is_kept);
-    let further = if discovers { rejected(setting) } else { Vec::new() };
+    let further = if has_discovery { rejected(setting) } else { Vec::new() };
     kept.chain(further).collect()
 }
 
-/// A stream has no other endpoint to send from, no other port to send to, and no fragments.
+/// A reply on a stream cannot be sent from another endpoint or to another port, and is not fragmented.
 fn rejected(setting: Setting) -> Vec<Row> {
     let change = |flags: u8| (CHANGE_REQUEST, vec![0, 0, 0, flags]);
     let port = || (RESPONSE_PORT, vec![0x9c, 0x41, 0, 0]);
@@ -52,23 +54,25 @@ fn rejected(setting: Setting) -> Vec<Row> {
             setting,
             request,
             outcome: Outcome::UnknownAttribute,
-            owed: Owed::Bytes(reply),
+            expected: ExpectedReply::Bytes(reply),
             diverted: Diverted::default(),
         }
     };
     requests.into_iter().map(|(rule, attributes)| row(rule, attributes)).collect()
 }
 
-/// What the row is under TLS. Its port is none of the four endpoints; and nobody is sent elsewhere there: RFC
-/// 8489 §10 has a client keep its transport, and the port that the operator names is one for UDP and TCP.
+/// The row as it applies to TLS. The TLS port is none of the four endpoints. Users are not redirected: by RFC
+/// 8489 §10 a client keeps its transport, and the port of the alternate server is for UDP and TCP.
 pub fn under_tls(row: Row) -> Row {
-    let row = match row.owed {
-        Owed::Discovery => Row { owed: Owed::Address, ..row },
-        Owed::ClassicDiscovery => Row { owed: Owed::ClassicAddress, ..row },
+    let row = match row.expected {
+        ExpectedReply::Discovery => Row { expected: ExpectedReply::Address, ..row },
+        ExpectedReply::ClassicDiscovery => Row { expected: ExpectedReply::ClassicAddress, ..row },
         _ => row,
     };
     match row.outcome {
-        Outcome::Redirected => Row { outcome: Outcome::Answered, owed: Owed::Sealed, ..row },
+        Outcome::Redirected => {
+            Row { outcome: Outcome::Answered, expected: ExpectedReply::Authenticated, ..row }
+        }
         _ => row,
     }
 }

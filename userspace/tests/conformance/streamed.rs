@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName,
 };
 use xstun_core::outcome::Outcome;
-use xstun_testkit::conformance::{Asked, Row, Setting, of_streams, under_tls};
+use xstun_testkit::conformance::{RequestEndpoints, Row, Setting, of_streams, under_tls};
 use xstun_testkit::lab::packets::PORT;
 use xstun_testkit::lab::server::{Counters, Server};
 use xstun_testkit::lab::{Lab, Namespace};
@@ -19,10 +19,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 const TLS_PORT: u16 = 5349;
 const NAME: &str = "stun.example.net";
 
-/// The endpoints that are asked over TCP. Who asks is known when a connection stands.
-fn endpoints(server: SocketAddr, setting: Setting) -> Vec<Asked> {
+/// The endpoints of the requests over TCP. The source is known once the connection is established.
+fn endpoints(server: SocketAddr, setting: Setting) -> Vec<RequestEndpoints> {
     let source = SocketAddr::new(server.ip(), 0);
-    setting.at_each_endpoint(Asked { source, server, other: other(server.ip()) })
+    setting.at_each_endpoint(RequestEndpoints { source, server, other: other(server.ip()) })
 }
 
 fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
@@ -87,17 +87,19 @@ fn tcp_and_tls_keep_every_rule() {
         for (row, tls_row) in rows.iter().zip(&tls_rows) {
             for ip in [IpAddr::from(link.server_v4), link.server_v6.into()] {
                 let (tcp, tls) = (SocketAddr::new(ip, PORT), SocketAddr::new(ip, TLS_PORT));
-                for asked in endpoints(tcp, setting) {
-                    let server = asked.server;
+                for endpoints in endpoints(tcp, setting) {
+                    let server = endpoints.server;
                     let stream = connect(&lab.client, server);
-                    let owed = row.reply(&Asked { source: stream.local_addr().unwrap(), ..asked });
+                    let expected =
+                        row.reply(&RequestEndpoints { source: stream.local_addr().unwrap(), ..endpoints });
                     let reply = over_tcp(stream, &row.request);
-                    assert_eq!(reply, owed, "{} over TCP at {server}", row.name());
+                    assert_eq!(reply, expected, "{} over TCP at {server}", row.name());
                 }
                 let stream = connect(&lab.client, tls);
-                let asked = Asked { source: stream.local_addr().unwrap(), server: tls, other: tls };
+                let endpoints =
+                    RequestEndpoints { source: stream.local_addr().unwrap(), server: tls, other: tls };
                 let reply = over_tls(stream, &row.request, &trusted);
-                assert_eq!(reply, tls_row.reply(&asked), "{} over TLS", row.name());
+                assert_eq!(reply, tls_row.reply(&endpoints), "{} over TLS", row.name());
             }
         }
         let of_tcp = endpoints(SocketAddr::new(link.server_v4.into(), PORT), setting).len();
@@ -107,14 +109,14 @@ fn tcp_and_tls_keep_every_rule() {
     }
 }
 
-/// Each row is counted once for each endpoint that was asked over either version of IP, under its own end.
+/// Each row is counted once for each endpoint and version of IP, under its outcome.
 fn check_counters(counters: &Counters, path: &str, rows: &[Row], endpoints: usize) {
     let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
     for row in rows {
         *expected.entry(row.outcome.name()).or_default() += 2;
     }
     for name in Outcome::ALL.map(Outcome::name) {
-        let owed = expected.get(name).copied().unwrap_or_default() * endpoints as u64;
-        assert_eq!(counters.get(path, name), owed, "{name} over {path}:\n{}", counters.log);
+        let expected = expected.get(name).copied().unwrap_or_default() * endpoints as u64;
+        assert_eq!(counters.get(path, name), expected, "{name} over {path}:\n{}", counters.log);
     }
 }

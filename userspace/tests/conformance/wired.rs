@@ -1,41 +1,41 @@
-//! The table sent to the program, over every path that it serves by.
+//! The table sent to the server, over each path.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use xstun_core::outcome::Outcome;
-use xstun_testkit::conformance::{Asked, PASSWORD, Row, Setting, USER, public_addresses, rows};
+use xstun_testkit::conformance::{PASSWORD, RequestEndpoints, Row, Setting, USER, public_addresses, rows};
 use xstun_testkit::lab::packets::{Datagram, Flow, PORT};
 use xstun_testkit::lab::server::{Counters, Server};
 use xstun_testkit::lab::wire::Wire;
 use xstun_testkit::lab::{Lab, Link, ip};
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// Source port of the first row; each row has its own, by which its reply is known.
+/// Source port of the first row; each row has its own, which identifies its reply.
 const FIRST_PORT: u16 = 20_000;
-/// What the veth pair's MTU leaves for a UDP payload behind an IPv6 header.
-const MOST_IN_ONE_FRAME: usize = 1500 - 40 - 8;
+/// Bytes of UDP payload that fit in the veth pair's MTU over IPv6.
+const MAX_UNFRAGMENTED: usize = 1500 - 40 - 8;
 
 const NATIVE: [&str; 4] = ["--datapath", "af-xdp", "--xdp-mode", "native"];
 const SOCKETS: [&str; 2] = ["--datapath", "socket"];
 
-/// The setting as the command line knows it. Gives the server the addresses that it needs for it, and the
-/// files, in `directory`.
+/// Returns the flags for the setting. Adds the addresses that it needs to the server's host, and writes its
+/// files in `directory`.
 pub(crate) fn flags(setting: Setting, lab: &Lab, directory: &Path) -> Vec<String> {
     let link = lab.link();
-    let made = match setting {
-        Setting::Elsewhere | Setting::ShortTerm => users(directory),
+    let prepared = match setting {
+        Setting::AlternateServer | Setting::ShortTerm => users(directory),
         Setting::Discovery | Setting::Advertised => {
             let servers = [IpAddr::from(link.server_v4), link.server_v6.into()];
             servers.into_iter().flat_map(|server| discovery_flags(server, lab, setting)).collect()
         }
         _ => Vec::new(),
     };
-    [made, setting.flags()].concat()
+    [prepared, setting.flags()].concat()
 }
 
-/// The flags for discovery at `server`, whose host is given the other address that it needs.
+/// Returns the flags for discovery at `server`, and adds the other address to its host.
 fn discovery_flags(server: IpAddr, lab: &Lab, setting: Setting) -> Vec<String> {
     let other = other(server);
     let prefix = if server.is_ipv4() { 24 } else { 64 };
@@ -53,7 +53,7 @@ fn discovery_flags(server: IpAddr, lab: &Lab, setting: Setting) -> Vec<String> {
     flags
 }
 
-/// The flags for a server that knows [`USER`], and in `directory` the file that they name.
+/// Returns the flags for a server with [`USER`], and writes its credentials file in `directory`.
 fn users(directory: &Path) -> Vec<String> {
     let file = directory.join("users");
     std::fs::write(&file, format!("{USER}:{PASSWORD}\n")).unwrap();
@@ -61,7 +61,7 @@ fn users(directory: &Path) -> Vec<String> {
     ["--auth", "short-term", "--credentials", file].map(str::to_owned).to_vec()
 }
 
-/// The endpoint beside `server` that differs in address and port.
+/// The server's endpoint that differs from `server` in address and port.
 pub(crate) fn other(server: IpAddr) -> SocketAddr {
     let address: IpAddr = match server {
         IpAddr::V4(ip) => (ip | std::net::Ipv4Addr::from_bits(8)).into(),
@@ -71,62 +71,63 @@ pub(crate) fn other(server: IpAddr) -> SocketAddr {
 }
 
 /// One row over one version of IP.
-struct Question<'a> {
+struct RowFlow<'a> {
     row: &'a Row,
     flow: Flow,
-    /// Whether AF_XDP can take it: what is longer than a frame comes in fragments, which are the sockets'.
-    whole: bool,
+    /// Whether it fits in one frame, which AF_XDP can answer. Longer requests are sent in fragments, which the
+    /// sockets answer.
+    fits_frame: bool,
 }
 
-impl Question<'_> {
-    fn asked(&self) -> Asked {
+impl RowFlow<'_> {
+    fn endpoints(&self) -> RequestEndpoints {
         let Flow { source, destination, .. } = self.flow;
-        Asked { source, server: destination, other: other(destination.ip()) }
+        RequestEndpoints { source, server: destination, other: other(destination.ip()) }
     }
 
-    fn owed(&self) -> Vec<u8> {
-        self.row.reply(&self.asked())
+    fn expected(&self) -> Vec<u8> {
+        self.row.reply(&self.endpoints())
     }
 
     fn send(&self, wire: &Wire) {
-        if self.whole {
+        if self.fits_frame {
             wire.send(&self.flow.frame(&self.row.request));
         } else {
             self.flow.fragments(&self.row.request, 1280).iter().for_each(|frame| wire.send(frame));
         }
     }
 
-    /// The datagram in `frame`, if it goes to where this question's reply is due.
+    /// The datagram in `frame`, if its destination is that of this row's reply.
     fn reply_in(&self, frame: &[u8]) -> Option<Datagram> {
-        let due = SocketAddr::new(self.flow.source.ip(), self.row.port(&self.asked()));
-        Datagram::read(frame).filter(|datagram| datagram.destination == due)
+        let destination = SocketAddr::new(self.flow.source.ip(), self.row.port(&self.endpoints()));
+        Datagram::read(frame).filter(|datagram| datagram.destination == destination)
     }
 
     fn check(&self, reply: &Datagram) {
         let name = self.row.name();
         let macs = (reply.source_mac, reply.destination_mac);
         assert_eq!(macs, (self.flow.destination_mac, self.flow.source_mac), "{name}: {reply:?}");
-        assert_eq!(reply.source, self.row.origin(&self.asked()), "{name}: where it leaves from");
+        assert_eq!(reply.source, self.row.origin(&self.endpoints()), "{name}: the reply's source");
         assert!(reply.checksums_hold, "{name}: the reply's checksums: {reply:?}");
-        assert_eq!(reply.payload, self.owed(), "{name}, over {}", self.flow.source);
+        assert_eq!(reply.payload, self.expected(), "{name}, over {}", self.flow.source);
     }
 }
 
-fn questions<'a>(link: &Link, rows: &'a [Row]) -> Vec<Question<'a>> {
+fn row_flows<'a>(link: &Link, rows: &'a [Row]) -> Vec<RowFlow<'a>> {
     let ports = FIRST_PORT..;
-    let asked = rows.iter().zip(ports).flat_map(|(row, port)| {
-        let whole = row.request.len() <= MOST_IN_ONE_FRAME;
-        [Flow::v4(link, port), Flow::v6(link, port)].map(|flow| Question { row, flow, whole })
+    let row_flows = rows.iter().zip(ports).flat_map(|(row, port)| {
+        let fits_frame = row.request.len() <= MAX_UNFRAGMENTED;
+        [Flow::v4(link, port), Flow::v6(link, port)].map(|flow| RowFlow { row, flow, fits_frame })
     });
-    asked.collect()
+    row_flows.collect()
 }
 
-/// Sends every row of every setting and waits for each reply that is owed; checks after the server's end
-/// that nothing else came back, and that each row is counted once, where it should be.
+/// Sends every row of every setting and waits for each expected reply. After the server has stopped, checks
+/// that nothing else was answered, and that each row is counted once, under its outcome and path.
 fn run(path: &str, path_flags: &[&str]) {
     for setting in Setting::ALL {
         let mut rows: Vec<Row> = rows().into_iter().filter(|row| row.setting == setting).collect();
-        // The last is answered, so that all before it were seen when its reply is.
+        // The last one is answered: when its reply comes, the server has processed all rows.
         rows.sort_by_key(|row| row.outcome == Outcome::Answered);
         let lab = Lab::new(1);
         let link = lab.link();
@@ -136,43 +137,43 @@ fn run(path: &str, path_flags: &[&str]) {
         let common = ["--interface", &link.server_interface];
         let server = Server::start(&lab.server, &[&common, path_flags, &flags[..]].concat());
         let wire = Wire::open(&lab.client, &link.client_interface);
-        let questions = questions(link, &rows);
-        for question in &questions {
-            question.send(&wire);
-            if !question.owed().is_empty() {
+        let row_flows = row_flows(link, &rows);
+        for row_flow in &row_flows {
+            row_flow.send(&wire);
+            if !row_flow.expected().is_empty() {
                 let mut reply = None;
                 wire.wait_for(LIMIT, |frame| {
-                    let silent = questions.iter().filter(|other| other.owed().is_empty());
-                    silent.for_each(|silent| stays_silent(silent, frame));
-                    reply = question.reply_in(frame);
+                    let silent = row_flows.iter().filter(|other| other.expected().is_empty());
+                    silent.for_each(|silent| assert_unanswered(silent, frame));
+                    reply = row_flow.reply_in(frame);
                     reply.is_some()
                 });
-                question.check(&reply.unwrap_or_else(|| panic!("{}: no answer", question.row.name())));
+                row_flow.check(&reply.unwrap_or_else(|| panic!("{}: no reply", row_flow.row.name())));
             }
         }
         let counters = server.stop();
         for frame in wire.drain() {
-            questions.iter().for_each(|question| stays_silent(question, &frame));
+            row_flows.iter().for_each(|row_flow| assert_unanswered(row_flow, &frame));
         }
-        check_counters(&counters, path, &questions);
+        check_counters(&counters, path, &row_flows);
     }
 }
 
-fn stays_silent(question: &Question, frame: &[u8]) {
-    let reply = question.reply_in(frame);
-    assert!(reply.is_none(), "{}: answered by {reply:?}", question.row.name());
+fn assert_unanswered(row_flow: &RowFlow, frame: &[u8]) {
+    let reply = row_flow.reply_in(frame);
+    assert!(reply.is_none(), "{}: answered by {reply:?}", row_flow.row.name());
 }
 
-fn check_counters(counters: &Counters, path: &str, questions: &[Question]) {
+fn check_counters(counters: &Counters, path: &str, row_flows: &[RowFlow]) {
     let mut expected: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for question in questions {
-        let path = if question.whole { path } else { "sockets" };
-        *expected.entry((path, question.row.outcome.name())).or_default() += 1;
+    for row_flow in row_flows {
+        let path = if row_flow.fits_frame { path } else { "sockets" };
+        *expected.entry((path, row_flow.row.outcome.name())).or_default() += 1;
     }
     for path in ["af-xdp", "sockets"] {
         for name in Outcome::ALL.map(Outcome::name) {
-            let owed = expected.get(&(path, name)).copied().unwrap_or_default();
-            assert_eq!(counters.get(path, name), owed, "{name} on {path}:\n{}", counters.log);
+            let count = expected.get(&(path, name)).copied().unwrap_or_default();
+            assert_eq!(counters.get(path, name), count, "{name} on {path}:\n{}", counters.log);
         }
     }
 }

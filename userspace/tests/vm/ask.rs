@@ -1,4 +1,4 @@
-//! One case: each way of asking, what came of it, and the checks that follow.
+//! One case: serves in each mode, reports the rung, and runs the checks.
 
 use crate::case::{Ask, Case};
 use crate::checks;
@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use xstun_testkit::lab::server::{Server, xstun};
 
-/// A check's surroundings.
+/// The context of a check.
 pub(crate) struct Scene<'a> {
     pub(crate) case: &'a Case,
     pub(crate) stage: &'a Stage,
@@ -25,34 +25,34 @@ impl Scene<'_> {
         self.report.check(&self.case.name, &self.ask.name, name, check)
     }
 
-    /// Serves as is asked, and waits until it does.
+    /// Starts the server in the scene's mode, and waits until it serves.
     pub(crate) fn serve(&self, more: &[&str]) -> Server {
         Server::start(&self.stage.server, &self.flags(more))
     }
 
-    /// The same with the program that asserts the conservation of frames.
+    /// As [`Scene::serve`], with the binary that asserts the conservation of frames.
     pub(crate) fn serve_asserting(&self) -> Server {
-        // The words after the script are the release binary, which gives way, and its arguments.
-        let instead = ["sh", "-c", "shift; exec /bin/xstun-asserting \"$@\"", "sh"];
-        Server::start_behind(&self.stage.server, &instead, &self.flags(&[]))
+        // The arguments of the script are the release binary, which is replaced, and its arguments.
+        let replacement = ["sh", "-c", "shift; exec /bin/xstun-asserting \"$@\"", "sh"];
+        Server::start_behind(&self.stage.server, &replacement, &self.flags(&[]))
     }
 
     fn flags<'b>(&'b self, more: &[&'b str]) -> Vec<&'b str> {
-        let asked = self.ask.flags.iter().map(String::as_str);
-        ["--interface", self.stage.interface()].into_iter().chain(asked).chain(more.iter().copied()).collect()
+        let mode = self.ask.flags.iter().map(String::as_str);
+        ["--interface", self.stage.interface()].into_iter().chain(mode).chain(more.iter().copied()).collect()
     }
 
-    /// What the server says it got.
+    /// The rung that the server logs.
     pub(crate) fn rung(&self, server: &Server) -> Value {
         server.serving_on(self.stage.interface())
     }
 }
 
-/// Asks in every way of the case.
+/// Runs the case in each of its modes.
 pub(crate) fn all(case: &Case, report: &Report) {
     let first = case.asks.first().map_or("", |ask| &ask.name);
     let stage = report.check(&case.name, first, "stage", || {
-        let stage = Stage::set(case);
+        let stage = Stage::new(case);
         let driver = format!("on {}", stage.driver);
         (stage, driver)
     });
@@ -65,9 +65,9 @@ pub(crate) fn all(case: &Case, report: &Report) {
 fn one(scene: &Scene<'_>) {
     let Scene { case, stage, ask, report } = scene;
     let record = |key: &str, value: Value| {
-        report.tell(&json!({ "case": case.name, "asked": ask.name, "driver": stage.driver, key: value }));
+        report.write(&json!({ "case": case.name, "asked": ask.name, "driver": stage.driver, key: value }));
     };
-    // Only what is pinned is refused.
+    // Only a pinned mode may be refused.
     if !ask.flags.is_empty()
         && let Some(refusal) = refusal(scene, &[])
     {
@@ -88,7 +88,8 @@ fn one(scene: &Scene<'_>) {
     }
 }
 
-/// Why the server refuses to serve as is asked and with these flags beside; nothing if it serves.
+/// The last log line of a server that refuses to serve in the scene's mode with these additional flags; `None`
+/// if it serves.
 pub(crate) fn refusal(scene: &Scene<'_>, more: &[&str]) -> Option<String> {
     let mut command = scene.stage.server.command(xstun());
     command.arg("serve").args(scene.flags(more)).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -98,7 +99,7 @@ pub(crate) fn refusal(scene: &Scene<'_>, more: &[&str]) -> Option<String> {
     for line in log.by_ref() {
         last = line.unwrap();
         if last.ends_with(" ready") {
-            // In good order: a killed server cannot put the NIC's settings back.
+            // SIGINT: a killed server cannot restore the NIC's settings.
             kill_process(Pid::from_child(&child), Signal::INT).unwrap();
             child.wait().unwrap();
             return None;

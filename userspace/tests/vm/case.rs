@@ -1,11 +1,11 @@
-//! What the guest is told to test.
+//! The cases that `cargo xtask vm` gives to the guest.
 
 use serde_json::Value;
 
-/// What the server's side of a case is.
+/// The kind of interface that the server serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A NIC of the guest, told by its MAC address, with a peer on the same wire.
+    /// A NIC of the guest, identified by its MAC address, with a peer on the same wire.
     Nic,
     /// A veth pair.
     Veth,
@@ -13,7 +13,7 @@ pub(crate) enum Kind {
     Loopback,
 }
 
-/// A way to ask for a rung.
+/// A mode that the server is started in.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) name: String,
@@ -21,46 +21,46 @@ pub(crate) struct Ask {
     pub(crate) flags: Vec<String>,
 }
 
-/// One NIC, and the ways in which it is asked.
+/// One NIC, and the modes in which it is served.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    /// What its addresses are made of.
+    /// The number from which its addresses are derived.
     pub(crate) number: u8,
     pub(crate) kind: Kind,
     pub(crate) queues: u32,
     pub(crate) asks: Vec<Ask>,
-    /// Whether a server on it, asked for `auto`, goes through all of its life.
+    /// Whether the checks of `life` run in the mode `auto`.
     pub(crate) thorough: bool,
 }
 
 impl Case {
-    /// From the list that `cargo xtask vm` wrote.
+    /// Parses the list that `cargo xtask vm` writes.
     pub(crate) fn read(text: &str) -> Vec<Case> {
         let list: Vec<Value> = serde_json::from_str(text).expect("a list of cases");
-        list.iter().map(Case::from_told).collect()
+        list.iter().map(Case::from_json).collect()
     }
 
-    fn from_told(told: &Value) -> Case {
-        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {told}")).to_owned();
-        let list = |value: &Value| value.as_array().unwrap_or_else(|| panic!("no list: {told}")).clone();
-        let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("no number: {told}"));
+    fn from_json(json: &Value) -> Case {
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {json}")).to_owned();
+        let list = |value: &Value| value.as_array().unwrap_or_else(|| panic!("no list: {json}")).clone();
+        let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("no number: {json}"));
         let ask = |ask: &Value| Ask {
             name: text(&ask["name"]),
             flags: list(&ask["flags"]).iter().map(text).collect(),
         };
         Case {
-            name: text(&told["name"]),
-            number: number(&told["number"]).try_into().expect("a guest has a handful of NICs"),
-            kind: match told["kind"].as_str() {
+            name: text(&json["name"]),
+            number: number(&json["number"]).try_into().expect("a guest has a handful of NICs"),
+            kind: match json["kind"].as_str() {
                 Some("nic") => Kind::Nic,
                 Some("veth") => Kind::Veth,
                 Some("loopback") => Kind::Loopback,
-                _ => panic!("no such kind: {told}"),
+                _ => panic!("unknown kind: {json}"),
             },
-            queues: number(&told["queues"]).try_into().expect("a NIC has a handful of queues"),
-            asks: list(&told["asks"]).iter().map(ask).collect(),
-            thorough: told["thorough"] == true,
+            queues: number(&json["queues"]).try_into().expect("a NIC has a handful of queues"),
+            asks: list(&json["asks"]).iter().map(ask).collect(),
+            thorough: json["thorough"] == true,
         }
     }
 }

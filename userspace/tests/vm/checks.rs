@@ -1,4 +1,4 @@
-//! What must hold on every rung.
+//! The checks for every rung.
 
 use crate::ask::Scene;
 use crate::case::Kind;
@@ -17,15 +17,15 @@ const EVERY_SHAPE: &str = "bare=3,fingerprint,software-fingerprint=2,software,ch
 /// Bytes that TCP carries each way.
 const STREAM: u32 = 400_000;
 
-/// The checks on a server that has just begun to serve; ends it.
+/// Runs the checks on a server that has just started, and stops it.
 pub(crate) fn while_serving(scene: &Scene<'_>, server: Server, rung: &Value) {
     let Scene { stage, case, .. } = scene;
     scene.check("answers", || {
         answers(stage);
-        ((), "the true address, over IPv4 and IPv6".to_owned())
+        ((), "the right address, over IPv4 and IPv6".to_owned())
     });
     if rung["bind_mode"] == "zero-copy" {
-        scene.check("the kernel's own word for zero-copy", || ((), diagnosed(stage)));
+        scene.check("the kernel reports zero-copy", || ((), diagnosed(stage)));
     }
     scene.check("load", || ((), load(stage, "400")));
     if case.kind != Kind::Loopback {
@@ -52,9 +52,9 @@ pub(crate) fn while_serving(scene: &Scene<'_>, server: Server, rung: &Value) {
     });
 }
 
-/// Asks a few times over either version of IP.
+/// Sends five requests over each version of IP, and checks the mapped addresses.
 pub(crate) fn answers(stage: &Stage) {
-    for (client, server) in stage.ways() {
+    for (client, server) in stage.endpoints() {
         let asker = Asker::new(stage.client(), client);
         for _ in 0..5 {
             assert_eq!(asker.ask(server), asker.address());
@@ -62,18 +62,18 @@ pub(crate) fn answers(stage: &Stage) {
     }
 }
 
-/// What the kernel's socket diagnosis says of the server's sockets; it has to know zero-copy sockets.
+/// Asserts that the kernel's socket diagnosis shows a zero-copy AF_XDP socket.
 fn diagnosed(stage: &Stage) -> String {
-    let told = stage.server.run(&["ss", "--xdp", "--all", "--extended"]);
-    assert!(told.contains("zc:1"), "no AF_XDP socket is in zero-copy mode: {told}");
+    let sockets = stage.server.run(&["ss", "--xdp", "--all", "--extended"]);
+    assert!(sockets.contains("zc:1"), "no AF_XDP socket is in zero-copy mode: {sockets}");
     "zc:1".to_owned()
 }
 
-/// Sends requests of every shape at a rate; every reply has to be right, and nearly all have to come.
+/// Sends requests of every shape at a rate; every reply must be right, and at most 5 % may be lost.
 pub(crate) fn load(stage: &Stage, rate: &str) -> String {
     let program = xstun().into_string().unwrap();
     let mut sent = 0;
-    for (_, server) in stage.ways() {
+    for (_, server) in stage.endpoints() {
         let server = server.to_string();
         let words = [
             program.as_str(),
@@ -88,32 +88,32 @@ pub(crate) fn load(stage: &Stage, rate: &str) -> String {
             EVERY_SHAPE,
         ];
         let output = stage.client().output(&words);
-        let told = String::from_utf8_lossy(&output.stdout);
+        let out = String::from_utf8_lossy(&output.stdout);
         let err = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{told}{err}");
-        let told: Value = serde_json::from_str(&told).unwrap();
-        assert_eq!(told["wrong"], 0, "{told}");
-        let number = |key: &str| told[key].as_u64().unwrap();
-        assert!(number("lost") * 20 <= number("sent"), "more than a twentieth is lost: {told}");
+        assert_eq!(output.status.code(), Some(0), "{out}{err}");
+        let json: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(json["wrong"], 0, "{json}");
+        let number = |key: &str| json[key].as_u64().unwrap();
+        assert!(number("lost") * 20 <= number("sent"), "more than a twentieth is lost: {json}");
         sent += number("sent");
     }
     format!("{sent} requests of all shapes, every reply right")
 }
 
-/// Requests at a rate, over IPv4, for as long as this lives.
+/// Requests at a rate, over IPv4; stopped on drop.
 pub(crate) struct Flood(Child);
 
 impl Flood {
     pub(crate) fn start(stage: &Stage, rate: &str) -> Self {
-        let (_, server) = stage.ways()[0];
+        let (_, server) = stage.endpoints()[0];
         let mut load = stage.client().command(xstun());
         load.args(["load", &server.to_string(), "--duration", "600", "--rate", rate, "--ports", "64"]);
         Flood(load.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    /// It has not ended by itself.
-    pub(crate) fn goes_on(mut self) {
-        assert!(self.0.try_wait().unwrap().is_none(), "the load ended by itself");
+    /// Asserts that it still runs, and stops it.
+    pub(crate) fn end(mut self) {
+        assert!(self.0.try_wait().unwrap().is_none(), "the load exited by itself");
     }
 }
 
@@ -124,28 +124,28 @@ impl Drop for Flood {
     }
 }
 
-/// What is not ours passes: ping, and a TCP connection whose bytes come back as they were sent.
+/// Asserts that other traffic passes: ping, and a TCP connection that echoes its bytes unchanged.
 pub(crate) fn neighbours(stage: &Stage) {
-    for (_, server) in stage.ways() {
+    for (_, server) in stage.endpoints() {
         let host = server.ip().to_string();
         stage.client().run(&["ping", "-n", "-c", "3", "-i", "0.2", "-w", "30", &host]);
         let listener = stage.server.enter(|| TcpListener::bind(SocketAddr::new(server.ip(), 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let there: Vec<u8> = (0..STREAM).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let sent: Vec<u8> = (0..STREAM).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let back = std::thread::scope(|scope| {
             scope.spawn(|| {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut received = vec![0; there.len()];
+                let mut received = vec![0; sent.len()];
                 stream.read_exact(&mut received).unwrap();
                 stream.write_all(&received).unwrap();
             });
             let mut stream = stage.client().enter(|| TcpStream::connect_timeout(&address, LIMIT)).unwrap();
             stream.set_read_timeout(Some(LIMIT)).unwrap();
-            stream.write_all(&there).unwrap();
+            stream.write_all(&sent).unwrap();
             let mut back = Vec::new();
             stream.read_to_end(&mut back).unwrap();
             back
         });
-        assert!(back == there, "{} of {STREAM} bytes came back over TCP", back.len());
+        assert!(back == sent, "{} of {STREAM} bytes came back over TCP", back.len());
     }
 }

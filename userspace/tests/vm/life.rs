@@ -1,5 +1,5 @@
-//! What a NIC's queue goes through in a server's life: sleep, starvation, restarts, a link that goes
-//! away, queues that change their number.
+//! Checks of a server's life cycle: sleep, starvation, restarts, link down and up, a change of the number of
+//! queues.
 
 use crate::ask::{Scene, refusal};
 use crate::checks::{Flood, answers, load, neighbours};
@@ -12,12 +12,12 @@ use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::server::Counters;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Requests a second that are more than a stopped worker's rings hold within seconds.
+/// Requests per second that overflow a stopped worker's rings within seconds.
 const DELUGE: &str = "4000";
-/// Frames beyond those that fill a ring, so that it is certainly full.
+/// Frames sent beyond the size of a ring, so that it is certainly full.
 const SPARE: u64 = 64;
 
-/// All of them, on the rung that the server has got before.
+/// Runs all of them; `rung` is the one that the server reached before.
 pub(crate) fn all(scene: &Scene<'_>, rung: &Value) {
     let on_xdp = rung["path"] == "af-xdp";
     scene.check("wakes from sleep", || ((), sleep(scene)));
@@ -38,7 +38,7 @@ pub(crate) fn all(scene: &Scene<'_>, rung: &Value) {
 fn sleep(scene: &Scene<'_>) -> String {
     let server = scene.serve(&[]);
     answers(scene.stage);
-    let (client, address) = scene.stage.ways()[0];
+    let (client, address) = scene.stage.endpoints()[0];
     let asker = Asker::new(scene.stage.client(), client);
     for _ in 0..3 {
         // Longer than the worker spins.
@@ -49,7 +49,7 @@ fn sleep(scene: &Scene<'_>) -> String {
     "three times, and answered the first request".to_owned()
 }
 
-/// The queue is released by the kernel some time after the last socket was closed.
+/// The kernel releases the queue some time after the last socket is closed.
 fn restart(scene: &Scene<'_>, rung: &Value) -> String {
     for _ in 0..4 {
         let server = scene.serve(&[]);
@@ -83,7 +83,7 @@ fn kill(scene: &Scene<'_>, rung: &Value) -> String {
     let server = scene.serve(&[]);
     assert_same(&scene.rung(&server), rung);
     answers(scene.stage);
-    flood.goes_on();
+    flood.end();
     server.stop();
     "twice under load, no program left, the same rung again".to_owned()
 }
@@ -101,17 +101,16 @@ fn link(scene: &Scene<'_>) -> String {
         scene.stage.raise();
         answers(scene.stage);
     }
-    flood.goes_on();
+    flood.end();
     load(scene.stage, "300");
     let counters = server.stop();
-    assert_clean(&counters);
+    assert_no_invalid_descriptors(&counters);
     "twice under load, and served again".to_owned()
 }
 
-/// The worker is stopped while more arrives than its rings can hold, so that the NIC starves of
-/// frames and asks for a wake-up of the fill ring; then it goes on. How long that takes is the machine's
-/// matter: frames are counted, not seconds. The program asserts that each
-/// frame of the UMEM is in one place, in every batch.
+/// The server is stopped while more frames arrive than its rings can hold, so that the NIC runs out of frames
+/// and requests a wake-up of the fill ring; then it continues. Frames are counted, not seconds, since the time
+/// depends on the machine. The server asserts in every batch that each UMEM frame is in exactly one place.
 fn conserve(scene: &Scene<'_>) -> String {
     let server = scene.serve_asserting();
     answers(scene.stage);
@@ -124,12 +123,12 @@ fn conserve(scene: &Scene<'_>) -> String {
             std::thread::sleep(Duration::from_millis(100));
         }
         server.signal(Signal::CONT);
-        flood.goes_on();
+        flood.end();
         answers(scene.stage);
     }
     load(scene.stage, "300");
     let counters = server.stop();
-    assert_clean(&counters);
+    assert_no_invalid_descriptors(&counters);
     let received = counters.get("af-xdp", "received");
     assert!(received > u64::from(FRAMES), "no more frames than the UMEM has: {}", counters.log);
     let kernel =
@@ -137,23 +136,23 @@ fn conserve(scene: &Scene<'_>) -> String {
     format!("{received} received, starved twice; dropped, ring full, fill ring empty: {kernel:?}")
 }
 
-/// The kernel refused no descriptor.
-fn assert_clean(counters: &Counters) {
+/// Asserts that the kernel rejected no descriptor.
+fn assert_no_invalid_descriptors(counters: &Counters) {
     for name in ["rx_invalid", "tx_invalid"] {
         assert_eq!(counters.get("af-xdp", name), 0, "{}", counters.log);
     }
 }
 
-/// Out of the map, detached, closed, with frames on their way.
+/// Stops the server while frames are in flight.
 fn stop(scene: &Scene<'_>) -> String {
     let flood = Flood::start(scene.stage, DELUGE);
     for _ in 0..3 {
         let server = scene.serve(&[]);
         answers(scene.stage);
-        assert_clean(&server.stop());
+        assert_no_invalid_descriptors(&server.stop());
         assert!(!scene.stage.server.has_xdp(scene.stage.interface()), "the XDP program is still attached");
     }
-    flood.goes_on();
+    flood.end();
     neighbours(scene.stage);
     "three times; the NIC serves the kernel's stack after it".to_owned()
 }
@@ -164,20 +163,20 @@ fn busy_poll(scene: &Scene<'_>, rung: &Value) -> String {
         scene.stage.server.run(&["cat", &path]).trim().to_owned()
     };
     let before = ["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting);
-    // Where the driver does not say what to poll, the server has to say so.
+    // If the driver does not expose its NAPI instances, the server must refuse and say so.
     if let Some(why) = refusal(scene, &["--busy-poll"]) {
         assert!(why.contains("leave --busy-poll out"), "{why}");
         assert_eq!(
             ["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting),
             before,
-            "settings are put back"
+            "the settings are restored"
         );
         answers_afterwards(scene);
         return why;
     }
     let server = scene.serve(&["--busy-poll"]);
     let polled = scene.rung(&server);
-    // virtio_net's zero-copy cannot be busy-polled: the server takes copy mode, and says why.
+    // virtio_net's zero-copy cannot be busy-polled: the server takes copy mode, and logs the reason.
     if rung["bind_mode"] == "zero-copy" && scene.stage.driver == "virtio_net" {
         assert_eq!(
             (&polled["xdp_mode"], &polled["bind_mode"]),
@@ -190,57 +189,62 @@ fn busy_poll(scene: &Scene<'_>, rung: &Value) -> String {
     }
     assert_ne!(setting("gro_flush_timeout"), before[1], "busy polling has settings of its own");
     answers(scene.stage);
-    let told = load(scene.stage, "300");
+    let summary = load(scene.stage, "300");
     neighbours(scene.stage);
     let counters = server.stop();
-    assert_clean(&counters);
+    assert_no_invalid_descriptors(&counters);
     assert!(counters.replies("af-xdp") > 0, "{}", counters.log);
-    assert_eq!(["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting), before, "settings are put back");
+    assert_eq!(
+        ["napi_defer_hard_irqs", "gro_flush_timeout"].map(setting),
+        before,
+        "the settings are restored"
+    );
     if polled["bind_mode"] != rung["bind_mode"] {
         let why =
             refusal(scene, &["--bind-mode", "zero-copy", "--busy-poll"]).expect("the two exclude each other");
         assert!(why.contains("zero-copy is not available") && why.contains("leave one of them out"), "{why}");
     }
-    told
+    summary
 }
 
-/// The NIC serves again without what was refused.
+/// Asserts that the server runs without the refused flag.
 fn answers_afterwards(scene: &Scene<'_>) {
     let server = scene.serve(&[]);
     answers(scene.stage);
     server.stop();
 }
 
-/// A driver may refuse to change its queues under an XDP program; the server serves on in any case.
+/// A driver may refuse to change its queues while an XDP program is attached; the server continues in both
+/// cases.
 fn queues(scene: &Scene<'_>) -> String {
     let server = scene.serve(&[]);
     let flood = Flood::start(scene.stage, "300");
     answers(scene.stage);
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for count in ["1", "2"] {
         let words = ["ethtool", "-L", scene.stage.interface(), "combined", count];
         let output = scene.stage.server.output(&words);
-        let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
-        told.push(if output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
+        results.push(if output.status.success() {
             format!("to {count}: done")
         } else {
-            format!("to {count}: {said}")
+            format!("to {count}: {error}")
         });
         answers(scene.stage);
     }
-    flood.goes_on();
+    flood.end();
     load(scene.stage, "300");
     let counters = server.stop();
-    assert_clean(&counters);
+    assert_no_invalid_descriptors(&counters);
     for queue in 0..u64::from(scene.case.queues) {
         assert!(counters.queue(queue, "received") > 0, "queue {queue} got nothing: {}", counters.log);
     }
-    // Without the program the driver has no reason to refuse.
+    // Without an XDP program the driver does not refuse.
     scene.stage.server.run(&["ethtool", "-L", scene.stage.interface(), "combined", "1"]);
     let server = scene.serve(&[]);
     answers(scene.stage);
     assert_eq!(scene.rung(&server)["queues"], 1, "one queue is one worker");
     server.stop();
     scene.stage.server.run(&["ethtool", "-L", scene.stage.interface(), "combined", "2"]);
-    told.join("; ")
+    results.join("; ")
 }

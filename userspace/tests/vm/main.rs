@@ -1,5 +1,5 @@
-//! What runs inside a guest of `cargo xtask vm`: the server on each of the guest's NICs, asked over a
-//! wire from a namespace of its own. Each finding is a line of JSON on the guest's second serial line.
+//! Runs inside a guest of `cargo xtask vm`: tests the server on each of the guest's NICs, with a client in
+//! another namespace on the same wire. Each result is a line of JSON on the guest's second serial port.
 
 mod ask;
 mod case;

@@ -1,4 +1,4 @@
-//! What is told to the machine outside.
+//! The report to the host.
 
 use serde_json::{Value, json};
 use std::fs::File;
@@ -6,41 +6,41 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::sync::Mutex;
 
-/// The last panic's words: the thread that panics need not be the one that runs the check.
+/// The last panic's message: the panicking thread may be another than the one that runs the check.
 static LAST: Mutex<String> = Mutex::new(String::new());
 
-/// The line to the outside.
+/// The serial port to the host.
 pub(crate) struct Report(Mutex<File>);
 
 impl Report {
-    /// Opens the line that the environment names, standard output where it names none, and has panics
-    /// kept for it.
+    /// Opens the file that XSTUN_VM_REPORT names, by default standard output, and records panics from here on.
     pub(crate) fn open() -> Self {
         set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
             let payload = panic.payload();
-            let said = payload.downcast_ref::<&str>().copied();
-            let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            let said = said.unwrap_or("a panic without words");
-            let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            eprintln!("{place}: {said}");
-            *LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = format!("{said} ({place})");
+            let message = payload.downcast_ref::<&str>().copied();
+            let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let message = message.unwrap_or("a panic without a message");
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            eprintln!("{location}: {message}");
+            *LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                format!("{message} ({location})");
         }));
         let path = std::env::var("XSTUN_VM_REPORT").unwrap_or_else(|_| "/dev/stdout".to_owned());
         let file = File::options().append(true).open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         Report(Mutex::new(file))
     }
 
-    /// One line.
-    pub(crate) fn tell(&self, record: &Value) {
-        writeln!(self.0.lock().unwrap(), "{record}").expect("the line to the outside stands");
+    /// Writes one record as a line.
+    pub(crate) fn write(&self, record: &Value) {
+        writeln!(self.0.lock().unwrap(), "{record}").expect("the report is writable");
     }
 
-    /// All was done.
+    /// Writes the last record.
     pub(crate) fn end(&self) {
-        self.tell(&json!({ "end": true }));
+        self.write(&json!({ "end": true }));
     }
 
-    /// Runs a check, which panics to say no, and tells what came of it; gives what it gave.
+    /// Runs a check, which panics if it fails, and writes its result; returns its value, or `None` if it failed.
     pub(crate) fn check<T>(
         &self,
         case: &str,
@@ -50,13 +50,13 @@ impl Report {
     ) -> Option<T> {
         eprintln!("{case}, asked for {asked}: {name}");
         match catch_unwind(AssertUnwindSafe(check)) {
-            Ok((value, told)) => {
-                self.tell(&json!({ "case": case, "asked": asked, "check": name, "told": told }));
+            Ok((value, summary)) => {
+                self.write(&json!({ "case": case, "asked": asked, "check": name, "told": summary }));
                 Some(value)
             }
             Err(_) => {
-                let said = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                self.tell(&json!({ "case": case, "asked": asked, "check": name, "fault": said }));
+                let message = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                self.write(&json!({ "case": case, "asked": asked, "check": name, "fault": message }));
                 None
             }
         }

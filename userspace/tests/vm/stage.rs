@@ -1,4 +1,4 @@
-//! A NIC and its peer, each in a namespace of its own, with addresses.
+//! A NIC and its peer, each in its own namespace, with addresses.
 
 use crate::case::{Case, Kind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,19 +8,19 @@ use xstun_testkit::lab::{Link, Namespace, ip};
 /// Port that the server listens on.
 const PORT: u16 = 3478;
 
-/// Where a server serves, and from where it is asked.
+/// The namespaces of the server and of the client, and the link between them.
 pub(crate) struct Stage {
     pub(crate) server: Namespace,
-    /// The peer's namespace; none on loopback, where the server is asked from its own.
+    /// The peer's namespace; none on loopback, where the client is in the server's namespace.
     peer: Option<Namespace>,
     pub(crate) link: Link,
-    /// As sysfs calls it.
+    /// The driver's name in sysfs.
     pub(crate) driver: String,
 }
 
 impl Stage {
-    /// Moves the case's interfaces where they belong, and gives them addresses.
-    pub(crate) fn set(case: &Case) -> Self {
+    /// Moves the case's interfaces to new namespaces, and sets their addresses.
+    pub(crate) fn new(case: &Case) -> Self {
         let number = case.number;
         let server = Namespace::new(format!("xstun-t-{}-{number}s", std::process::id()));
         if case.kind == Kind::Loopback {
@@ -51,8 +51,7 @@ impl Stage {
         stage
     }
 
-    /// Brings both ends up with their addresses. IPv6 addresses go with a link that goes down, so this
-    /// also mends one that did.
+    /// Brings both ends up with their addresses; also after a link was down, when IPv6 addresses are lost.
     pub(crate) fn raise(&self) {
         let Stage { server, link, .. } = self;
         for (namespace, interface, v4, v6) in [
@@ -66,28 +65,28 @@ impl Stage {
         }
     }
 
-    /// The namespace from where the server is asked.
+    /// The client's namespace.
     pub(crate) fn client(&self) -> &Namespace {
         self.peer.as_ref().unwrap_or(&self.server)
     }
 
-    /// The interface that is served.
+    /// The interface of the server.
     pub(crate) fn interface(&self) -> &str {
         &self.link.server_interface
     }
 
-    /// Frames that the client's interface has sent so far.
+    /// Number of frames that the client's interface has sent so far.
     pub(crate) fn sent(&self) -> u64 {
         let path = format!("/sys/class/net/{}/statistics/tx_packets", self.link.client_interface);
         self.client().run(&["cat", &path]).trim().parse().expect("a number")
     }
 
-    /// Where a client asks from and where the server is, in either version of IP.
-    pub(crate) fn ways(&self) -> [(SocketAddr, SocketAddr); 2] {
+    /// The client's and the server's endpoint over IPv4 and IPv6; the client's port is 0.
+    pub(crate) fn endpoints(&self) -> [(SocketAddr, SocketAddr); 2] {
         let Link { client_v4, server_v4, client_v6, server_v6, .. } = self.link;
-        let way =
+        let pair =
             |client: IpAddr, server: IpAddr| (SocketAddr::new(client, 0), SocketAddr::new(server, PORT));
-        [way(client_v4.into(), server_v4.into()), way(client_v6.into(), server_v6.into())]
+        [pair(client_v4.into(), server_v4.into()), pair(client_v6.into(), server_v6.into())]
     }
 }
 
@@ -126,13 +125,13 @@ fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// Finds an interface by its MAC address, moves it, and gives the name of its driver.
+/// Finds an interface by its MAC address, moves it to the namespace, and returns the name of its driver.
 fn move_in(namespace: &Namespace, name: &str, mac: [u8; 6]) -> String {
     let mac = mac_text(mac);
     let found = std::fs::read_dir("/sys/class/net").unwrap().flatten().find(|entry| {
         std::fs::read_to_string(entry.path().join("address")).is_ok_and(|address| address.trim() == mac)
     });
-    let found = found.unwrap_or_else(|| panic!("this kernel shows no NIC with the address {mac}"));
+    let found = found.unwrap_or_else(|| panic!("there is no NIC with the address {mac}"));
     let driver = std::fs::read_link(found.path().join("device/driver"));
     let driver = driver.ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
     let old = found.file_name().into_string().unwrap();

@@ -1,4 +1,4 @@
-//! The tests of `userspace/tests` that need only this kernel, run on it.
+//! Runs the tests of `userspace/tests` that need only this kernel.
 
 use crate::report::Report;
 use serde_json::json;
@@ -6,17 +6,17 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Each program, and the parts of it that a kernel decides; all of it where none is named. The others
-/// need what a guest has not, other people's clients and NATs, or tell of no kernel.
+/// Each test program, and the modules of it whose results depend on the kernel; all if none is named. The
+/// other modules need third-party clients or NATs, which a guest lacks, or do not depend on the kernel.
 const SUITES: [(&str, &[&str]); 3] = [
     ("verdicts", &[]),
     ("interface", &[]),
     ("end_to_end", &["addresses::", "errors::", "lifecycle::", "passing::"]),
 ];
-/// Seconds that one may take.
+/// Time limit of a program, in seconds.
 const LIMIT: &str = "600";
 
-/// Runs those that are there.
+/// Runs the programs that are in the guest.
 pub(crate) fn run(report: &Report) {
     for (suite, parts) in SUITES {
         let path = Path::new("/bin").join(suite);
@@ -29,8 +29,7 @@ pub(crate) fn run(report: &Report) {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().expect("standard output is piped");
         let (mut passed, mut faults) = (0, Vec::new());
-        // All of it goes to the console too: that a guest which says something still runs is how the machine
-        // outside knows.
+        // Everything is also printed on the console: by this output the host knows that the guest still runs.
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             eprintln!("{line}");
             passed += usize::from(line.starts_with("test ") && line.ends_with("... ok"));
@@ -40,9 +39,9 @@ pub(crate) fn run(report: &Report) {
         }
         let status = child.wait().unwrap();
         if !status.success() && faults.is_empty() {
-            faults.push(format!("ended with {status}"));
+            faults.push(format!("exited with {status}"));
         }
-        report.tell(&json!({
+        report.write(&json!({
             "suite": suite, "passed": passed, "tests": passed + faults.len(), "faults": faults,
         }));
     }
