@@ -10,6 +10,7 @@ mod reply;
 
 pub use check::{FrameRequest, check, locate};
 pub use divert::destination;
+#[cfg(feature = "alloc")]
 pub(crate) use divert::divert;
 pub use reply::{rewrite, rewrite_diverted};
 

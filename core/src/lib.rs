@@ -5,7 +5,7 @@
 //! Nothing here knows sockets, clocks, threads or logs; time, randomness and counters are arguments and
 //! results.
 //!
-//! Without the feature `alloc` only what the XDP program needs is left.
+//! Without the feature `alloc` the crate contains only what the XDP program needs.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -20,7 +20,6 @@ extern crate std;
 pub mod answer;
 pub mod classify;
 pub mod enumeration;
-#[cfg(feature = "alloc")]
 pub mod frame;
 pub mod outcome;
 #[cfg(feature = "alloc")]

@@ -1,11 +1,10 @@
 //! Checks a frame before it is answered.
 
 use super::{checksum::Sum, field};
-use crate::classify::{Datagram, ReadFrame, Verdict, Version, classify};
+use crate::classify::{Datagram, ReadFrame, Serves, Verdict, Version, classify};
 use crate::{
     outcome::Outcome,
-    served::Served,
-    source::{self, Seen},
+    source::{self, Seen, SourceRules},
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -26,7 +25,7 @@ pub struct FrameRequest {
 /// # Errors
 /// The outcome with which the frame is dropped.
 #[inline(always)]
-pub fn locate(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
+pub fn locate<S: Serves + ?Sized>(frame: &[u8], served: &S) -> Result<Datagram, Outcome> {
     match frame.first_chunk() {
         Some(start) => classify(&Whole { start, frame }, served).map_err(outcome),
         None => locate_short(frame, served),
@@ -34,7 +33,7 @@ pub fn locate(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
 }
 
 #[cold]
-fn locate_short(frame: &[u8], served: &Served) -> Result<Datagram, Outcome> {
+fn locate_short<S: Serves + ?Sized>(frame: &[u8], served: &S) -> Result<Datagram, Outcome> {
     classify(frame, served).map_err(outcome)
 }
 
@@ -61,12 +60,16 @@ impl ReadFrame for Whole<'_> {
     }
 }
 
-/// Makes the kernel's checks on what [`locate`] found, and decides whether it may be answered.
+/// Makes the kernel's checks on what [`locate`] found, and decides by `rules` whether its source may be answered.
 ///
 /// # Errors
 /// The outcome with which the frame is dropped.
 #[inline(always)]
-pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<FrameRequest, Outcome> {
+pub fn check<R: SourceRules + ?Sized>(
+    frame: &[u8],
+    datagram: Datagram,
+    rules: &R,
+) -> Result<FrameRequest, Outcome> {
     let Datagram { shape, udp_length } = datagram;
     let udp = frame.get(shape.udp()..shape.udp() + usize::from(udp_length)).ok_or(Outcome::BadFrame)?;
     if frame.get(field::MAC).is_none_or(|first| first & field::GROUP_BIT != 0) {
@@ -93,7 +96,7 @@ pub fn check(frame: &[u8], datagram: Datagram, served: &Served) -> Result<FrameR
             (IpAddr::V6(ip), addresses, unfinished)
         }
     };
-    source::judge(&ip, port, Seen::OnTheWire, served)?;
+    source::judge(&ip, port, Seen::OnTheWire, rules)?;
     Ok(FrameRequest { source: SocketAddr::new(ip, port), unfinished_checksum, addresses })
 }
 

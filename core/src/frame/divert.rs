@@ -1,4 +1,4 @@
-//! Replies that leave from another endpoint than the one that was asked (RFC 5780 §6.1).
+//! Replies that leave from another endpoint than the one that received the request (RFC 5780 §6.1).
 
 use super::field;
 use crate::classify::{Shape, Version};
@@ -21,6 +21,7 @@ pub fn destination(frame: &[u8], shape: Shape) -> Option<SocketAddr> {
 /// and goes to `port`.
 ///
 /// `None` if the frame is too short, or `destination` is of the other IP version.
+#[cfg(feature = "alloc")]
 pub(crate) fn divert(
     frame: &mut [u8],
     shape: Shape,

@@ -58,7 +58,7 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Bytes of the reply; 0 for silence.
     pub length: usize,
-    /// Where the reply leaves from, if not from the endpoint that was asked:
+    /// Where the reply leaves from, if not from the endpoint that received the request:
     /// [`Policy::origin`](super::Policy::origin) returns the address (RFC 5780 §6.1).
     pub change: Change,
     /// Port of the source that the reply goes to, if not the one the request came from (RFC 5780 §7.5).

@@ -28,7 +28,7 @@ const CORE: &[Rule] = &[
     rule("source", &["outcome"]),
     rule("served", &["classify", "source"]),
     rule("stun", &["outcome"]),
-    rule("frame", &["classify", "outcome", "served", "source"]),
+    rule("frame", &["classify", "outcome", "source"]),
     rule("answer", &["classify", "frame", "outcome", "served", "stun"]),
 ];
 
