@@ -1,4 +1,4 @@
-//! The asking commands as a shell sees them: exit codes, output, signals.
+//! `xstun probe` and `xstun load` as a shell sees them: exit codes, output, signals.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use xstun::stats::WorkerStats;
 use xstun_core::outcome::Outcome;
 use xstun_core::stun::{Discovery, Extras, Policy};
 
-/// The socket path itself, with one worker.
+/// The socket path with one worker, in this process.
 struct Server {
     address: SocketAddr,
     service: SocketService,
@@ -27,7 +27,7 @@ impl Server {
         Server { address: service.addresses()[0], service }
     }
 
-    /// With the four endpoints of NAT behaviour discovery on two loopback addresses.
+    /// Starts it with the four endpoints of NAT behaviour discovery on two loopback addresses.
     fn start_discovery() -> Self {
         let [one, two] = ["127.0.0.1", "127.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
         for _ in 0..100 {
@@ -35,7 +35,7 @@ impl Server {
             let mut service = Self::serve(vec![(one, 0).into(), (two, 0).into()], Arc::clone(&policy));
             let [primary, alternate] = [service.addresses()[0], service.addresses()[1]];
             let Some(discovery) = Discovery::new(primary, alternate) else { continue };
-            // Another process may have either port on the other address.
+            // Another process may use either port on the other address.
             let all = listen(vec![
                 primary,
                 (one, alternate.port()).into(),
@@ -66,7 +66,7 @@ fn listen(addresses: Vec<SocketAddr>) -> Listen {
     Listen { addresses, flag: "--listen", by_default: false, alternate: Vec::new() }
 }
 
-/// A process that ends with its test.
+/// A process, killed on drop.
 struct Process(Child);
 
 impl Drop for Process {
@@ -88,7 +88,7 @@ fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_probe_for_nats_of_the_real_responder_finds_none_on_loopback() {
+fn probe_nat_finds_no_nat_on_loopback() {
     let server = Server::start_discovery();
     let (code, out, err) = output(&["probe", "--nat", "--json", &server.address.to_string()]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
@@ -106,7 +106,7 @@ fn a_probe_for_nats_of_the_real_responder_finds_none_on_loopback() {
 }
 
 #[test]
-fn a_probe_of_the_real_responder_tells_the_local_address() {
+fn probe_prints_the_local_address_on_loopback() {
     for listen in ["127.0.0.1:0", "[::1]:0"] {
         let server = Server::start(listen);
         let address = server.address.to_string();
@@ -122,7 +122,7 @@ fn a_probe_of_the_real_responder_tells_the_local_address() {
 }
 
 #[test]
-fn a_name_finds_the_server() {
+fn probe_resolves_a_host_name() {
     let server = Server::start("127.0.0.1:0");
     let name = format!("localhost:{}", server.address.port());
     let (code, out, err) = output(&["probe", "-4", &name]);
@@ -151,7 +151,7 @@ fn the_exit_codes_of_probe_are_those_of_its_help() {
 }
 
 #[test]
-fn a_reader_that_left_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     let server = Server::start("127.0.0.1:0");
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -161,15 +161,15 @@ fn a_reader_that_left_is_no_error() {
 }
 
 #[test]
-fn a_signal_ends_a_load_early_and_the_numbers_are_printed_all_the_same() {
+fn a_signal_stops_a_load_and_the_results_are_printed() {
     for signal in [Signal::INT, Signal::TERM] {
         let server = Server::start("127.0.0.1:0");
         let address = server.address.to_string();
         let mut load = xstun(&["load", &address, "--json", "--rate", "100", "--duration", "3600"]);
         let mut load = Process(load.stdout(Stdio::piped()).spawn().unwrap());
-        // It catches signals before it sends, so a request is the sign that it does.
+        // It installs its signal handlers before it sends: after a request they are in place.
         while server.stats().outcome(Outcome::Answered) < 10 {
-            assert!(load.0.try_wait().unwrap().is_none(), "the load ended by itself");
+            assert!(load.0.try_wait().unwrap().is_none(), "the load exited by itself");
             thread::sleep(Duration::from_millis(5));
         }
         kill_process(Pid::from_child(&load.0), signal).unwrap();

@@ -1,12 +1,12 @@
 //! `xstun config` as an operator runs it: what it prints, and its exit codes.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs `xstun config` with these words; its exit code and all that it prints.
+/// Runs `xstun config` with these arguments; returns its exit code, standard output and error.
 fn config(words: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let program = std::env::var_os("XSTUN_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_xstun").into());
     let mut command = Command::new(program);
@@ -31,14 +31,14 @@ fn a_file_is_checked_with_the_files_that_it_names() {
         "listen = '127.0.0.1:3478'\ncredentials = 'users'\nrealm = 'example.org'\n",
     );
     let users = write(directory.path(), "users", "anna:secret\n");
-    let nothing = format!("{file}: no mistakes found\n");
+    let no_mistakes = format!("{file}: no mistakes found\n");
     let mode = |mode| fs::set_permissions(&users, fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
     let (code, out, err) = config(&["check", &file], &[]);
-    assert_eq!((code, &out), (Some(0), &nothing), "a warning is no mistake");
+    assert_eq!((code, &out), (Some(0), &no_mistakes), "a warning is not a mistake");
     assert!(err.contains("every user of this host can read the passwords"), "{err}");
     mode(0o600);
-    assert_eq!(config(&["check", &file], &[]), (Some(0), nothing, String::new()));
+    assert_eq!(config(&["check", &file], &[]), (Some(0), no_mistakes, String::new()));
 
     fs::write(&users, "anna\n").unwrap();
     let (code, _, err) = config(&["check", &file], &[]);
@@ -58,7 +58,7 @@ fn a_file_is_checked_with_the_files_that_it_names() {
 
 /// As in `xstun config show | head`.
 #[test]
-fn a_reader_that_has_gone_away_has_read_enough() {
+fn a_closed_standard_output_is_not_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = write(directory.path(), "x.toml", "no-tcp = true\n");
     let program = std::env::var_os("XSTUN_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_xstun").into());
@@ -72,27 +72,27 @@ fn a_reader_that_has_gone_away_has_read_enough() {
 }
 
 #[test]
-fn what_is_in_force_is_shown_with_who_said_so() {
+fn show_prints_each_value_with_its_origin() {
     let directory = tempfile::tempdir().unwrap();
     let file = write(directory.path(), "x.toml", "# mine\nlog-level = 'warn'\nno-tcp = true\n");
     let environment = [("XSTUN_CONFIG", file.as_str()), ("XSTUN_TCP_IDLE", "9")];
     let (code, out, err) = config(&["show", "--no-tcp=false", "--listen", "127.0.0.1:1"], &environment);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    let said = |key: &str| {
+    let shown = |key: &str| {
         let line = out.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap();
         let (value, origin) = line.split_once('#').unwrap();
         (value.trim_end().to_owned(), origin.trim().to_owned())
     };
     let expected = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
-    assert_eq!(said("log-level"), expected("log-level = \"warn\"", &format!("{file}:2")));
-    assert_eq!(said("no-tcp"), expected("no-tcp = false", "command line"));
-    assert_eq!(said("listen"), expected("listen = [\"127.0.0.1:1\"]", "command line"));
-    assert_eq!(said("tcp-idle"), expected("tcp-idle = 9", "environment variable XSTUN_TCP_IDLE"));
-    assert_eq!(said("max-connections"), expected("max-connections = 4096", "default"));
+    assert_eq!(shown("log-level"), expected("log-level = \"warn\"", &format!("{file}:2")));
+    assert_eq!(shown("no-tcp"), expected("no-tcp = false", "command line"));
+    assert_eq!(shown("listen"), expected("listen = [\"127.0.0.1:1\"]", "command line"));
+    assert_eq!(shown("tcp-idle"), expected("tcp-idle = 9", "environment variable XSTUN_TCP_IDLE"));
+    assert_eq!(shown("max-connections"), expected("max-connections = 4096", "default"));
 }
 
 #[test]
-fn the_example_is_a_file_that_changes_nothing() {
+fn the_example_file_sets_only_defaults() {
     let (code, example, err) = config(&["example"], &[]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Man pages and completions know every verb and every flag.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test says no")]
+//! Man pages and shell completions contain every verb and every flag.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use clap::Command;
 use clap_complete::Shell;
@@ -13,14 +13,14 @@ fn page(directory: &Path, name: &str) -> String {
 }
 
 #[test]
-fn every_verb_has_a_page_and_every_flag_stands_in_it() {
+fn every_verb_has_a_page_with_every_flag() {
     let directory = tempfile::tempdir().unwrap();
     clap_mangen::generate_to(xstun::cli::command(), directory.path()).unwrap();
     assert!(page(directory.path(), "xstun.1").contains("xstun-serve(1)"));
     fn check(directory: &Path, command: &Command, name: &str) {
         let text = page(directory, &format!("{name}.1"));
         for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
-            assert!(text.contains(&format!("--{flag}")), "{name}.1 does not know --{flag}");
+            assert!(text.contains(&format!("--{flag}")), "{name}.1 lacks --{flag}");
         }
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
             check(directory, verb, &format!("{name}-{}", verb.get_name()));
@@ -39,8 +39,8 @@ fn every_shell_completes_every_flag_of_serve() {
         let serve = command.find_subcommand("serve").unwrap();
         for flag in serve.get_arguments().filter_map(|argument| argument.get_long()) {
             // fish names flags without their dashes.
-            let named = if shell == Shell::Fish { format!("-l {flag} ") } else { format!("--{flag}") };
-            assert!(script.contains(&named), "{shell} does not complete --{flag}");
+            let expected = if shell == Shell::Fish { format!("-l {flag} ") } else { format!("--{flag}") };
+            assert!(script.contains(&expected), "{shell} does not complete --{flag}");
         }
     }
 }

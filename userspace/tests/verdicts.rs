@@ -1,5 +1,5 @@
-//! The XDP program, run in the kernel by BPF_PROG_TEST_RUN, decides as `classify` does on the host,
-//! counts each frame once under that verdict, and leaves its bytes alone.
+//! The XDP program, run in the kernel by BPF_PROG_TEST_RUN, has the same verdict as `classify` on the host,
+//! counts each frame once under that verdict, and does not change its bytes.
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
@@ -18,7 +18,7 @@ const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;
 const EINVAL: i32 = 22;
 
-/// The object, loaded and served as [`frames::served`] says.
+/// The loaded object, whose maps have the endpoints of [`frames::served`].
 struct Kernel {
     ebpf: Ebpf,
     verdicts: PerCpuArray<MapData, u64>,
@@ -31,9 +31,9 @@ impl Kernel {
             PathBuf::from,
         );
         let object = std::fs::read(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask build` makes it", path.display()));
-        // The build script leaves an empty file where there is no object to embed.
-        assert!(!object.is_empty(), "{} is a placeholder; `cargo xtask build` makes it", path.display());
+            .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask build` builds it", path.display()));
+        // The build script writes an empty file if there is no object to embed.
+        assert!(!object.is_empty(), "{} is a placeholder; `cargo xtask build` builds it", path.display());
         let mut ebpf = EbpfLoader::new().load(&object).expect("the object loads");
         for name in [PROGRAM_FRAGS, PROGRAM_LINEAR] {
             program(&mut ebpf, name).load().unwrap_or_else(|error| panic!("{name}: {error:?}"));
@@ -49,8 +49,8 @@ impl Kernel {
         Verdict::ALL.into_iter().map(count).collect()
     }
 
-    /// Runs the program once and gives its action and the one verdict that it counted. `linear` is
-    /// how much of the frame stands in the first buffer, unless all does.
+    /// Runs the program once and returns its action and the one verdict that it counted. `linear` is the
+    /// number of bytes in the first buffer, by default all.
     fn run(&mut self, name: &str, frame: &[u8], linear: Option<usize>) -> std::io::Result<(u32, Verdict)> {
         let before = self.counts();
         let mut after_run = vec![0; frame.len()];
@@ -79,8 +79,8 @@ impl Kernel {
         Ok((result.return_value, verdict))
     }
 
-    /// Both programs decide on `frame` as the host does, where a socket sits on the queue or not.
-    fn agrees(&mut self, what: &str, frame: &[u8], socket: bool) {
+    /// Asserts that both programs have the host's verdict on `frame`, with or without a socket on the queue.
+    fn assert_agrees(&mut self, what: &str, frame: &[u8], socket: bool) {
         let (action, verdict) = match classify(frame, &frames::served()) {
             Ok(_) if socket => (XDP_REDIRECT, Verdict::Redirect),
             Ok(_) => (XDP_PASS, Verdict::NoSocket),
@@ -93,15 +93,15 @@ impl Kernel {
         }
     }
 
-    /// Puts a socket on queue 0, where test runs take place. It is not bound: the map takes any
-    /// AF_XDP socket that has a receive ring, and a test run delivers nothing.
+    /// Adds a socket for queue 0, which test runs use. It is not bound: the map accepts any AF_XDP socket that
+    /// has a receive ring, and a test run delivers nothing.
     fn add_socket(&mut self) -> OwnedFd {
         let socket =
             rustix::net::socket_with(AddressFamily::XDP, SocketType::RAW, SocketFlags::CLOEXEC, None)
                 .expect("an AF_XDP socket");
         rustix::net::sockopt::set_xdp_rx_ring_size(&socket, 64).expect("a receive ring");
         let mut sockets = XskMap::try_from(self.ebpf.map_mut(MAP_SOCKETS).expect(MAP_SOCKETS)).unwrap();
-        sockets.set(0, socket.as_raw_fd(), 0).expect("the socket goes into the map");
+        sockets.set(0, socket.as_raw_fd(), 0).expect("the map accepts the socket");
         socket
     }
 }
@@ -110,7 +110,7 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
     ebpf.program_mut(name).expect(name).try_into().expect("an XDP program")
 }
 
-/// Fills the maps in the layout that the classifier's crate documents, written out by hand.
+/// Fills the maps in the layout that `xstun_ebpf` documents, independently of its code.
 fn fill(ebpf: &mut Ebpf, served: &Served) {
     let mut mac = Array::<_, [u8; 8]>::try_from(ebpf.map_mut(MAP_MAC).expect(MAP_MAC)).unwrap();
     let mut padded = [0; 8];
@@ -136,22 +136,22 @@ fn fill(ebpf: &mut Ebpf, served: &Served) {
 
 #[test]
 #[ignore = "needs root: loads the XDP program"]
-fn the_kernel_decides_each_case_as_the_host_does() {
+fn the_kernel_has_the_hosts_verdict_on_each_case() {
     let mut kernel = Kernel::load();
     for case in frames::cases() {
         let host = classify(case.frame.as_slice(), &frames::served()).map(|_| ());
         assert_eq!(host, case.verdict, "the host, {}", case.name);
-        kernel.agrees(case.name, &case.frame, false);
+        kernel.assert_agrees(case.name, &case.frame, false);
     }
     let _socket = kernel.add_socket();
     for case in frames::cases() {
-        kernel.agrees(case.name, &case.frame, true);
+        kernel.assert_agrees(case.name, &case.frame, true);
     }
 }
 
 #[test]
 #[ignore = "needs root: loads the XDP program"]
-fn a_frame_cut_anywhere_is_judged_alike() {
+fn the_kernel_has_the_hosts_verdict_on_each_truncated_frame() {
     let mut kernel = Kernel::load();
     let _socket = kernel.add_socket();
     let tagged = |ip| frames::udp(ip, frames::Tag::One(7), &frames::REQUEST);
@@ -162,14 +162,14 @@ fn a_frame_cut_anywhere_is_judged_alike() {
         tagged(frames::ipv6_header()),
     ] {
         for length in 14..=whole.len() {
-            kernel.agrees(&format!("the first {length} bytes"), &whole[..length], true);
+            kernel.assert_agrees(&format!("the first {length} bytes"), &whole[..length], true);
         }
     }
 }
 
 #[test]
 #[ignore = "needs root: loads the XDP program"]
-fn mutated_frames_are_judged_alike() {
+fn the_kernel_has_the_hosts_verdict_on_mutated_frames() {
     let mut kernel = Kernel::load();
     let _socket = kernel.add_socket();
     let cases = frames::cases();
@@ -178,13 +178,13 @@ fn mutated_frames_are_judged_alike() {
         let case = &cases[random.below(cases.len())];
         let mut frame = case.frame.clone();
         random.mutate(&mut frame);
-        kernel.agrees(&format!("mutation {number} of {}", case.name), &frame, true);
+        kernel.assert_agrees(&format!("mutation {number} of {}", case.name), &frame, true);
     }
 }
 
 #[test]
 #[ignore = "needs root: loads the XDP program"]
-fn a_datagram_of_ours_in_several_buffers_goes_to_the_stack() {
+fn a_request_in_several_buffers_goes_to_the_stack() {
     let mut kernel = Kernel::load();
     let _socket = kernel.add_socket();
     let mut frame = frames::ipv4(&frames::REQUEST);
@@ -192,14 +192,14 @@ fn a_datagram_of_ours_in_several_buffers_goes_to_the_stack() {
     frame.resize(datagram + 200, 0);
     match kernel.run(PROGRAM_FRAGS, &frame, Some(datagram)) {
         Ok(kernel) => assert_eq!(kernel, (XDP_PASS, Verdict::MultiBuffer)),
-        // Before 6.18 a test run takes no length for the first buffer, and longer frames than one
-        // page are TooLong before they are anything else.
+        // Before Linux 6.18 a test run accepts no length of the first buffer, and frames longer than one page
+        // are TooLong first.
         Err(error) if error.raw_os_error() == Some(EINVAL) => {
-            eprintln!("skipped: this kernel's test run cannot spread so short a frame: {error}");
+            eprintln!("skipped: this kernel's test run cannot split so short a frame: {error}");
         }
         Err(error) => panic!("{error}"),
     }
     let long = vec![0; 5000];
     let long = frames::patched(long, 0, &frame);
-    kernel.agrees("a frame of 5000 bytes", &long, true);
+    kernel.assert_agrees("a frame of 5000 bytes", &long, true);
 }

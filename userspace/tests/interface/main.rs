@@ -1,4 +1,4 @@
-//! What the kernel tells of interfaces, asked of a real kernel.
+//! Queries of interfaces, and `xstun doctor`, against a real kernel.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod namespace;
@@ -28,12 +28,12 @@ fn loopback_is_found_without_root() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn a_veth_end_is_told_as_it_is() {
-    inside("a_veth_end_is_told_as_it_is", || {
+fn a_veth_ends_properties_are_read() {
+    inside("a_veth_ends_properties_are_read", || {
         ip("link set va mtu 3000");
         ip("link set va address 02:00:00:00:00:0a");
         ip("link set va promisc on");
-        // The kernel settles this state in its own time.
+        // The kernel updates this state asynchronously.
         let settle = |name: &str, running: bool| {
             let watch = Watch::new().unwrap();
             while find(name).unwrap().running != running {
@@ -74,8 +74,8 @@ fn a_bridge_port_knows_its_bridge() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn offloads_are_told_by_name() {
-    inside("offloads_are_told_by_name", || {
+fn offloads_are_read_by_name() {
+    inside("offloads_are_read_by_name", || {
         let va = find("va").unwrap();
         let switch = |to: &str| {
             let status = std::process::Command::new("ethtool").args(["-K", "va", "gro", to]).status();
@@ -94,7 +94,7 @@ fn offloads_are_told_by_name() {
 fn a_veth_end_has_native_xdp_but_no_zero_copy() {
     inside("a_veth_end_has_native_xdp_but_no_zero_copy", || {
         let Some(xdp) = xdp_features(&find("va").unwrap()) else {
-            assert!(running() < (6, 3), "Linux 6.3 and later tell XDP features");
+            assert!(running() < (6, 3), "Linux 6.3 and later expose XDP features");
             return;
         };
         assert!(xdp.basic() && xdp.redirect());
@@ -125,7 +125,7 @@ fn addresses_are_listed_and_their_changes_seen() {
         assert!(readable(&watch));
         assert!(watch.drain().unwrap().addresses);
         assert!(has_address(va.index, "198.51.100.7").is_some());
-        assert!(has_address(va.index, "198.51.100.9").is_none(), "the peer's address is not ours");
+        assert!(has_address(va.index, "198.51.100.9").is_none(), "the peer's address is not the host's");
 
         ip("addr del 198.51.100.7 peer 198.51.100.9/32 dev va");
         assert!(readable(&watch));
@@ -138,7 +138,7 @@ fn addresses_are_listed_and_their_changes_seen() {
     });
 }
 
-/// Waits until there is something to read; the limit only keeps a failure from lasting for ever.
+/// Whether an event can be read within 30 s; the limit only ends a failing test.
 fn readable(watch: &Watch) -> bool {
     let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
     let mut fds = [PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)];
@@ -147,8 +147,8 @@ fn readable(watch: &Watch) -> bool {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn more_changes_than_the_queue_holds_are_still_a_change() {
-    inside("more_changes_than_the_queue_holds_are_still_a_change", || {
+fn an_overflow_of_the_queue_is_reported_as_a_change() {
+    inside("an_overflow_of_the_queue_is_reported_as_a_change", || {
         let watch = Watch::new().unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         let batch: String = (0..1500)
@@ -159,20 +159,20 @@ fn more_changes_than_the_queue_holds_are_still_a_change() {
         assert!(readable(&watch));
         let seen = watch.drain().unwrap();
         assert!(seen.links);
-        // The queue holds far fewer than 3,000 messages of a link, so it overflowed, and then
-        // nobody can tell whether addresses changed too.
+        // The queue holds far fewer than 3,000 link messages, so it overflowed: addresses may have
+        // changed too.
         assert!(seen.addresses);
         while watch.drain().unwrap().any() {}
         ip("addr add 198.51.100.7/24 dev va");
-        assert!(readable(&watch), "it goes on after the overflow");
+        assert!(readable(&watch), "events are received after the overflow");
         assert!(watch.drain().unwrap().addresses);
     });
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn napi_settings_are_written_and_put_back() {
-    inside("napi_settings_are_written_and_put_back", || {
+fn napi_settings_are_written_and_restored() {
+    inside("napi_settings_are_written_and_restored", || {
         let va = find("va").unwrap();
         let file = |name: &str| {
             std::fs::read_to_string(format!("/sys/class/net/va/{name}")).unwrap().trim().to_owned()
@@ -185,15 +185,15 @@ fn napi_settings_are_written_and_put_back() {
         assert_eq!(NapiSettings::read(&va).unwrap(), before);
         assert_eq!(file("gro_flush_timeout"), before.gro_flush_timeout.to_string());
 
-        let mut elsewhere = va.clone();
-        elsewhere.index += 1000;
-        let refused = NapiSettings::read(&elsewhere).unwrap_err().to_string();
-        assert!(refused.contains("/sys/class/net/va"), "{refused}");
+        let mut other = va.clone();
+        other.index += 1000;
+        let error = NapiSettings::read(&other).unwrap_err().to_string();
+        assert!(error.contains("/sys/class/net/va"), "{error}");
     });
 }
 
-/// The check of this name on `va`.
-fn examined(name: &str) -> Check {
+/// Runs the doctor on `va`, and returns the check of this name.
+fn check_of_va(name: &str) -> Check {
     let report = examine(&["va".to_owned()], true).unwrap();
     let (_, checks) = report.interfaces.into_iter().find(|(interface, _)| interface == "va").unwrap();
     checks.into_iter().find(|check| check.check == name).unwrap()
@@ -201,32 +201,32 @@ fn examined(name: &str) -> Check {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_doctor_tells_what_a_veth_end_would_get() {
-    inside("the_doctor_tells_what_a_veth_end_would_get", || {
-        let serve = examined("serve").found;
-        // Before Linux 6.3 the table of drivers knows it, later ones ask the kernel.
+fn the_doctor_predicts_the_mode_on_a_veth_end() {
+    inside("the_doctor_predicts_the_mode_on_a_veth_end", || {
+        let serve = check_of_va("serve").found;
+        // Before Linux 6.3 this comes from the table of drivers, later from the kernel.
         assert!(serve.starts_with("native XDP; copy mode (veth has no zero-copy"), "{serve}");
         assert!(serve.contains("); 2 queues on "), "{serve}");
-        assert_eq!(examined("addresses").severity, Severity::Ok);
-        assert!(examined("addresses").found.contains("192.0.2.1"));
-        assert_eq!(examined("attached").severity, Severity::Ok);
+        assert_eq!(check_of_va("addresses").severity, Severity::Ok);
+        assert!(check_of_va("addresses").found.contains("192.0.2.1"));
+        assert_eq!(check_of_va("attached").severity, Severity::Ok);
 
         ip("link set va mtu 3000");
-        assert!(examined("MTU").found.starts_with("3000: "));
+        assert!(check_of_va("MTU").found.starts_with("3000: "));
         ip("addr flush dev va");
-        assert_eq!(examined("addresses").severity, Severity::Warning);
+        assert_eq!(check_of_va("addresses").severity, Severity::Warning);
         ip("link set va down");
-        assert_eq!(examined("link").severity, Severity::Problem);
-        assert_eq!(examined("serve").found, "sockets only: the interface is down");
+        assert_eq!(check_of_va("link").severity, Severity::Problem);
+        assert_eq!(check_of_va("serve").found, "sockets only: the interface is down");
         let up: Vec<_> = examine(&[], true).unwrap().interfaces.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(up, ["vb"], "all that is up, but loopback");
+        assert_eq!(up, ["vb"], "all interfaces that are up, except loopback");
     });
 }
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
-fn the_doctor_names_who_holds_the_stun_port() {
-    inside("the_doctor_names_who_holds_the_stun_port", || {
+fn the_doctor_names_the_process_on_the_stun_port() {
+    inside("the_doctor_names_the_process_on_the_stun_port", || {
         let port = || {
             let report = examine(&["va".to_owned()], true).unwrap();
             report.host.into_iter().find(|check| check.check == "port").unwrap()
@@ -243,7 +243,7 @@ fn the_doctor_names_who_holds_the_stun_port() {
 }
 
 #[test]
-fn the_doctor_knows_no_interface_that_is_not_there() {
+fn the_doctor_refuses_an_unknown_interface() {
     let unknown = examine(&["xstun-none".to_owned()], true).unwrap_err();
     assert_eq!(unknown.kind(), FailureKind::Usage);
 }

@@ -1,4 +1,4 @@
-//! A network namespace that lives as long as a test.
+//! A network namespace for the duration of a test.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// Set in the process that runs inside the namespace.
 const INSIDE: &str = "XSTUN_TEST_INSIDE";
 
-/// Runs `body` in a network namespace of its own with a veth pair of two queues, `va` (192.0.2.1/24
-/// and 2001:db8::1/64) and `vb`, both up. `name` is the test's own name: the test binary runs anew as
-/// a process inside the namespace, where sysfs and procfs show the namespace too, and there runs this
-/// one test.
+/// Runs `body` in a new network namespace with a veth pair of two queues, `va` (192.0.2.1/24 and
+/// 2001:db8::1/64) and `vb`, both up. `name` is the name of the calling test: the test binary runs again
+/// with this test only, as a process inside the namespace, where sysfs and procfs show the namespace too.
 pub(crate) fn inside(name: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
@@ -24,10 +23,10 @@ pub(crate) fn inside(name: &str, body: impl FnOnce()) {
         .env(INSIDE, "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    // A name that matches no test would succeed as well.
-    assert!(said.contains("1 passed"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
+    // A name that matches no test would succeed too.
+    assert!(printed.contains("1 passed"), "{printed}");
 }
 
 /// Runs `ip` in the namespace of the caller.
@@ -45,7 +44,7 @@ struct Namespace(String);
 impl Namespace {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        // As `lab::namespace_prefix` has it: the verb that runs the tests finds what they leave behind by it.
+        // Same prefix as `lab::namespace_prefix`, by which the xtask verb finds namespaces that are left behind.
         let run = std::env::var("XSTUN_TEST_RUN").map_or(String::new(), |run| format!("run{run}-"));
         let name = format!("xstun-t-{}-{run}{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
         ip(&format!("netns add {name}"));
@@ -54,7 +53,7 @@ impl Namespace {
         within(
             "link add name va numrxqueues 2 numtxqueues 2 type veth peer name vb numrxqueues 2 numtxqueues 2",
         );
-        // Link-local addresses would appear, and settle, in the kernel's own time.
+        // Link-local addresses would appear asynchronously.
         within("link set va addrgenmode none");
         within("link set vb addrgenmode none");
         within("link set lo up");

@@ -32,7 +32,7 @@ pub(crate) fn while_serving(scene: &Scene<'_>, server: Server, rung: &Value) {
         scene.check("neighbours under load", || {
             let flood = Flood::start(stage, "300");
             neighbours(stage);
-            flood.goes_on();
+            flood.end();
             ((), format!("ping, and {STREAM} bytes of TCP there and back, over IPv4 and IPv6"))
         });
     }
