@@ -3,6 +3,7 @@
 
 mod dependencies;
 mod deploy;
+mod figures;
 mod links;
 mod markdown;
 mod operations;
