@@ -116,15 +116,15 @@ mod tests {
 
     #[test]
     fn two_neighbours_that_use_each_other_are_found() {
-        let guard = ("userspace/src/stun/guard.rs", "use super::considered::Dialect;\n");
-        let considered = ("userspace/src/stun/considered.rs", "fn a() {}\nuse crate::stun::guard::seal;\n");
-        let found = found(&[guard, considered]);
+        let extended = ("core/src/stun/extended.rs", "use super::authentication::Dialect;\n");
+        let authentication =
+            ("core/src/stun/authentication.rs", "fn a() {}\nuse crate::stun::extended::seal;\n");
+        let found = found(&[extended, authentication]);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(
-            found[0]
-                .starts_with("userspace/src/stun/considered.rs:2: the modules considered, guard below stun")
-        );
-        assert!(found[0].contains("userspace/src/stun/guard.rs:1 uses `stun::considered::Dialect`"));
+        assert!(found[0].starts_with(
+            "core/src/stun/authentication.rs:2: the modules authentication, extended below stun"
+        ));
+        assert!(found[0].contains("core/src/stun/extended.rs:1 uses `stun::authentication::Dialect`"));
     }
 
     #[test]

@@ -156,13 +156,26 @@ fn is_shown(source: &SourceFile) -> bool {
     SHOWN.contains(&directory) && !source.is_test(1)
 }
 
-/// Returns the first sentence of the comment at the top of a file, without Markdown's marks.
+/// Returns the first sentence of the comment at the top of a file, without Markdown's marks and without
+/// the targets of links.
 fn summary(text: &str) -> String {
     let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
     let paragraph: Vec<_> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
     let paragraph = paragraph.join(" ");
     let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(first, _)| first);
-    sentence.trim_end_matches('.').replace("mod@", "").replace(['`', '[', ']'], "")
+    let sentence = without_targets(sentence.trim_end_matches('.'));
+    sentence.replace("mod@", "").replace(['`', '[', ']'], "")
+}
+
+/// Turns each `[text](target)` into `[text]`.
+fn without_targets(text: &str) -> String {
+    let mut parts = text.split("](");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push(']');
+        kept.push_str(part.split_once(')').map_or(part, |(_, rest)| rest));
+    }
+    kept
 }
 
 fn package(rule: &PackageRule) -> String {
@@ -243,6 +256,7 @@ mod tests {
         assert!(undescribed(&sources[1]).is_none());
         assert!(undescribed(&SourceFile::new("xtask/src/run.rs", "use a;\n")).is_some());
         assert_eq!(summary("//! `a`: [`mod@b`].\n"), "a: b");
+        assert_eq!(summary("//! Calls [`b`](fn@super::b) (twice), [c](d).\n"), "Calls b (twice), c");
     }
 
     #[test]

@@ -12,9 +12,17 @@ use std::collections::HashSet;
 
 /// Crates that others use, by the directories of their sources. Tests, benches and examples beside them
 /// are other crates.
-const LIBRARIES: [&str; 3] = ["core/src/", "userspace/src/", "testkit/src/"];
-/// Files in a library's directory that are other crates too.
-const BINARIES: [&str; 1] = ["userspace/src/main.rs"];
+const LIBRARIES: [&str; 6] =
+    ["core/src/", "userspace/src/", "testkit/src/", "xdp-ebpf/src/", "bench/src/", "bench/ebpf/src/"];
+/// Files and directories in a library's directory that are other crates too.
+const BINARIES: [&str; 6] = [
+    "userspace/src/main.rs",
+    "xdp-ebpf/src/main.rs",
+    "xdp-ebpf/src/program.rs",
+    "bench/ebpf/src/main.rs",
+    "bench/ebpf/src/program.rs",
+    "bench/src/bin/",
+];
 /// Sources that use no library; what they name does not count.
 const STRANGERS: [&str; 2] = ["xtask/", "bench/baselines/"];
 
@@ -27,8 +35,8 @@ pub(super) fn check(sources: &[SourceFile]) -> Vec<Finding> {
 }
 
 fn dead(sources: &[SourceFile], library: &str) -> Vec<Finding> {
-    let is_inside =
-        |source: &&SourceFile| source.name.starts_with(library) && !BINARIES.contains(&source.name.as_str());
+    let is_binary = |source: &SourceFile| BINARIES.iter().any(|binary| source.name.starts_with(binary));
+    let is_inside = |source: &&SourceFile| source.name.starts_with(library) && !is_binary(source);
     let is_user = |source: &&SourceFile| {
         !is_inside(source) && !STRANGERS.iter().any(|stranger| source.name.starts_with(stranger))
     };
@@ -116,6 +124,17 @@ mod tests {
             ("xtask/src/main.rs", "fn dead() {}\n"),
         ];
         assert_eq!(found(&files), ["userspace/src/a.rs:2"]);
+    }
+
+    #[test]
+    fn binaries_beside_a_library_are_its_users() {
+        let files = [
+            ("bench/src/lib.rs", "pub fn used() {}\npub fn dead() {}\n"),
+            ("bench/src/bin/flood.rs", "fn main() { used() }\n"),
+            ("bench/ebpf/src/lib.rs", "pub fn loaded() {}\npub fn unused() {}\n"),
+            ("bench/ebpf/src/program.rs", "fn main() { loaded() }\n"),
+        ];
+        assert_eq!(found(&files), ["bench/src/lib.rs:2", "bench/ebpf/src/lib.rs:2"]);
     }
 
     #[test]
