@@ -1,13 +1,13 @@
 //! What a verb leaves on the machine. Only what the verb itself made counts: its child processes, and
-//! what carries its run in the name. Others may make and delete what they like meanwhile.
+//! namespaces that carry its run in the name. Others may make and delete what they like meanwhile.
+//!
+//! Interfaces are not looked for: verbs and tests create them in their namespaces, with which they go.
 
 use crate::netns::{belongs_to, names};
-use crate::run::output;
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The kernel deletes namespaces and the interfaces in them asynchronously.
@@ -18,7 +18,6 @@ pub(crate) struct LeftoverCheck {
     /// The process number of this verb.
     run: u32,
     namespaces: BTreeSet<String>,
-    interfaces: BTreeSet<String>,
 }
 
 impl LeftoverCheck {
@@ -26,14 +25,10 @@ impl LeftoverCheck {
     /// that no process that a test starts can escape the check.
     ///
     /// # Errors
-    /// `ip` cannot list namespaces or interfaces.
+    /// `ip` cannot list namespaces.
     pub(crate) fn watch() -> Result<Self> {
         set_child_subreaper(Some(getpid())).context("cannot adopt the processes that tests leave behind")?;
-        Ok(LeftoverCheck {
-            run: std::process::id(),
-            namespaces: names()?.into_iter().collect(),
-            interfaces: interfaces()?,
-        })
+        Ok(LeftoverCheck { run: std::process::id(), namespaces: names()?.into_iter().collect() })
     }
 
     /// Looks for leftovers, and waits up to 5 s for the kernel to delete them. Kills the processes among
@@ -60,41 +55,17 @@ impl LeftoverCheck {
     }
 
     fn left(&self) -> Result<Vec<String>> {
-        Ok(self.judge(&names()?, &interfaces()?))
+        Ok(self.judge(&names()?))
     }
 
-    /// The new ones of this run among these namespaces and interfaces, each as a phrase.
-    fn judge<'a>(
-        &self,
-        namespaces: impl IntoIterator<Item = &'a String>,
-        interfaces: impl IntoIterator<Item = &'a String>,
-    ) -> Vec<String> {
-        let namespaces = namespaces
+    /// The new ones of this run among these namespaces, each as a phrase.
+    fn judge<'a>(&self, namespaces: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+        namespaces
             .into_iter()
             .filter(|name| !self.namespaces.contains(*name) && belongs_to(name, self.run))
-            .map(|name| format!("namespace {name}"));
-        let interfaces = interfaces
-            .into_iter()
-            .filter(|name| !self.interfaces.contains(*name) && is_test_interface(name))
-            .map(|name| format!("interface {name}"));
-        namespaces.chain(interfaces).collect()
+            .map(|name| format!("namespace {name}"))
+            .collect()
     }
-}
-
-/// Whether tests and verbs name interfaces so: `xs0`, `xc0`, `xs-server`. They make them inside their
-/// namespaces, with which they go; one in the machine's own namespace is a mistake in a test.
-fn is_test_interface(name: &str) -> bool {
-    ["xs", "xc"].iter().filter_map(|prefix| name.strip_prefix(prefix)).any(|rest| {
-        let number = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
-        number || ["-server", "-client"].contains(&rest)
-    })
-}
-
-/// Names of the interfaces in the machine's own namespace.
-fn interfaces() -> Result<BTreeSet<String>> {
-    let listed = output(Command::new("ip").args(["-oneline", "link", "show"]))?;
-    let name = |line: &str| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned());
-    Ok(listed.lines().filter_map(name).collect())
 }
 
 /// Living children of this process, with their names. A compiler's cache server stays on purpose and
@@ -129,7 +100,7 @@ fn parse_stat(line: &str) -> Option<(&str, &str, i32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LeftoverCheck, children, is_test_interface, parse_stat};
+    use super::{LeftoverCheck, children, parse_stat};
     use std::collections::BTreeSet;
     use std::process::Command;
 
@@ -139,11 +110,7 @@ mod tests {
 
     #[test]
     fn only_what_this_run_made_is_left_behind() {
-        let check = LeftoverCheck {
-            run: 4711,
-            namespaces: set(&["xstun-t-1-run4711-0-s"]),
-            interfaces: set(&["lo", "xs7"]),
-        };
+        let check = LeftoverCheck { run: 4711, namespaces: set(&["xstun-t-1-run4711-0-s"]) };
         let namespaces = set(&[
             "xstun-t-1-run4711-0-s",
             "xstun-t-99-run4711-3-c",
@@ -156,22 +123,11 @@ mod tests {
             "ci-4711",
             "blue",
         ]);
-        let interfaces = set(&["lo", "eth0", "xs7", "xs0", "docker0", "veth4711", "xsk0"]);
         assert_eq!(
-            check.judge(&namespaces, &interfaces),
-            ["namespace xstun-t-99-run4711-3-c", "namespace xstun-vm-4711-0", "interface xs0"]
+            check.judge(&namespaces),
+            ["namespace xstun-t-99-run4711-3-c", "namespace xstun-vm-4711-0"]
         );
-        assert_eq!(check.judge(&set(&["blue"]), &set(&["lo", "eth0"])), Vec::<String>::new());
-    }
-
-    #[test]
-    fn interfaces_of_tests_are_known_by_their_names() {
-        for name in ["xs0", "xc12", "xs-server", "xs-client"] {
-            assert!(is_test_interface(name), "{name}");
-        }
-        for name in ["xs", "xsk0", "eth0", "lo", "xs-", "xs0.5", "docker0"] {
-            assert!(!is_test_interface(name), "{name}");
-        }
+        assert_eq!(check.judge(&set(&["blue"])), Vec::<String>::new());
     }
 
     #[test]
