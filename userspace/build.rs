@@ -51,7 +51,7 @@ fn main() -> io::Result<()> {
 }
 
 /// `xstun-ebpf.o` in cargo's target directory. That stands above `OUT_DIR`, which is
-/// `<target>[/<triple>]/<profile>/build/<package>/out`; where cargo was told to keep such files
+/// `<target>[/<triple>]/<profile>/build/<package>/out`; where cargo is configured to keep such files
 /// elsewhere, the workspace's own is taken.
 fn usual_object(out: &Path, manifest: &str) -> PathBuf {
     let named = |directory: &Path, name: &str| directory.file_name().is_some_and(|found| found == name);

@@ -65,7 +65,7 @@ pub fn served() -> Served {
     Served::new(MAC, own.map(|address| (address, PORT)), own.into_iter().chain([broadcast]))
 }
 
-/// What every request asked. The core looks at it for NAT behaviour discovery only.
+/// The destination of every request. The core reads it for NAT behaviour discovery only.
 pub fn destination() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(IPV4), PORT)
 }

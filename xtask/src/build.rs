@@ -112,7 +112,7 @@ const GENERATOR: BpfProgram = BpfProgram { package: "xstun-bench-ebpf", binary: 
 
 /// Builds one program for the kernel and returns the path of its object.
 fn bpf(workspace: &Workspace, ready: &ReadyMachine, program: BpfProgram) -> Result<PathBuf> {
-    let compiler = ready.compiler.as_ref().context("setup was not asked for an eBPF compiler")?;
+    let compiler = ready.compiler.as_ref().context("setup selected no eBPF compiler")?;
     exec(
         bpf_cargo(workspace, compiler)?
             .args(["--package", program.package, "--bin", program.binary, "--target-dir"])

@@ -35,9 +35,9 @@ pub const SLACK: u64 = 50_000;
 
 /// A structure of 64-bit words, and its words in the order of the fields.
 macro_rules! of_words {
-    ($(#[$about:meta])* pub struct $name:ident { $($(#[$tells:meta])* pub $field:ident,)+ }) => {
+    ($(#[$about:meta])* pub struct $name:ident { $($(#[$about_field:meta])* pub $field:ident,)+ }) => {
         $(#[$about])*
-        pub struct $name { $($(#[$tells])* pub $field: u64,)+ }
+        pub struct $name { $($(#[$about_field])* pub $field: u64,)+ }
 
         impl $name {
             /// Number of words.
@@ -92,7 +92,7 @@ of_words! {
 /// What came from the server's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// A success that tells the true address and port.
+    /// A success with the true address and port.
     Right,
     /// Anything else.
     Other,

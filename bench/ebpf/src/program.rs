@@ -121,8 +121,7 @@ const REPLY: usize = 32;
 const WITHOUT_ATTRIBUTES: u16 = 8 + 20;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
-/// Whether it is a success that tells the address and the port that it was sent to, for a request of
-/// ours.
+/// Whether it is a success for a request of ours, with the address and the port that it was sent to.
 #[inline(always)]
 fn is_right(headers: &[u8; offset::STUN], reply: &[u8; REPLY]) -> bool {
     let (address, port) = (&headers[30..34], &headers[36..38]);

@@ -40,8 +40,8 @@ struct Arguments {
     /// Seconds
     #[arg(long, default_value_t = 1.0)]
     duration: f64,
-    /// Slices of that time, each asked and counted for itself: loss, replies a second and latencies are
-    /// medians over them, so that a moment in which a core was away is one slice's matter
+    /// Slices of that time, each measured by itself: loss, replies a second and latencies are
+    /// medians over them, so that a moment without a core affects one slice only
     #[arg(long, value_name = "N", default_value = "1")]
     slices: NonZeroU32,
     /// Source ports; the next power of two is taken
@@ -95,7 +95,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     for _ in 0..arguments.slices.get() {
         slices.push(ask(&mut ebpf, &frame, &plan, arguments.reflected)?);
     }
-    println!("{}", told(&ebpf, &slices, slice, arguments.reflected)?);
+    println!("{}", report(&ebpf, &slices, slice, arguments.reflected)?);
     Ok(())
 }
 
@@ -150,11 +150,12 @@ fn replies(ebpf: &Ebpf, reflected: bool) -> Result<u64> {
     Ok(counts[Count::Right as usize] + if reflected { counts[Count::Other as usize] } else { 0 })
 }
 
-fn told(ebpf: &Ebpf, slices: &[Slice], slice: Duration, reflected: bool) -> Result<serde_json::Value> {
+/// Sums and medians over the slices, as one JSON object.
+fn report(ebpf: &Ebpf, slices: &[Slice], slice: Duration, reflected: bool) -> Result<serde_json::Value> {
     let other = sums(ebpf, MAP_COUNTS)?[Count::Other as usize];
     let quantile = |part: f64| {
-        let told: Vec<f64> = slices.iter().filter_map(|slice| slice.quantile(part)).collect();
-        (!told.is_empty()).then(|| median(told.into_iter()))
+        let measured: Vec<f64> = slices.iter().filter_map(|slice| slice.quantile(part)).collect();
+        (!measured.is_empty()).then(|| median(measured.into_iter()))
     };
     let seconds = slice.as_secs_f64();
     let sum = |of: fn(&Slice) -> u64| slices.iter().map(of).sum::<u64>();

@@ -52,38 +52,38 @@ fn main() {
     for shape in all() {
         // Whatever is worked out once and kept, is at the first call.
         for call in ["first", "second"] {
-            let tell = |piece: &str| println!("{call}\t{piece}\t{}", shape.name);
-            count(&shape, &served, &policy, tell);
+            let announce = |piece: &str| println!("{call}\t{piece}\t{}", shape.name);
+            count(&shape, &served, &policy, announce);
         }
     }
 }
 
-fn count(shape: &BenchRequest, served: &Served, policy: &Policy, tell: impl Fn(&str)) {
+fn count(shape: &BenchRequest, served: &Served, policy: &Policy, announce: impl Fn(&str)) {
     let frame = black_box(&shape.frame[..]);
     let length = frame.len();
 
-    tell("answer");
+    announce("answer");
     let mut buffer = shape.buffer();
     let answered = black_box(counted_answer(black_box(&mut buffer), length, served, policy));
 
-    tell("classify");
+    announce("classify");
     let _ = black_box(counted_classify(frame, served));
 
-    tell("parse (frame::locate, frame::check)");
+    announce("parse (frame::locate, frame::check)");
     let Ok((datagram, request)) = black_box(counted_parse(frame, served)) else { return };
 
-    tell("stun::respond");
+    announce("stun::respond");
     let mut message = shape.message_buffer();
     let source = black_box(&shape.source);
     black_box(counted_respond(black_box(&mut message), shape.message_length(), source, policy));
 
     if answered.length > 0 {
-        tell("reply (frame::rewrite)");
+        announce("reply (frame::rewrite)");
         let mut buffer = shape.buffer();
         let length = answered.length - shape.message;
         black_box(counted_rewrite(black_box(&mut buffer), datagram.shape, &request, length));
     }
 
-    tell("checksum of the message");
+    announce("checksum of the message");
     black_box(counted_checksum(&frame[shape.message..]));
 }

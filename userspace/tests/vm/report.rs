@@ -48,10 +48,10 @@ impl Report {
         name: &str,
         check: impl FnOnce() -> (T, String),
     ) -> Option<T> {
-        eprintln!("{case}, asked for {asked}: {name}");
+        eprintln!("{case}, requested mode {asked}: {name}");
         match catch_unwind(AssertUnwindSafe(check)) {
             Ok((value, summary)) => {
-                self.write(&json!({ "case": case, "asked": asked, "check": name, "told": summary }));
+                self.write(&json!({ "case": case, "asked": asked, "check": name, "summary": summary }));
                 Some(value)
             }
             Err(_) => {

@@ -206,7 +206,7 @@ fn napi_threads(interface: &str) -> Vec<u32> {
 
 /// The cores that this process may use, in ascending order.
 pub(super) fn available_cores() -> Result<Vec<usize>> {
-    let set = rustix::thread::sched_getaffinity(None).context("cannot tell which cores may be used")?;
+    let set = rustix::thread::sched_getaffinity(None).context("cannot read which cores may be used")?;
     Ok((0..rustix::thread::CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 

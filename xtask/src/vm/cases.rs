@@ -1,8 +1,8 @@
-//! The NICs of a guest, and the modes that the server is asked for on each.
+//! The NICs of a guest, and the modes requested of the server on each.
 
 use serde_json::{Value, json};
 
-/// A mode that the server is asked for.
+/// A mode requested of the server.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
     /// As in the table.
@@ -186,7 +186,7 @@ impl VmCase {
         json!({ "name": self.name, "number": number, "kind": kind, "queues": self.queues, "asks": modes, "thorough": life_cycle })
     }
 
-    /// Names of the modes that the server is asked for.
+    /// Names of the modes requested of the server.
     pub(super) fn modes(&self) -> impl Iterator<Item = &'static str> {
         self.modes.iter().map(|mode| mode.name)
     }

@@ -64,7 +64,7 @@ pub(super) fn lost_rungs(expected: &[RungRow], rows: &[RungRow]) -> Vec<String> 
         let kept = same.max_by_key(|kept| kept.series())?;
         (row.got < kept.got || row.queues < kept.queues).then(|| {
             format!(
-                "{}, {}, asked for {}: got {} on {} queues, where {} got {} on {} (docs/measurements.md)",
+                "{}, {}, requested mode {}: got {} on {} queues, where {} got {} on {} (docs/measurements.md)",
                 row.kernel, row.nic, row.asked, row.got, row.queues, kept.kernel, kept.got, kept.queues
             )
         })

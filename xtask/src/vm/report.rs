@@ -54,7 +54,8 @@ impl GuestReport {
                 refused => refused,
             };
             let why = if why.is_empty() { String::new() } else { format!(" ({})", shortened(why)) };
-            let reached = format!("{} ({}), asked for {}: {}{why}", row.nic, row.driver, row.asked, row.got);
+            let reached =
+                format!("{} ({}), requested mode {}: {}{why}", row.nic, row.driver, row.asked, row.got);
             self.rows.push(row);
             return Ok(Some(reached));
         }
@@ -70,9 +71,9 @@ impl GuestReport {
             row.tests += 1;
             row.passed += usize::from(fault.is_none());
         }
-        let named = format!("{}, asked for {}: {}", text("case"), text("asked"), text("check"));
+        let named = format!("{}, requested mode {}: {}", text("case"), text("asked"), text("check"));
         match fault {
-            None => format!("  {}: {}", text("check"), text("told")),
+            None => format!("  {}: {}", text("check"), text("summary")),
             Some(fault) => {
                 let fault = shortened(fault);
                 self.faults.push(format!("{}, {named}: {fault}", self.kernel));
@@ -86,8 +87,10 @@ impl GuestReport {
         for (_, case) in cases {
             for asked in case.modes() {
                 if !self.rows.iter().any(|row| row.key() == (case.name, asked)) {
-                    self.faults
-                        .push(format!("{}, {}, asked for {asked}: reached no rung", self.kernel, case.name));
+                    self.faults.push(format!(
+                        "{}, {}, requested mode {asked}: reached no rung",
+                        self.kernel, case.name
+                    ));
                 }
             }
         }
@@ -117,7 +120,7 @@ mod tests {
         let mut report = GuestReport::new("6.18.1-amd64");
         for line in [
             r#"{"case":"loopback","asked":"auto","driver":"","rung":{"path":"sockets","stepped_down":"no"}}"#,
-            r#"{"case":"loopback","asked":"auto","check":"answers","told":"fine"}"#,
+            r#"{"case":"loopback","asked":"auto","check":"answers","summary":"fine"}"#,
             r#"{"case":"loopback","asked":"auto","check":"load","fault":"lost"}"#,
             r#"{"suite":"verdicts","passed":3,"tests":4,"faults":["one"]}"#,
         ] {
@@ -129,7 +132,7 @@ mod tests {
         assert_eq!(
             report.faults,
             [
-                "6.18.1-amd64, loopback, asked for auto: load: lost",
+                "6.18.1-amd64, loopback, requested mode auto: load: lost",
                 "6.18.1-amd64, verdicts: one",
                 "6.18.1-amd64: the guest's report has no end",
             ]
