@@ -110,7 +110,7 @@ fn parse(text: &str) -> Result<Vec<User>, String> {
         users.push(User { name: name.to_owned(), password: password.to_owned() });
     }
     if users.is_empty() {
-        return Err("it has no user, so nobody would be answered".to_owned());
+        return Err("it contains no user: every request would be refused".to_owned());
     }
     Ok(users)
 }

@@ -188,7 +188,7 @@ impl Datapath {
     /// Takes serving back after a successor began to take over and ended.
     ///
     /// # Errors
-    /// An XDP program could not be put back: the frames of its interface pass to the sockets.
+    /// An XDP program could not be restored: the frames of its interface pass to the sockets.
     pub(crate) fn restore(&mut self) -> Result<()> {
         for af_xdp in self.interfaces.iter_mut().filter_map(|path| path.af_xdp.as_mut()) {
             af_xdp.restore()?;

@@ -78,9 +78,9 @@ impl Failure {
         self
     }
 
-    /// Puts the place of the mistake, such as a line of a file, before the sentence.
-    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
-        self.what = format!("{place}: {}", self.what);
+    /// Prefixes the sentence with the position of the mistake, such as a line of a file.
+    pub(crate) fn at(mut self, position: impl fmt::Display) -> Self {
+        self.what = format!("{position}: {}", self.what);
         self
     }
 

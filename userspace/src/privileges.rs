@@ -1,7 +1,7 @@
 //! Linux capabilities, each held only as long as something needs it.
 //!
 //! Capabilities belong to threads, and a thread inherits those of its creator. So the program reduces them to
-//! what a start needs before it creates any thread; each worker gives up the rest once its socket is bound; and
+//! what a start needs before it creates any thread; each worker drops the rest once its socket is bound; and
 //! the control thread keeps those that its own work needs.
 
 use crate::error::{Failure, Result};
@@ -34,7 +34,7 @@ pub(crate) struct Duties {
     pub(crate) napi: bool,
 }
 
-/// Gives up everything that a start does not need, for good: not even execve(2) can regain it. Must be called
+/// Drops everything that a start does not need, for good: not even execve(2) can regain it. Must be called
 /// before the first thread is created.
 ///
 /// # Errors
@@ -63,11 +63,11 @@ pub(crate) fn serve(duties: Duties) -> Result<()> {
     keep(needed(duties, crate::kernel::running()))
 }
 
-/// Gives up all capabilities of the calling thread: for a worker whose sockets are bound.
+/// Drops all capabilities of the calling thread: for a worker whose sockets are bound.
 ///
 /// # Errors
 /// System: the kernel refused, which is not expected.
-pub(crate) fn give_up() -> Result<()> {
+pub(crate) fn drop_all() -> Result<()> {
     keep(CapabilitySet::empty())
 }
 
@@ -91,7 +91,7 @@ fn keep(wanted: CapabilitySet) -> Result<()> {
 }
 
 fn refused(errno: Errno) -> Failure {
-    Failure::system("cannot give up capabilities").because(errno)
+    Failure::system("cannot drop capabilities").because(errno)
 }
 
 #[cfg(test)]

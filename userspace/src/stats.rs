@@ -14,7 +14,7 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Sets the value, which somebody else counts: the kernel, or a level.
+    /// Sets a value that is counted elsewhere: by the kernel, or a level.
     #[inline(always)]
     pub fn set(&self, n: u64) {
         self.0.store(n, Relaxed);

@@ -65,7 +65,7 @@ pub(crate) struct WorkerStatus {
     pub(crate) queue: Option<u32>,
     /// The core that it is pinned to.
     pub(crate) core: usize,
-    /// Whether it beat lately.
+    /// Whether it made progress recently.
     pub(crate) ticking: bool,
     /// Whether it has ended with its queue, so that only its counts are left.
     #[serde(default)]
@@ -103,7 +103,7 @@ pub(crate) struct TransportStatus {
     pub(crate) path: String,
     /// Where it listens.
     pub(crate) listen: Vec<std::net::SocketAddr>,
-    /// Whether its thread beat lately.
+    /// Whether its thread made progress recently.
     pub(crate) ticking: bool,
     /// Counts of messages.
     pub(crate) counts: MessageCounts,

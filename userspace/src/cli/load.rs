@@ -38,8 +38,8 @@ pub struct LoadArgs {
     pub(crate) warm_up: Option<Duration>,
 
     /// Requests per second in total, each sent at its due time regardless of replies; with --find-max,
-    /// the rate to start from [default: over sockets as many as are answered, over AF_XDP as many as can
-    /// be sent]
+    /// the rate to start from [default: sockets: as many as are answered; AF_XDP: as many as can be
+    /// sent]
     #[arg(short, long, value_name = "N")]
     pub(crate) rate: Option<NonZeroU64>,
 

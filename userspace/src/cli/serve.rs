@@ -181,15 +181,15 @@ pub(crate) struct StreamArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Most connections open at a time, TCP and TLS together
+    /// Maximum number of open connections, TCP and TLS together
     #[arg(long, value_name = "N", default_value = "4096")]
     pub(crate) max_connections: NonZeroU32,
 
-    /// Most connections open at a time from one source: an IPv4 address, or an IPv6 /64 network
+    /// Maximum number of open connections from one source: an IPv4 address, or an IPv6 /64 network
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) max_connections_per_source: NonZeroU32,
 
-    /// Close a connection that brings no whole message, or takes no reply, for this long
+    /// Close a connection after this long without a complete message or an accepted reply
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     pub(crate) tcp_idle: Duration,
 }

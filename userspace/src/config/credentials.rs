@@ -47,7 +47,7 @@ impl CredentialsConfig {
                 return Err(Failure::usage("--realm cannot be combined with --auth short-term")
                     .of("--realm")
                     .of_value("--auth", "short-term")
-                    .remedy("leave --realm out"));
+                    .remedy("remove --realm"));
             }
         };
         Ok(Some(CredentialsConfig { file: file.clone(), realm }))

@@ -27,7 +27,7 @@ struct Seen {
 }
 
 impl Heartbeats {
-    /// Whether this worker beat lately.
+    /// Whether this worker made progress recently.
     pub(super) fn is_ticking(&self, stats: &WorkerStats) -> bool {
         self.seen.get(&std::ptr::from_ref(stats)).is_none_or(|seen| seen.still < NOT_TICKING)
     }
@@ -45,7 +45,7 @@ impl Heartbeats {
             let seen = self.seen.entry(std::ptr::from_ref(stats)).or_default();
             all &= !seen.is_hanging(stats.beats());
             if seen.still == HANGING {
-                tracing::error!(worker, "the worker hangs; the watchdog of the service manager is not fed");
+                tracing::error!(worker, "the worker hangs; the service manager's watchdog is not notified");
             }
         }
         all

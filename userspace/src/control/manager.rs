@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// The service manager that started this process, if there is one.
 pub(super) struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// Whether its watchdog must be fed.
+    /// Whether its watchdog must be notified.
     watchdog: bool,
     status: String,
 }

@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 /// Name of the listener in a hand-over.
 const NAME: &str = "metrics";
 
-/// Where the status goes that somebody asks for.
+/// Channel that returns a requested status.
 pub(super) type StatusReply = oneshot::Sender<ServerStatus>;
 
 /// Most requests for the status that wait: one per connection.

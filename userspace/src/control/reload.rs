@@ -71,7 +71,7 @@ impl Reload {
         if let Err(failure) = datapath.adopt(change) {
             tracing::warn!(signal = "SIGHUP", "the reload is in force, but not all of it: {failure}");
         }
-        self.retiring = Some(Retiring { due: Instant::now() + SETTLE, is_deaf: false, changed, users });
+        self.retiring = Some(Retiring { due: Instant::now() + SETTLE, is_quiesced: false, changed, users });
         self.last = settings;
         Ok(())
     }
@@ -92,10 +92,10 @@ impl Reload {
     /// Takes the next step in retiring addresses, if one is left.
     pub(super) fn go_on(&mut self, datapath: &mut Datapath) {
         let Some(retiring) = &mut self.retiring else { return };
-        if retiring.is_deaf {
+        if retiring.is_quiesced {
             datapath.retire();
         } else if datapath.quiesce() {
-            retiring.is_deaf = true;
+            retiring.is_quiesced = true;
             retiring.due = Instant::now() + HANDSHAKE;
             return;
         }
@@ -114,7 +114,7 @@ struct Retiring {
     /// When the next step is due.
     due: Instant,
     /// Whether nothing more is delivered to those addresses.
-    is_deaf: bool,
+    is_quiesced: bool,
     /// The live keys that it changed, for the log.
     changed: String,
     /// The number of users, for the log.

@@ -65,7 +65,7 @@ impl<'a> RunningServer<'a> {
         let credentials = CredentialStore::new()?;
         let (policy, users) = credentials.policy(&config.live)?;
         if let Some(users) = users {
-            tracing::info!(users, "only users are answered");
+            tracing::info!(users, "answering authenticated users only");
         }
         let control_path = config.fixed.control.clone();
         let (take_over, mut inheritance) = predecessor(&config.fixed)?;
@@ -166,7 +166,7 @@ impl<'a> RunningServer<'a> {
         self.drain.begin(&self.state, self.datapath.config().live.drain)
     }
 
-    /// Tells the service manager that a reload is over, if it is.
+    /// Notifies the service manager once a reload is complete.
     fn report_reload(&mut self) {
         if self.reload.is_done() {
             self.manager.ready(report::status(&self.datapath));
@@ -179,7 +179,7 @@ impl<'a> RunningServer<'a> {
             Ok(next) => next,
             Err(why) => return refuse(request, why),
         };
-        // A dropped reply means that the thread of the control socket is gone, and with it who asked.
+        // A dropped reply means that the thread of the control socket is gone, and the client with it.
         match request {
             ControlRequest::TakeOver(reply) => {
                 let inheritance = self.datapath.duplicate().map(|mut all| {
@@ -199,7 +199,7 @@ impl<'a> RunningServer<'a> {
                 self.hand_over = next;
                 let what = "the server that was taking over is gone";
                 match self.datapath.restore() {
-                    Ok(()) => tracing::warn!("{what}: this one goes on"),
+                    Ok(()) => tracing::warn!("{what}: this server continues"),
                     Err(failure) => tracing::warn!("{what}: {failure}"),
                 }
             }

@@ -73,7 +73,7 @@ impl Drop for ControlSocket {
 
 /// Serves one connection after the other, until the process ends.
 fn accept(listener: &ControlListener, requests: &mpsc::Sender<ControlRequest>) {
-    if let Err(failure) = privileges::give_up() {
+    if let Err(failure) = privileges::drop_all() {
         tracing::warn!("cannot listen on --control: {failure}");
         return;
     }

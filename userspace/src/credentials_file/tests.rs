@@ -21,8 +21,8 @@ fn a_line_is_a_user_and_the_first_colon_ends_the_name() {
 fn a_mistake_is_reported_by_its_line_and_without_the_password() {
     let long = format!("{}:hunter2", "n".repeat(LONGEST_NAME + 1));
     let table = [
-        ("", "it has no user"),
-        ("# anna:hunter2\n\n", "it has no user"),
+        ("", "it contains no user"),
+        ("# anna:hunter2\n\n", "it contains no user"),
         ("anna:x\nhunter2\n", "line 2: expected name:password"),
         (":hunter2", "line 1: the name is empty"),
         ("\n\nanna:", "line 3: the password is empty"),

@@ -120,7 +120,7 @@ impl AfXdp {
         self.end_workers();
     }
 
-    /// Puts the program back after a successor replaced it and ended. Queues that are closed stay closed:
+    /// Restores the program after a successor replaced it and ended. Queues that are closed stay closed:
     /// their frames pass to the sockets.
     ///
     /// # Errors

@@ -114,12 +114,12 @@ const DRIVERS: &[DriverRow] = &[
         Some((5, 13)),
         "a starved fill ring stops the queue for good (analogdevices/linux #3517)",
     ),
-    row("nfp", Some((4, 10)), Some((5, 18)), "nobody has reported how it fares under load"),
+    row("nfp", Some((4, 10)), Some((5, 18)), "no report of its behaviour under load"),
     // Its commit "tsnep: Add XDP RX support".
-    row("tsnep", Some((6, 3)), Some((6, 4)), "nobody has reported how it fares under load"),
+    row("tsnep", Some((6, 3)), Some((6, 4)), "no report of its behaviour under load"),
     row("gve", Some((6, 4)), Some((6, 4)), "transmit gets stuck (compute-virtual-ethernet-linux #59)"),
-    row("igb", Some((5, 10)), Some((6, 14)), "too new: nobody has reported how it fares under load"),
-    row("idpf", Some((6, 18)), Some((6, 18)), "too new: nobody has reported how it fares under load"),
+    row("igb", Some((5, 10)), Some((6, 14)), "too new: no report of its behaviour under load"),
+    row("idpf", Some((6, 18)), Some((6, 18)), "too new: no report of its behaviour under load"),
     row(
         "ena",
         Some((5, 6)),
@@ -187,11 +187,13 @@ impl DriverRow {
 /// this major and minor version.
 pub(crate) fn zero_copy(driver: &str, kernel: (u32, u32)) -> ZeroCopy {
     let Some(row) = find(driver) else {
-        return ZeroCopy::Untrusted("nobody has reported how this driver fares with it");
+        return ZeroCopy::Untrusted("no report of this driver's behaviour with zero-copy");
     };
     match (row.zero_copy, row.trusted()) {
         (None, _) => ZeroCopy::Unsupported(row.note),
-        (Some(since), _) if kernel < since => ZeroCopy::Unsupported("this kernel's driver has none yet"),
+        (Some(since), _) if kernel < since => {
+            ZeroCopy::Unsupported("the driver has no zero-copy in this kernel")
+        }
         (_, Some(trusted)) if kernel >= trusted => ZeroCopy::Trusted,
         _ => ZeroCopy::Untrusted(row.note),
     }

@@ -1,5 +1,5 @@
 //! The socket path: one worker for each core, each with its own sockets on every address, joined by
-//! SO_REUSEPORT. Datagrams move in batches, and a reply leaves from the address that was asked.
+//! SO_REUSEPORT. Datagrams move in batches, and a reply leaves from the address that received the request.
 
 mod batch;
 mod holder;

@@ -111,7 +111,7 @@ const QUOTED: [&str; 4] = [
     "cannot reload, the configuration is unchanged: ",
     "the reload is in force, but not all of it: ",
     "configuration reloaded",
-    "this one goes on",
+    "this server continues",
 ];
 
 #[test]

@@ -108,7 +108,7 @@ fn a_failed_take_over_leaves_the_predecessor_unchanged() {
     let (code, err) = fail(&["--take-over", "--listen", &taken]);
     assert_eq!(code, Some(1), "{err}");
     predecessor.wait_for("the predecessor to go on", |line| {
-        line["message"].as_str().is_some_and(|message| message.ends_with("this one goes on"))
+        line["message"].as_str().is_some_and(|message| message.ends_with("this server continues"))
     });
     let (code, err) = fail(&["--take-over", "--interface", &link.server_interface, "--xdp-mode", "generic"]);
     assert_eq!(code, Some(2), "{err}");
@@ -139,7 +139,7 @@ fn after_a_late_failure_the_predecessor_serves_with_sockets() {
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.contains("loopback traffic is served by the sockets"), "{err}");
     predecessor.wait_for("the predecessor to go on", |line| {
-        line["message"].as_str().is_some_and(|message| message.ends_with("this one goes on"))
+        line["message"].as_str().is_some_and(|message| message.ends_with("this server continues"))
     });
     ask_over_udp(&lab, address);
     all_right("a late failure", running.end());

@@ -164,7 +164,7 @@ fn requests_are_sent_from_several_sources() {
     let requests = 1 + all_right("two sources", load(&lab, address, &flags));
     let (code, _, err) = load(&lab, address, &["--source", "10.77.0.10"]);
     assert_eq!(code, Some(2), "{err}");
-    assert!(err.contains("--source 10.77.0.10 is no address of"), "{err}");
+    assert!(err.contains("--source 10.77.0.10 is not an address of"), "{err}");
     assert_eq!(server.stop().replies("af-xdp"), requests);
 }
 

@@ -158,7 +158,7 @@ fn a_reload_waits_for_a_take_over_to_end() {
     ask(&lab, first);
     let log = server.stop().log;
     let position = |message: &str| log.find(message).unwrap_or_else(|| panic!("no '{message}':\n{log}"));
-    assert!(position("this one goes on") < position("configuration reloaded"), "{log}");
+    assert!(position("this server continues") < position("configuration reloaded"), "{log}");
 }
 
 /// Policy, limits and the log level are reloaded; keys that require a restart are reported; an invalid file

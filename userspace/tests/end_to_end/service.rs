@@ -240,10 +240,10 @@ fn a_hanging_worker_is_logged_and_stops_the_watchdog() {
     while message(&manager).is_some() {}
     manager.set_nonblocking(false).unwrap();
     manager.set_read_timeout(Some(Duration::from_millis(2500))).unwrap();
-    assert_eq!(message(&manager), None, "the watchdog is fed although a worker hangs");
+    assert_eq!(message(&manager), None, "the watchdog is notified although a worker hangs");
     drop(holder.stdin.take());
     holder.wait().unwrap();
     manager.set_read_timeout(Some(LIMIT)).unwrap();
-    assert_eq!(message(&manager).expect("the watchdog is fed again"), "WATCHDOG=1");
+    assert_eq!(message(&manager).expect("the watchdog is notified again"), "WATCHDOG=1");
     server.stop();
 }

@@ -50,7 +50,7 @@ fn open_one(server: SocketAddr, source: IpAddr, no_nat: bool) -> Result<(LoadFlo
     };
     open().map_err(|error: io::Error| match error.raw_os_error() {
         Some(libc::EADDRNOTAVAIL) if !source.is_unspecified() => {
-            Failure::usage(format!("--source {source} is no address of this host that reaches {server}"))
+            Failure::usage(format!("--source {source} is not an address of this host that reaches {server}"))
                 .because(error)
         }
         Some(libc::EMFILE) => Failure::system("cannot open so many ports (--ports)")

@@ -281,7 +281,7 @@ fn each_source_has_its_ports_and_foreign_sources_are_rejected() {
     assert_eq!(ips, ["127.0.0.1", "127.0.0.9", "127.0.0.1", "127.0.0.9"]);
     for (sources, words) in [
         (&["--source", "::1"][..], "--source ::1 is not of the family"),
-        (&["--source", "192.0.2.77"], "--source 192.0.2.77 is no address of this host"),
+        (&["--source", "192.0.2.77"], "--source 192.0.2.77 is not an address of this host"),
         (&["--source", "127.0.0.1", "--source", "127.0.0.1"], "--source 127.0.0.1 is given twice"),
     ] {
         let (exit, _, _) = run(server.address, sources);

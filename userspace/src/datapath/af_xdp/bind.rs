@@ -96,7 +96,11 @@ fn confirm(plan: &QueuePlan, socket: &XdpSocket, wanted: BindMode) -> Result<()>
         return Ok(());
     }
     let (wanted, bound) = (wanted.name(), bound.name());
-    Err(Failure::system(format!("{} was asked for {wanted} mode and bound in {bound} mode", plan.interface)))
+    Err(Failure::system(format!(
+        "requested {wanted} mode on {}, but the kernel bound {bound} mode",
+        plan.interface
+    ))
+    .remedy("use --bind-mode auto"))
 }
 
 /// [`Umem::create`], retried while the limit on locked memory is reached: the limit is per user, and the

@@ -40,7 +40,7 @@ impl BpfLink {
         Ok(BpfLink(unsafe { OwnedFd::from_raw_fd(link) }))
     }
 
-    /// Replaces the running program by a loaded one, atomically: no frame meets neither.
+    /// Replaces the running program by a loaded one, atomically: every frame meets exactly one program.
     ///
     /// # Errors
     /// The kernel's refusal: ENOLINK the interface was removed.

@@ -110,12 +110,12 @@ impl XdpProgram {
         })
     }
 
-    /// Puts this program back, after a successor replaced it.
+    /// Restores this program after a successor replaced it.
     ///
     /// # Errors
     /// The kernel's refusal.
     pub(super) fn restore(&mut self) -> Result<()> {
-        let failed = |error| Failure::system("cannot put the XDP program back").because(error);
+        let failed = |error| Failure::system("cannot restore the XDP program").because(error);
         let program = xdp(&mut self.ebpf, self.name).and_then(|program| program.fd()).map_err(failed)?;
         match &self.link {
             Some(link) => link.replace(program.as_fd()).map_err(|error| failed(io(error))),

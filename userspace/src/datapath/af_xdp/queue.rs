@@ -69,7 +69,9 @@ impl QueueThread {
                 Ok(QueueThread { number, core, mode, socket, stats, step_downs, stop, begin, thread })
             }
             // The thread ended without a report: its result says why.
-            Err(_) => Err(finish(thread).err().unwrap_or_else(|| Failure::system("a worker ended at once"))),
+            Err(_) => Err(finish(thread)
+                .err()
+                .unwrap_or_else(|| Failure::system("a worker exited during its start"))),
         }
     }
 
@@ -138,7 +140,7 @@ fn run(
     let worker = QueueWorker::new(frames, context, plan.busy_poll).map_err(|error| {
         Failure::system(format!("the driver bound {} but does not serve it", queue())).because(error)
     })?;
-    privileges::give_up()?;
+    privileges::drop_all()?;
     // `QueueThread::start` waits for exactly this.
     let _ = report.send(Bound { socket: fd, mode, step_downs });
     // Returns when `QueueThread::begin`, or the end of the program, drops the sender.

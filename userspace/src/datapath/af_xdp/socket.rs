@@ -140,7 +140,7 @@ impl XdpSocket {
     pub fn prefer_busy_poll(&self, budget: i32) -> io::Result<()> {
         const MICROSECONDS: i32 = 20;
         if kernel::running() >= (6, 13) && self.napi_id()? == 0 {
-            let why = "the driver does not tell the kernel which NAPI instance serves the queue";
+            let why = "the driver does not report to the kernel which NAPI instance serves the queue";
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
         self.set_option(libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, 1)?;

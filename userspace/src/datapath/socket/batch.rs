@@ -235,7 +235,7 @@ impl Batch {
 
     /// Like [`Batch::mark`], but the reply leaves from the address `origin`, and goes to port `port` of the
     /// sender if that is given. The batch must be for unconnected sockets, and `origin` of the same IP version
-    /// as the address that was asked.
+    /// as the address that received the request.
     ///
     /// # Panics
     /// As [`Batch::mark`].

@@ -126,7 +126,7 @@ impl SocketService {
         let sockets = Arc::new(sockets);
         let (counted, stop, served) = (Arc::clone(&stats), Arc::clone(&self.stop), Arc::clone(&sockets));
         let serve = move || {
-            privileges::give_up()?;
+            privileges::drop_all()?;
             cores::pin(core)?;
             run(&served, &policy, &counted, &stop)
                 .map_err(|error| Failure::system("a socket worker ended").because(error))
@@ -205,7 +205,7 @@ impl SocketService {
     }
 
     /// Answers what has arrived, ends the threads and closes the sockets. The successor may have duplicates of
-    /// them; a socket that it does not have must not go on receiving what nobody answers.
+    /// them; a socket that it does not have must not keep receiving datagrams that no worker answers.
     pub(crate) fn stop(&mut self) {
         self.stop.order();
         for worker in &mut self.workers {

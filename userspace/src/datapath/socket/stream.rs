@@ -96,7 +96,7 @@ impl StreamService {
         service.thread = Some(thread);
         match beginning.recv() {
             Ok(begun) => begun.map_err(failed)?,
-            Err(_) => return Err(Failure::system("the thread for TCP and TLS ended before it began")),
+            Err(_) => return Err(Failure::system("the thread for TCP and TLS failed to start")),
         }
         service.add(bound, config)?;
         Ok(service)

@@ -63,7 +63,7 @@ struct Worker<'a> {
     diverted: Vec<Diverted>,
 }
 
-/// A reply that leaves from another endpoint than the one asked, or goes to another port.
+/// A reply that leaves from another endpoint than the one that received the request, or goes to another port.
 struct Diverted {
     index: usize,
     answer: Answer,
@@ -157,14 +157,14 @@ impl<'a> Worker<'a> {
         let mut outcomes = [Outcome::NotStun; batch::SIZE];
         for (index, outcome) in outcomes.iter_mut().enumerate().take(count) {
             let datagram = batch.datagram(index);
-            let asked = match asked_address(&datagram, socket.fixed_destination()) {
+            let destination = match destination_address(&datagram, socket.fixed_destination()) {
                 Ok(ip) => SocketAddr::new(ip, socket.local().port()),
                 Err(reason) => {
                     stats.count(reason);
                     continue;
                 }
             };
-            let exchange = Exchange::datagram(&datagram.source, || asked);
+            let exchange = Exchange::datagram(&datagram.source, || destination);
             let answer = respond(datagram.buffer, datagram.length, exchange, policy);
             if answer.length == 0 {
                 stats.count(answer.outcome);
@@ -172,7 +172,7 @@ impl<'a> Worker<'a> {
             }
             *outcome = answer.outcome;
             if answer.is_diverted() {
-                diverted.push(Diverted { index, answer, origin: policy.origin(&asked, answer.change) });
+                diverted.push(Diverted { index, answer, origin: policy.origin(&destination, answer.change) });
             } else {
                 batch.mark(index, answer.length);
             }
@@ -216,7 +216,7 @@ fn final_outcome(outcome: Outcome, sent: Sent) -> Outcome {
 /// Returns the address that a datagram was sent to, which is `fixed` if the socket has only one; or why it
 /// gets no reply whatever it contains.
 #[inline]
-fn asked_address(datagram: &ReceivedDatagram<'_>, fixed: Option<IpAddr>) -> Result<IpAddr, Outcome> {
+fn destination_address(datagram: &ReceivedDatagram<'_>, fixed: Option<IpAddr>) -> Result<IpAddr, Outcome> {
     if datagram.truncated {
         return Err(Outcome::BadLength);
     }

@@ -232,11 +232,14 @@ fn check_suitable(interface: &Interface) -> Result<()> {
 fn sources(args: &LoadArgs, interface: &Interface, preferred: Option<IpAddr>) -> Result<Vec<IpAddr>> {
     let own = interface::addresses(Some(interface.index))?;
     match args.sources.iter().find(|source| !own.iter().any(|address| address.ip == **source)) {
-        Some(source) => Err(Failure::usage(format!("--source {source} is no address of {}", interface.name))
-            .remedy(format!(
-                "name one of its addresses, or add it: `ip address add {source} dev {}`",
-                interface.name
-            ))),
+        Some(source) => {
+            Err(Failure::usage(format!("--source {source} is not an address of {}", interface.name)).remedy(
+                format!(
+                    "name one of its addresses, or add it: `ip address add {source} dev {}`",
+                    interface.name
+                ),
+            ))
+        }
         None if args.sources.is_empty() => Ok(preferred.into_iter().collect()),
         None => Ok(args.sources.clone()),
     }

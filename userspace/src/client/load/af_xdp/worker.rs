@@ -241,7 +241,7 @@ fn wake(frames: &mut FrameQueue) -> io::Result<()> {
 }
 
 fn gone(error: io::Error) -> Failure {
-    Failure::system("cannot send on the interface any more (--interface)").because(error)
+    Failure::system("sending on the interface failed (--interface)").because(error)
 }
 
 #[cfg(test)]

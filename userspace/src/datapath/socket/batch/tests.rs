@@ -10,7 +10,7 @@ fn wildcard() -> (UdpSocket, u16) {
 }
 
 #[test]
-fn a_datagram_comes_with_its_source_and_the_address_that_was_asked() {
+fn a_datagram_comes_with_its_source_and_the_address_that_received_the_request() {
     let (server, port) = wildcard();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.send_to(b"one", ("127.0.0.1", port)).unwrap();
@@ -18,20 +18,20 @@ fn a_datagram_comes_with_its_source_and_the_address_that_was_asked() {
 
     let mut batch = Batch::new();
     assert_eq!(batch.receive(&server).unwrap(), 2);
-    for (index, (text, asked)) in
+    for (index, (text, destination)) in
         [(&b"one"[..], [127, 0, 0, 1]), (b"three", [127, 0, 0, 3])].iter().enumerate()
     {
         let datagram = batch.datagram(index);
         assert_eq!(&datagram.buffer[..datagram.length], *text);
         assert_eq!(datagram.source, client.local_addr().unwrap());
-        assert_eq!(datagram.destination, Some(IpAddr::V4(Ipv4Addr::from(*asked))));
+        assert_eq!(datagram.destination, Some(IpAddr::V4(Ipv4Addr::from(*destination))));
         assert!(!datagram.truncated);
     }
     assert_eq!(batch.receive(&server).unwrap(), 0);
 }
 
 #[test]
-fn a_reply_leaves_from_the_address_that_was_asked() {
+fn a_reply_leaves_from_the_address_that_received_the_request() {
     let (server, port) = wildcard();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     for last in [1, 2, 9] {
@@ -57,9 +57,11 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
 /// As when the request came to a socket with one address, and the reply leaves by a wildcard's.
 #[test]
 fn a_reply_leaves_from_an_address_that_the_kernel_did_not_report() {
-    for (asked, any, origin) in [("127.0.0.1:0", "0.0.0.0:0", "127.0.0.9"), ("[::1]:0", "[::]:0", "::1")] {
-        let (server, sender) = (UdpSocket::bind(asked).unwrap(), UdpSocket::bind(any).unwrap());
-        let client = UdpSocket::bind(asked).unwrap();
+    for (destination, any, origin) in
+        [("127.0.0.1:0", "0.0.0.0:0", "127.0.0.9"), ("[::1]:0", "[::]:0", "::1")]
+    {
+        let (server, sender) = (UdpSocket::bind(destination).unwrap(), UdpSocket::bind(any).unwrap());
+        let client = UdpSocket::bind(destination).unwrap();
         client.send_to(b"?", server.local_addr().unwrap()).unwrap();
         let mut batch = Batch::new();
         assert_eq!(batch.receive(&server).unwrap(), 1);

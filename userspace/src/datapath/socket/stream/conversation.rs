@@ -25,7 +25,7 @@ const LINGER: Duration = Duration::from_secs(1);
 struct Conversation<'a> {
     source: SocketAddr,
     /// Our address, which the client connected to.
-    asked: SocketAddr,
+    destination: SocketAddr,
     context: &'a ConnectionContext,
     slot: &'a ConnectionSlot,
     stop: StopSignal,
@@ -39,9 +39,9 @@ pub(super) async fn serve(
     slot: &ConnectionSlot,
     mut stop: StopSignal,
 ) -> CloseReason {
-    let Ok(asked) = stream.local_addr() else { return CloseReason::ByPeer };
+    let Ok(destination) = stream.local_addr() else { return CloseReason::ByPeer };
     let Some(identity) = &context.identity else {
-        let reason = Conversation { source, asked, context, slot, stop }.run(&mut stream).await;
+        let reason = Conversation { source, destination, context, slot, stop }.run(&mut stream).await;
         close(&mut stream, slot, reason).await;
         return reset_if_abrupt(&stream, reason);
     };
@@ -55,7 +55,7 @@ pub(super) async fn serve(
         () = slot.evicted() => return CloseReason::Evicted,
         () = stop.ordered() => return CloseReason::Stopped,
     };
-    let reason = Conversation { source, asked, context, slot, stop }.run(&mut stream).await;
+    let reason = Conversation { source, destination, context, slot, stop }.run(&mut stream).await;
     close(&mut stream, slot, reason).await;
     reset_if_abrupt(stream.get_ref().0, reason)
 }
@@ -114,10 +114,10 @@ impl Conversation<'_> {
             stats.count(outcome);
             CloseReason::Malformed
         })?;
-        let asked = || self.asked;
+        let destination = || self.destination;
         let exchange = match self.context.identity {
-            Some(_) => Exchange::tls(&self.source, asked),
-            None => Exchange::stream(&self.source, asked),
+            Some(_) => Exchange::tls(&self.source, destination),
+            None => Exchange::stream(&self.source, destination),
         };
         let answer = respond(message, length, exchange, &self.context.settings.policy.load());
         if answer.length == 0 {

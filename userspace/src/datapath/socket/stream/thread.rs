@@ -37,7 +37,7 @@ pub(super) fn run(
     mut stop: StopSignal,
     begun: &SyncSender<io::Result<()>>,
 ) {
-    if let Err(failure) = privileges::give_up() {
+    if let Err(failure) = privileges::drop_all() {
         return report(begun, Err(io::Error::other(failure)));
     }
     // On Linux this sets the calling thread's own niceness. The thread serves without it too.

@@ -1,6 +1,6 @@
 use super::super::tests::bind_one;
 use super::super::{PAYLOAD, SIZE};
-use super::{WorkerSockets, asked_address};
+use super::{WorkerSockets, destination_address};
 use crate::datapath::socket::BoundSocket;
 use crate::datapath::socket::batch::ReceivedDatagram;
 use crate::stats::WorkerStats;
@@ -100,12 +100,12 @@ fn total(stats: &WorkerStats) -> u64 {
 }
 
 #[test]
-fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
+fn a_wildcard_socket_answers_from_the_address_that_received_the_request() {
     let (sockets, port) = listen("0.0.0.0:0");
     let responder = Responder::start(sockets);
-    for asked in ["127.0.0.1", "127.0.0.2", "127.8.7.6"] {
+    for destination in ["127.0.0.1", "127.0.0.2", "127.8.7.6"] {
         // A connected socket receives only from that address.
-        let client = client("127.0.0.1:0", (asked, port));
+        let client = client("127.0.0.1:0", (destination, port));
         client.send(&request(5)).unwrap();
         assert_eq!(reply_to(&client), (5, 32));
     }
@@ -390,9 +390,9 @@ fn some_datagrams_get_no_reply_whatever_they_contain() {
     for (source, destination, truncated, reason) in table {
         let source: SocketAddr = source.parse().unwrap();
         let datagram = ReceivedDatagram { buffer: &mut [], length: 0, source, destination, truncated };
-        assert_eq!(asked_address(&datagram, None).err(), reason, "{source}");
+        assert_eq!(destination_address(&datagram, None).err(), reason, "{source}");
         // A socket with one address needs no report of the destination.
         let reason = reason.filter(|reason| *reason != Outcome::NotServed);
-        assert_eq!(asked_address(&datagram, Some(own)).err(), reason, "{source}");
+        assert_eq!(destination_address(&datagram, Some(own)).err(), reason, "{source}");
     }
 }
