@@ -1,5 +1,5 @@
-//! Nanoseconds a request by shape, for `answer` (frame in, frame out) and for `stun::respond` (the
-//! protocol core alone). Buffers are made ready in batches, outside of what is timed.
+//! Nanoseconds per request by shape, for `answer` (frame in, frame out) and for `stun::respond` (the STUN
+//! message only). Buffers are prepared in batches, outside the measured time.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;

@@ -1,3 +1,3 @@
-//! What the benches share: the requests that they measure with.
+//! The requests that the benchmarks measure with.
 
 pub mod shapes;

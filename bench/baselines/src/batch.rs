@@ -1,5 +1,5 @@
-//! The fastest that plain sockets are commonly driven: 64 datagrams a system call, and a reply of
-//! fixed form written over the request. IPv4 only, which is all that it is measured with.
+//! The fastest common use of plain sockets: 64 datagrams per system call, and a reply of fixed form written
+//! over the request. IPv4 only, since it is measured with nothing else.
 #![allow(unsafe_code)]
 
 use anyhow::{Result, bail};
@@ -37,7 +37,7 @@ pub fn serve(socket: UdpSocket) -> Result<()> {
             header.msg_hdr.msg_iov = span;
             header.msg_hdr.msg_iovlen = 1;
         }
-        // SAFETY: every header points to a name, a span and a buffer of the lengths that it tells.
+        // SAFETY: every header points to a name, a span and a buffer of the lengths that it states.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -67,7 +67,7 @@ pub fn serve(socket: UdpSocket) -> Result<()> {
             let n = unsafe {
                 libc::sendmmsg(socket.as_raw_fd(), headers[sent..].as_mut_ptr(), (replies - sent) as u32, 0)
             };
-            // What cannot be sent is lost, as any datagram may be.
+            // A reply that cannot be sent is lost, like any datagram.
             sent += usize::try_from(n).unwrap_or(1).max(1);
         }
     }
@@ -82,11 +82,11 @@ fn write_reply(buffer: &mut [u8; LENGTH], length: usize, name: &libc::sockaddr_i
     buffer[20..26].copy_from_slice(&[0x00, 0x20, 0, 8, 0, 1]);
     let port = name.sin_port.to_ne_bytes();
     let address = name.sin_addr.s_addr.to_ne_bytes();
-    for (place, (byte, key)) in buffer[26..28].iter_mut().zip(port.iter().zip(COOKIE)) {
-        *place = byte ^ key;
+    for (target, (byte, key)) in buffer[26..28].iter_mut().zip(port.iter().zip(COOKIE)) {
+        *target = byte ^ key;
     }
-    for (place, (byte, key)) in buffer[28..32].iter_mut().zip(address.iter().zip(COOKIE)) {
-        *place = byte ^ key;
+    for (target, (byte, key)) in buffer[28..32].iter_mut().zip(address.iter().zip(COOKIE)) {
+        *target = byte ^ key;
     }
     true
 }

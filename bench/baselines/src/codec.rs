@@ -1,10 +1,10 @@
-//! Request in, reply out, by the `stun` crate as its documentation shows it.
+//! Request in, reply out, with the `stun` crate as in its documentation.
 
 use std::net::SocketAddr;
 use stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message};
 use stun::xoraddr::XorMappedAddress;
 
-/// The reply to the request, or nothing where it is none.
+/// The reply to the request, or `None` if it is not a Binding request.
 pub fn reply(request: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
     let mut message = Message { raw: request.to_vec(), ..Message::default() };
     message.decode().ok()?;

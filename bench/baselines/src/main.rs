@@ -1,5 +1,5 @@
-//! Baselines: small STUN servers of the kind that people write, to measure xstun beside. They check
-//! no more than their kind does and are for nothing else.
+//! Baselines: small STUN servers of common designs, to compare xstun with. They check no more than such servers
+//! usually do, and have no other use.
 //!
 //! Each serves UDP on one address until it is killed.
 
@@ -13,7 +13,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
 
-/// A server to measure beside, not to use.
+/// A server to compare with, not to use.
 #[derive(Parser)]
 struct Arguments {
     /// The kind of server
@@ -21,7 +21,7 @@ struct Arguments {
     kind: Kind,
     /// Address and port to serve
     address: SocketAddr,
-    /// Cores, each with a thread and a socket of its own
+    /// Cores, each with its own thread and socket
     #[arg(long, value_delimiter = ',', default_value = "0")]
     cores: Vec<usize>,
 }

@@ -9,7 +9,7 @@ pub fn serve(socket: UdpSocket) -> Result<()> {
     loop {
         let (length, source) = socket.recv_from(&mut buffer)?;
         if let Some(reply) = reply(&buffer[..length], source) {
-            // What cannot be sent now is lost, as any datagram may be.
+            // A reply that cannot be sent now is lost, like any datagram.
             let _ = socket.send_to(&reply, source);
         }
     }

@@ -1,4 +1,4 @@
-//! A socket and a thread a core.
+//! One socket and one thread for each core.
 
 use anyhow::{Context as _, Result, anyhow};
 use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
@@ -6,11 +6,11 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 
-/// Runs `serve` on each core, each with a socket of the same address (SO_REUSEPORT where there are
+/// Runs `serve` on each core, each with its own socket of the same address (SO_REUSEPORT if there are
 /// several).
 ///
 /// # Errors
-/// The first that ended.
+/// The error of the first thread in the order of `cores` that returns one.
 pub fn on_each_core(address: SocketAddr, cores: &[usize], serve: fn(UdpSocket) -> Result<()>) -> Result<()> {
     let mut threads = Vec::new();
     for &core in cores {
@@ -34,7 +34,7 @@ fn open(address: SocketAddr, shared: bool) -> Result<UdpSocket> {
     if shared {
         sockopt::set_socket_reuseport(&socket, true)?;
     }
-    // As much as the system lets anybody have, so that bursts are not lost for want of asking.
+    // As large as the system allows, so that bursts are not lost.
     sockopt::set_socket_recv_buffer_size(&socket, 4 << 20)?;
     bind(&socket, &address).with_context(|| format!("cannot bind {address}"))?;
     Ok(socket.into())

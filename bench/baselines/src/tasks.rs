@@ -1,4 +1,4 @@
-//! The same loop as a task, on a runtime of its own for each socket.
+//! The plain loop as a task, with one runtime for each socket.
 
 use crate::codec::reply;
 use anyhow::Result;
@@ -12,7 +12,7 @@ pub fn serve(socket: UdpSocket) -> Result<()> {
         loop {
             let (length, source) = socket.recv_from(&mut buffer).await?;
             if let Some(reply) = reply(&buffer[..length], source) {
-                // What cannot be sent now is lost, as any datagram may be.
+                // A reply that cannot be sent now is lost, like any datagram.
                 let _ = socket.send_to(&reply, source).await;
             }
         }

@@ -1,7 +1,6 @@
-//! The limit, to measure xstun beside: a bare loop over AF_XDP that swaps addresses and ports and
-//! looks at nothing. The program in the kernel, the rings, the memory and the socket options are
-//! xstun's own; parsing, checksums, STUN, and counters are left away. Not for use: it answers
-//! anything.
+//! The upper limit to compare xstun with: a bare AF_XDP loop that swaps addresses and ports and inspects
+//! nothing. The XDP program, the rings, the UMEM and the socket options are those of xstun; parsing,
+//! checksums, STUN and counters are left out. Not for use: it answers anything.
 //!
 //! Prints `ready` when it serves, and serves until it is killed.
 
@@ -20,12 +19,12 @@ use xstun::interface::{self, NapiSettings};
 use xstun_core::rings::BATCH;
 use xstun_core::served::Served;
 
-/// A bare address-swap loop on queue 0, pinned by whoever starts it.
+/// A bare address-swap loop on queue 0; the caller pins it to a core.
 #[derive(Parser)]
 struct Arguments {
     /// Interface whose queue 0 is served
     interface: String,
-    /// IPv4 address and port whose frames are taken
+    /// IPv4 address and port whose frames are answered
     address: SocketAddr,
     /// Poll the NIC from the loop, as `xstun serve --busy-poll` does
     #[arg(long)]
@@ -75,7 +74,7 @@ fn serve_forever(frames: &mut FrameQueue, busy_poll: bool) -> Result<(), Box<dyn
                 frames.socket().wake_receive()?;
             }
             if !busy_poll {
-                // The core may be the one that receives.
+                // The same core may do the receive processing.
                 poll(&mut [PollFd::new(frames.socket(), PollFlags::IN)], None)?;
             }
             continue;
@@ -85,7 +84,7 @@ fn serve_forever(frames: &mut FrameQueue, busy_poll: bool) -> Result<(), Box<dyn
             length
         });
         frames.send();
-        // Twice where the kernel transmits 32 frames a call.
+        // Twice if the kernel transmits 32 frames per call.
         for _ in 0..=BATCH / 32 {
             if !(busy_poll || frames.socket().transmit_needs_wakeup()) {
                 break;
@@ -104,11 +103,11 @@ fn serve_forever(frames: &mut FrameQueue, busy_poll: bool) -> Result<(), Box<dyn
     }
 }
 
-/// "Try again", on Linux.
+/// EAGAIN of Linux.
 const EAGAIN: i32 = 11;
 
-/// Swaps MAC addresses, IPv4 addresses and ports where they stand in an untagged frame. Checksums
-/// stay right: their sums do not depend on the order.
+/// Swaps MAC addresses, IPv4 addresses and ports of an untagged frame. Checksums stay right, since sums do not
+/// depend on the order.
 fn swap(frame: &mut [u8]) {
     let Some(headers) = frame.first_chunk_mut::<38>() else { return };
     let (macs, rest) = headers.split_at_mut(14);
