@@ -33,16 +33,19 @@ pub(super) fn authenticated_by_sha256(message: Vec<u8>) -> Vec<u8> {
 }
 
 pub(super) fn rows() -> Vec<Row> {
+    let rows = [authenticated_requests(), refused_requests()].into_iter().flatten();
+    rows.map(|row| Row { setting: Setting::ShortTerm, ..row }).collect()
+}
+
+/// A request with [`USER`] as USERNAME, and without integrity.
+fn user() -> Vec<u8> {
+    request(&[(USERNAME, USER.as_bytes())])
+}
+
+fn authenticated_requests() -> Vec<Row> {
     let section = "RFC 8489 §9.1.3";
-    let name: Attribute = (USERNAME, USER.as_bytes());
-    let user = || request(&[name]);
-    let error =
-        |number: u8| ExpectedReply::Bytes(message(BINDING_ERROR, &[(ERROR_CODE, &[0, 0, 4, number])]));
     let right = |section, rule, request, expected| row(section, rule, request, Outcome::Answered, expected);
-    let mut flipped = authenticated(user());
-    flipped[25] ^= 1;
-    let name_after = with_right_length([authenticated(request(&[])), b"\0\x06\0\x04evtj".to_vec()].concat());
-    let rows = vec![
+    vec![
         right(section, "the right password", authenticated(user()), ExpectedReply::Authenticated),
         right(
             "RFC 8489 §14.6",
@@ -62,6 +65,19 @@ pub(super) fn rows() -> Vec<Row> {
             authenticated_by_sha256(authenticated_with(user(), "password")),
             ExpectedReply::AuthenticatedBySha256,
         ),
+    ]
+}
+
+/// Refused with an error or without a reply.
+fn refused_requests() -> Vec<Row> {
+    let section = "RFC 8489 §9.1.3";
+    let name: Attribute = (USERNAME, USER.as_bytes());
+    let error =
+        |number: u8| ExpectedReply::Bytes(message(BINDING_ERROR, &[(ERROR_CODE, &[0, 0, 4, number])]));
+    let mut flipped = authenticated(user());
+    flipped[25] ^= 1;
+    let name_after = with_right_length([authenticated(request(&[])), b"\0\x06\0\x04evtj".to_vec()].concat());
+    vec![
         row(section, "neither USERNAME nor integrity", request(&[]), BadRequest, error(0)),
         row(section, "USERNAME without integrity", user(), BadRequest, error(0)),
         row(section, "integrity without USERNAME", authenticated(request(&[])), BadRequest, error(0)),
@@ -100,6 +116,5 @@ pub(super) fn rows() -> Vec<Row> {
             raw(&[0x80, 0x22, 0, 9, 1, 2, 3, 4]),
             Outcome::BadAttribute,
         ),
-    ];
-    rows.into_iter().map(|row| Row { setting: Setting::ShortTerm, ..row }).collect()
+    ]
 }
