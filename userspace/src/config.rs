@@ -143,15 +143,18 @@ impl LiveConfig {
 
 /// Checks that the options about interfaces have an interface and go together.
 fn check_path(args: &FixedArgs) -> Result<()> {
-    let path = &args.path;
-    if args.interfaces.is_empty() {
+    // Destructured, so that an option that is not considered here does not compile.
+    let FixedArgs { interfaces, path, xdp_log, metrics_listen: _, log_format: _, control: _, take_over: _ } =
+        args;
+    let PathArgs { datapath, xdp_mode, bind_mode, queues, cores: _, busy_poll } = path;
+    if interfaces.is_empty() {
         let needs_interface = [
-            (path.datapath == DatapathArg::AfXdp, "--datapath", " af-xdp"),
-            (path.xdp_mode != XdpModeArg::Auto, "--xdp-mode", ""),
-            (path.bind_mode != BindModeArg::Auto, "--bind-mode", ""),
-            (path.queues.is_some(), "--queues", ""),
-            (path.busy_poll, "--busy-poll", ""),
-            (args.xdp_log, "--xdp-log", ""),
+            (*datapath == DatapathArg::AfXdp, "--datapath", " af-xdp"),
+            (*xdp_mode != XdpModeArg::Auto, "--xdp-mode", ""),
+            (*bind_mode != BindModeArg::Auto, "--bind-mode", ""),
+            (queues.is_some(), "--queues", ""),
+            (*busy_poll, "--busy-poll", ""),
+            (*xdp_log, "--xdp-log", ""),
         ];
         if let Some((_, flag, value)) = needs_interface.into_iter().find(|(given, ..)| *given) {
             return Err(Failure::usage(format!("{flag}{value} requires an interface"))
@@ -159,7 +162,7 @@ fn check_path(args: &FixedArgs) -> Result<()> {
                 .remedy("name one with --interface"));
         }
     }
-    if path.xdp_mode == XdpModeArg::Generic && path.bind_mode == BindModeArg::ZeroCopy {
+    if *xdp_mode == XdpModeArg::Generic && *bind_mode == BindModeArg::ZeroCopy {
         return Err(Failure::usage(
             "--bind-mode zero-copy is not available with --xdp-mode generic: only a driver can do it",
         )

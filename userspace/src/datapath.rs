@@ -18,7 +18,7 @@ pub use cores::available as available_cores;
 pub use inheritance::Inheritance;
 pub(crate) use inheritance::InheritedLink;
 pub(crate) use ladder::InterfacePath;
-pub(crate) use step_down::StepDown;
+pub(crate) use step_down::{AF_XDP_BUILT, StepDown};
 
 use crate::config::{Config, LiveConfig};
 use crate::error::{Failure, Result};

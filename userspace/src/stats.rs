@@ -49,6 +49,14 @@ pub struct WorkerStats {
     pub frames: FrameLevels,
 }
 
+/// Pairs the value of each counter with the name of its field.
+macro_rules! named_counters {
+    ($stats:expr, $($field:ident),+) => {
+        [$((stringify!($field), $stats.$field.get())),+]
+    };
+}
+pub(crate) use named_counters;
+
 /// Declares counters whose fields and names in `named` come from one list.
 macro_rules! counters {
     ($(#[$about:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident,)+ }) => {
@@ -61,7 +69,7 @@ macro_rules! counters {
         impl $name {
             /// Returns every value with its name.
             pub fn named(&self) -> [(&'static str, u64); [$(stringify!($field)),+].len()] {
-                [$((stringify!($field), self.$field.get())),+]
+                named_counters!(self, $($field),+)
             }
         }
     };
@@ -117,14 +125,14 @@ impl WorkerStats {
     /// Returns every count with its name: the outcomes, then the other counters.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let outcomes = self.outcomes().map(|(outcome, count)| (outcome.name(), count));
-        let received = [("received", self.received.get())];
-        let work = [("batches", self.batches.get()), ("wakeups", self.wakeups.get())];
+        let received = named_counters!(self, received);
+        let work = named_counters!(self, batches, wakeups);
         outcomes.chain(received).chain(self.special()).chain(work).chain(self.kernel.named())
     }
 
     /// Returns the counters of special cases with their names, which the status reports by name.
     pub(crate) fn special(&self) -> [(&'static str, u64); 1] {
-        [("unfinished_checksums", self.unfinished_checksums.get())]
+        named_counters!(self, unfinished_checksums)
     }
 
     /// Returns every outcome with its count.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use xstun_core::enumeration;
 
 /// Recommended port of `--metrics-listen`, on the loopback address; `xstun top` connects there by default.
 pub(crate) const METRICS_PORT: u16 = 9478;
@@ -37,7 +38,7 @@ pub(crate) struct ServerStatus {
 pub(crate) struct InterfaceStatus {
     /// Its name.
     pub(crate) name: String,
-    /// Receive queues by the rung of the ladder that serves them; see [`RUNGS`].
+    /// Receive queues by the rung of the ladder that serves them; see [`LadderRung`].
     pub(crate) queues: BTreeMap<String, u32>,
     /// Verdicts of the XDP program by name; empty without a program.
     pub(crate) verdicts: BTreeMap<String, u64>,
@@ -51,8 +52,23 @@ pub(crate) struct InterfaceStatus {
     pub(crate) delivering: Option<bool>,
 }
 
-/// The rungs of the ladder, the highest first, as [`InterfaceStatus::queues`] and the metrics name them.
-pub(crate) const RUNGS: [&str; 4] = ["native-zero-copy", "native-copy", "generic", "sockets"];
+enumeration! {
+    /// A rung of the ladder, the highest first.
+    pub(crate) enum LadderRung {
+        /// Native XDP, zero-copy.
+        NativeZeroCopy = ("native-zero-copy"),
+        /// Native XDP, copy mode.
+        NativeCopy = ("native-copy"),
+        /// Generic XDP.
+        Generic = ("generic"),
+        /// UDP sockets.
+        Sockets = ("sockets"),
+    }
+    columns {
+        /// Name in [`InterfaceStatus::queues`] and the metrics.
+        name: &'static str,
+    }
+}
 
 /// A worker of datagrams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,6 @@
 //! The classifier over frames that are built byte by byte. `tests/classify.rs` has frames of an independent
 //! builder.
 
-extern crate std;
-
 use super::*;
 use proptest::prelude::*;
 use std::{cell::Cell, collections::HashSet, vec, vec::Vec};

@@ -61,8 +61,7 @@ struct Generator {
     plan: Arc<LoadPlan>,
     /// Declared before the pool, and so dropped before it: the program must not redirect frames to
     /// sockets that are closed.
-    #[allow(dead_code, reason = "held to be dropped")]
-    attachment: Option<af_xdp::LoadAttachment>,
+    _attachment: Option<af_xdp::LoadAttachment>,
     pool: WorkerPool,
 }
 
@@ -129,7 +128,7 @@ fn socket_generator(args: &LoadArgs, server: SocketAddr, mix: ShapeMix) -> Resul
             Ok(((), move |step: &pool::LoadStep| worker.step(step)))
         })?;
     }
-    Ok(Generator { path: "sockets", plan, attachment: None, pool })
+    Ok(Generator { path: "sockets", plan, _attachment: None, pool })
 }
 
 /// Returns a generator whose workers send over AF_XDP; `None` if the server does not answer an ordinary
@@ -141,7 +140,7 @@ fn af_xdp_generator(
     mix: ShapeMix,
 ) -> Result<Option<Generator>> {
     let Some((plan, attachment, pool)) = af_xdp::start(args, name, server, mix)? else { return Ok(None) };
-    Ok(Some(Generator { path: "af-xdp", plan, attachment: Some(attachment), pool }))
+    Ok(Some(Generator { path: "af-xdp", plan, _attachment: Some(attachment), pool }))
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use super::process;
 use super::state::SharedState;
 use super::supervisor::Supervisor;
 use crate::datapath::af_xdp::{BindMode, XdpMode};
-use crate::datapath::socket::stream::{CloseReason, StreamTransport};
+use crate::datapath::socket::stream::{CloseReason, RefusalReason, StreamTransport};
 use crate::datapath::{self, Datapath, InterfacePath};
 use crate::stats::WorkerStats;
-use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
+use crate::status::{
+    InterfaceStatus, LadderRung, MessageCounts, ServerStatus, TransportStatus, WorkerStatus,
+};
 use std::collections::BTreeMap;
 
 /// Returns the status of `datapath` with the results of `supervisor` and `heartbeats`.
@@ -79,16 +81,16 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
     let mut queues = no_queues();
     let served = af_xdp.queues().filter(|_| !af_xdp.has_stepped_down()).map(|queue| queue.mode);
     for bound in served {
-        let [zero_copy, copy, generic, _] = RUNGS;
         let rung = match (af_xdp.mode(), bound) {
-            (XdpMode::Native, BindMode::ZeroCopy) => zero_copy,
-            (XdpMode::Native, BindMode::Copy) => copy,
-            (XdpMode::Generic, _) => generic,
+            (XdpMode::Native, BindMode::ZeroCopy) => LadderRung::NativeZeroCopy,
+            (XdpMode::Native, BindMode::Copy) => LadderRung::NativeCopy,
+            (XdpMode::Generic, _) => LadderRung::Generic,
         };
-        *queues.entry(rung.to_owned()).or_default() += 1;
+        *queues.entry(rung.name().to_owned()).or_default() += 1;
     }
     let over_af_xdp: u32 = queues.values().sum();
-    *queues.entry(RUNGS[3].to_owned()).or_default() = path.receive_queues.saturating_sub(over_af_xdp);
+    *queues.entry(LadderRung::Sockets.name().to_owned()).or_default() =
+        path.receive_queues.saturating_sub(over_af_xdp);
     let verdicts = af_xdp.verdicts().unwrap_or_default();
     let names = xstun_core::classify::Verdict::ALL.iter().map(|verdict| verdict.name());
     InterfaceStatus {
@@ -104,14 +106,14 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
 
 fn on_sockets(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
     let mut queues = no_queues();
-    *queues.entry(RUNGS[3].to_owned()).or_default() = path.receive_queues;
+    *queues.entry(LadderRung::Sockets.name().to_owned()).or_default() = path.receive_queues;
     let step_downs = supervisor.step_downs.count(&path.name);
     InterfaceStatus { name: path.name.clone(), queues, step_downs, ..InterfaceStatus::default() }
 }
 
 /// Returns every rung with zero queues.
 fn no_queues() -> BTreeMap<String, u32> {
-    RUNGS.iter().map(|rung| ((*rung).to_owned(), 0)).collect()
+    LadderRung::ALL.map(|rung| (rung.name().to_owned(), 0)).into()
 }
 
 fn stream(transport: &StreamTransport, heartbeats: &Heartbeats) -> TransportStatus {
@@ -126,11 +128,7 @@ fn stream(transport: &StreamTransport, heartbeats: &Heartbeats) -> TransportStat
         counts: counts(&stats.messages),
         accepted,
         open: accepted.saturating_sub(endings.values().sum()),
-        refused: owned([
-            ("limit", stats.refused_limit.get()),
-            ("source_limit", stats.refused_source_limit.get()),
-            ("invalid_source", stats.refused_invalid_source.get()),
-        ]),
+        refused: owned(RefusalReason::ALL.map(|reason| (reason.name(), stats.refused(reason)))),
         accept_failed: stats.accept_failed.get(),
         endings,
     }

@@ -194,7 +194,7 @@ impl AfXdp {
     ///
     /// # Errors
     /// The kernel refused to read the map.
-    pub(crate) fn verdicts(&self) -> Result<[u64; Verdict::ALL.len()]> {
+    pub(crate) fn verdicts(&self) -> Result<[u64; Verdict::COUNT]> {
         self.program.verdicts()
     }
 

@@ -5,7 +5,7 @@ use crate::error::{Failure, FailureKind};
 use std::fmt;
 
 /// Whether this build has AF_XDP.
-const AF_XDP_BUILT: bool = cfg!(feature = "af-xdp");
+pub(crate) const AF_XDP_BUILT: bool = cfg!(feature = "af-xdp");
 
 /// A rung of the ladder that is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]

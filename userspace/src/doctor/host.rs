@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use super::procfs::{self, RunningProcess};
+use crate::datapath;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -134,7 +135,7 @@ impl HostFacts {
         const CHECK: &str = "XDP program";
         if self.ebpf_object {
             Check::ok(CHECK, "built in")
-        } else if cfg!(feature = "af-xdp") {
+        } else if datapath::AF_XDP_BUILT {
             Check::problem(CHECK, "not built in: this xstun serves over sockets only")
                 .fix("cargo xtask build")
         } else {

@@ -13,7 +13,7 @@ pub(super) struct ReplyChecker {
     plan: Arc<LoadPlan>,
     /// The mapped address that every reply on a flow must have, by flow.
     mapped: Vec<Option<SocketAddr>>,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 impl ReplyChecker {
@@ -42,12 +42,6 @@ impl ReplyChecker {
             }
             ReplyMatch::Stale => None,
         }
-    }
-
-    /// Counts a frame as wrong that holds no datagram from the server to a flow.
-    #[cfg(feature = "af-xdp")]
-    pub(super) fn reject(&mut self) {
-        self.tally.wrong += 1;
     }
 
     /// For a right reply, returns how it matches its request, when that was due, and its number. Returns

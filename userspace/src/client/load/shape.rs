@@ -2,49 +2,30 @@
 
 use crate::client::message::attributes::{self, kind};
 use crate::client::message::{COOKIE, HEADER, fingerprint_of, set_length};
+use xstun_core::enumeration;
 
 /// What classic requests have in place of the magic cookie. Any other value would do.
 const CLASSIC_COOKIE: [u8; 4] = *b"xstn";
 
-/// One kind of request, with the attributes in its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RequestShape {
-    Bare,
-    Fingerprint,
-    SoftwareFingerprint,
-    Software,
-    ChangeRequest,
-    Classic,
-    ClassicChangeRequest,
-    Ice,
+enumeration! {
+    /// One kind of request, with the attributes in its name.
+    pub(super) enum RequestShape {
+        Bare = ("bare"),
+        Fingerprint = ("fingerprint"),
+        SoftwareFingerprint = ("software-fingerprint"),
+        Software = ("software"),
+        ChangeRequest = ("change-request"),
+        Classic = ("classic"),
+        ClassicChangeRequest = ("classic-change-request"),
+        Ice = ("ice"),
+    }
+    columns {
+        /// Name in `--shape`.
+        name: &'static str,
+    }
 }
 
 impl RequestShape {
-    pub(super) const ALL: [RequestShape; 8] = [
-        RequestShape::Bare,
-        RequestShape::Fingerprint,
-        RequestShape::SoftwareFingerprint,
-        RequestShape::Software,
-        RequestShape::ChangeRequest,
-        RequestShape::Classic,
-        RequestShape::ClassicChangeRequest,
-        RequestShape::Ice,
-    ];
-
-    /// Returns the name in `--shape`.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            RequestShape::Bare => "bare",
-            RequestShape::Fingerprint => "fingerprint",
-            RequestShape::SoftwareFingerprint => "software-fingerprint",
-            RequestShape::Software => "software",
-            RequestShape::ChangeRequest => "change-request",
-            RequestShape::Classic => "classic",
-            RequestShape::ClassicChangeRequest => "classic-change-request",
-            RequestShape::Ice => "ice",
-        }
-    }
-
     fn is_classic(self) -> bool {
         matches!(self, RequestShape::Classic | RequestShape::ClassicChangeRequest)
     }

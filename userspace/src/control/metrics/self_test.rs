@@ -2,7 +2,7 @@
 //! the AF_XDP paths, which no request of the host itself can reach, are judged by the status.
 
 use crate::insecure::AnyCertificate;
-use crate::status::{InterfaceStatus, RUNGS, ServerStatus};
+use crate::status::{InterfaceStatus, LadderRung, ServerStatus};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl SelfTest {
 fn visible_failures(status: &ServerStatus) -> Vec<String> {
     let mut failures = Vec::new();
     let over_af_xdp = |interface: &&InterfaceStatus| {
-        interface.queues.iter().any(|(rung, queues)| *rung != RUNGS[3] && *queues > 0)
+        interface.queues.iter().any(|(rung, queues)| *rung != LadderRung::Sockets.name() && *queues > 0)
     };
     for interface in status.interfaces.iter().filter(over_af_xdp) {
         let name = &interface.name;

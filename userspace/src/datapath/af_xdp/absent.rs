@@ -93,7 +93,7 @@ impl AfXdp {
         match *self {}
     }
 
-    pub(crate) fn verdicts(&self) -> Result<[u64; Verdict::ALL.len()]> {
+    pub(crate) fn verdicts(&self) -> Result<[u64; Verdict::COUNT]> {
         match *self {}
     }
 

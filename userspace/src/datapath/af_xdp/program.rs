@@ -233,13 +233,13 @@ impl XdpProgram {
     ///
     /// # Errors
     /// The kernel refused to read the map.
-    pub(super) fn verdicts(&self) -> Result<[u64; Verdict::ALL.len()]> {
+    pub(super) fn verdicts(&self) -> Result<[u64; Verdict::COUNT]> {
         let unreadable = |error| {
             Failure::system(format!("cannot read the XDP program's map {MAP_VERDICTS}")).because(error)
         };
         let map = self.ebpf.map(MAP_VERDICTS).ok_or_else(|| missing(MAP_VERDICTS))?;
         let counters = PerCpuArray::<_, u64>::try_from(map).map_err(unreadable)?;
-        let mut sums = [0; Verdict::ALL.len()];
+        let mut sums = [0; Verdict::COUNT];
         for (index, sum) in (0..).zip(sums.iter_mut()) {
             *sum = counters.get(&index, 0).map_err(unreadable)?.iter().sum();
         }

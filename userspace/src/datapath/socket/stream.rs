@@ -16,8 +16,8 @@ mod stopping;
 mod thread;
 mod transport;
 
-pub(crate) use stats::CloseReason;
 pub use stats::StreamStats;
+pub(crate) use stats::{CloseReason, RefusalReason};
 pub(crate) use transport::StreamTransport;
 
 use super::is_missing_family;

@@ -207,6 +207,11 @@ impl XdpLoadWorker {
     }
 }
 
+/// Counts a frame as wrong that holds no datagram from the server to a flow.
+fn reject(checker: &mut ReplyChecker) {
+    checker.tally.wrong += 1;
+}
+
 /// Checks a frame that an XDP program redirected here.
 #[inline]
 fn check(shared: &XdpLoadPlan, checker: &mut ReplyChecker, bytes: &[u8], now: u64) {
@@ -217,10 +222,10 @@ fn check(shared: &XdpLoadPlan, checker: &mut ReplyChecker, bytes: &[u8], now: u6
         Some(reply) if is_same_endpoint(&reply.from, &shared.plan.server) => {
             match shared.flows.find(reply.to) {
                 Some(flow) => drop(checker.check(reply.payload, flow, now)),
-                None => checker.reject(),
+                None => reject(checker),
             }
         }
-        _ => checker.reject(),
+        _ => reject(checker),
     }
 }
 

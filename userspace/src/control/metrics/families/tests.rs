@@ -3,7 +3,9 @@ mod dashboard;
 use super::{MetricDefinition, MetricKind, all, exposition};
 use crate::datapath::socket::stream::CloseReason;
 use crate::stats::{FrameLevels, KernelStats, WorkerStats};
-use crate::status::{InterfaceStatus, MessageCounts, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
+use crate::status::{
+    InterfaceStatus, LadderRung, MessageCounts, ServerStatus, TransportStatus, WorkerStatus,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use xstun_core::outcome::Outcome;
 
@@ -50,7 +52,7 @@ fn status() -> ServerStatus {
     };
     let interface = InterfaceStatus {
         name: "eth0".into(),
-        queues: RUNGS.map(|rung| (rung.to_owned(), 1)).into(),
+        queues: LadderRung::ALL.map(|rung| (rung.name().to_owned(), 1)).into(),
         verdicts: zeros(xstun_core::classify::Verdict::ALL.map(|verdict| verdict.name())),
         attached: Some(true),
         delivering: Some(false),

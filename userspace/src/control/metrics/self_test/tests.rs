@@ -1,12 +1,12 @@
 use super::{SelfTest, answers, request, target, visible_failures};
-use crate::status::{InterfaceStatus, RUNGS, ServerStatus, TransportStatus, WorkerStatus};
+use crate::status::{InterfaceStatus, LadderRung, ServerStatus, TransportStatus, WorkerStatus};
 use std::net::SocketAddr;
 
 /// An interface with two queues on this rung.
-fn interface(rung: &str) -> InterfaceStatus {
+fn interface(rung: LadderRung) -> InterfaceStatus {
     InterfaceStatus {
         name: "eth0".into(),
-        queues: [(rung.to_owned(), 2)].into(),
+        queues: [(rung.name().to_owned(), 2)].into(),
         attached: Some(true),
         delivering: Some(true),
         ..InterfaceStatus::default()
@@ -23,7 +23,7 @@ fn status(interface: InterfaceStatus, workers: Vec<WorkerStatus>) -> ServerStatu
 
 #[test]
 fn each_visible_failure_is_named() {
-    let healthy = || interface(RUNGS[1]);
+    let healthy = || interface(LadderRung::NativeCopy);
     let ticking = || vec![worker(0, true), worker(1, true)];
     assert!(visible_failures(&status(healthy(), ticking())).is_empty());
     let hanging = WorkerStatus { core: 4, ..WorkerStatus::default() };
@@ -45,10 +45,14 @@ fn each_visible_failure_is_named() {
 
 #[test]
 fn queues_that_the_sockets_took_over_are_no_failure() {
-    let interface = InterfaceStatus { attached: Some(false), delivering: Some(false), ..interface(RUNGS[3]) };
+    let interface =
+        InterfaceStatus { attached: Some(false), delivering: Some(false), ..interface(LadderRung::Sockets) };
     assert!(visible_failures(&status(interface, vec![worker(0, false)])).is_empty());
     let ended = WorkerStatus { ended: true, ..worker(0, false) };
-    assert!(visible_failures(&status(self::interface(RUNGS[1]), vec![ended, worker(1, true)])).is_empty());
+    assert!(
+        visible_failures(&status(self::interface(LadderRung::NativeCopy), vec![ended, worker(1, true)]))
+            .is_empty()
+    );
 }
 
 #[test]

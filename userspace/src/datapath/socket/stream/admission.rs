@@ -1,5 +1,6 @@
 //! How many connections may be open, in total and for each source, and which one is evicted for another.
 
+use super::stats::RefusalReason;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -55,13 +56,6 @@ impl From<IpAddr> for Source {
     }
 }
 
-/// The limit that a connection would exceed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
-    Total,
-    Source,
-}
-
 /// The slot of one open connection, free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
@@ -103,15 +97,19 @@ impl ConnectionAdmission {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionSlot, Limit> {
+    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionSlot, RefusalReason> {
         let source = Source::from(ip);
         let mut open = self.open();
         let of_source = open.of_source.get(&source).map_or(0, Vec::len);
         if of_source >= open.source_limit {
-            return Err(if open.total >= open.limit { Limit::Total } else { Limit::Source });
+            return Err(if open.total >= open.limit {
+                RefusalReason::Limit
+            } else {
+                RefusalReason::SourceLimit
+            });
         }
         while open.total >= open.limit {
-            let evicted = open.evict(of_source).ok_or(Limit::Total)?;
+            let evicted = open.evict(of_source).ok_or(RefusalReason::Limit)?;
             evicted.evicted.notify_one();
         }
         let active = AtomicU64::new(self.tick());
@@ -163,7 +161,7 @@ impl Drop for ConnectionSlot {
 
 #[cfg(test)]
 mod tests {
-    use super::{ConnectionAdmission, ConnectionSlot, Limit};
+    use super::{ConnectionAdmission, ConnectionSlot, RefusalReason};
     use std::net::IpAddr;
     use std::pin::pin;
     use std::sync::Arc;
@@ -178,7 +176,7 @@ mod tests {
         let admission = Arc::new(ConnectionAdmission::new(10, 2));
         let first = admission.admit(ip("192.0.2.1")).unwrap();
         let _mapped = admission.admit(ip("::ffff:192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Limit::Source);
+        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), RefusalReason::SourceLimit);
         let _other = admission.admit(ip("192.0.2.2")).unwrap();
         drop(first);
         admission.admit(ip("192.0.2.1")).unwrap();
@@ -189,10 +187,13 @@ mod tests {
         let admission = Arc::new(ConnectionAdmission::new(2, 2));
         let _slots = [1, 2].map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap());
         admission.limit(1, 1);
-        assert_eq!((admission.count(), admission.admit(ip("10.0.0.2")).unwrap_err()), (2, Limit::Total));
+        assert_eq!(
+            (admission.count(), admission.admit(ip("10.0.0.2")).unwrap_err()),
+            (2, RefusalReason::Limit)
+        );
         admission.limit(4, 1);
         let _third = admission.admit(ip("10.0.0.3")).unwrap();
-        assert_eq!(admission.admit(ip("10.0.0.3")).unwrap_err(), Limit::Source);
+        assert_eq!(admission.admit(ip("10.0.0.3")).unwrap_err(), RefusalReason::SourceLimit);
         admission.limit(1, 1);
         let _fourth = admission.admit(ip("10.0.0.4")).unwrap();
         assert_eq!(admission.count(), 1, "the next admission enforces the limit");
@@ -202,7 +203,7 @@ mod tests {
     fn an_ipv6_network_of_64_bits_is_one_source() {
         let admission = Arc::new(ConnectionAdmission::new(10, 1));
         let _one = admission.admit(ip("2001:db8::1")).unwrap();
-        assert_eq!(admission.admit(ip("2001:db8::ffff:2")).unwrap_err(), Limit::Source);
+        assert_eq!(admission.admit(ip("2001:db8::ffff:2")).unwrap_err(), RefusalReason::SourceLimit);
         admission.admit(ip("2001:db8:0:1::1")).unwrap();
     }
 
@@ -211,7 +212,7 @@ mod tests {
         let admission = Arc::new(ConnectionAdmission::new(3, 3));
         let slots: Vec<_> =
             (1..=3).map(|last| admission.admit(IpAddr::from([10, 0, 0, last])).unwrap()).collect();
-        assert_eq!(admission.admit(ip("10.0.0.1")).unwrap_err(), Limit::Total);
+        assert_eq!(admission.admit(ip("10.0.0.1")).unwrap_err(), RefusalReason::Limit);
         assert_eq!(admission.open().of_source.len(), 3);
         drop(slots);
         assert_eq!(admission.open().total, 0);
@@ -237,7 +238,7 @@ mod tests {
         );
         // A source evicts connections only of one that has more.
         let _second = admission.admit(ip("192.0.2.9")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.9")).unwrap_err(), Limit::Total);
+        assert_eq!(admission.admit(ip("192.0.2.9")).unwrap_err(), RefusalReason::Limit);
         assert!(is_evicted(&many[2]) && !is_evicted(&new));
         assert_eq!(admission.count(), 5);
         // Dropping an evicted connection frees no other slot.

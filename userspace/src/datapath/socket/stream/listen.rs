@@ -1,7 +1,7 @@
 //! Listening sockets, and accepting connections from them.
 
-use super::admission::Limit;
 use super::conversation::{self, reset};
+use super::stats::RefusalReason;
 use super::stopping::StopSignal;
 use super::transport::ConnectionContext;
 use crate::datapath::socket::holder::TransportProtocol;
@@ -126,17 +126,13 @@ fn admit(
     alive: &mpsc::Sender<()>,
 ) {
     if source::judge(&source.ip(), source.port(), Seen::BySocket, &NoSourceRules).is_err() {
-        context.stats.refused_invalid_source.add(1);
+        context.stats.count_refused(RefusalReason::InvalidSource);
         return reset(&stream);
     }
     let slot = match context.settings.admission.admit(source.ip()) {
         Ok(slot) => slot,
-        Err(limit) => {
-            let refused = match limit {
-                Limit::Total => &context.stats.refused_limit,
-                Limit::Source => &context.stats.refused_source_limit,
-            };
-            refused.add(1);
+        Err(reason) => {
+            context.stats.count_refused(reason);
             return reset(&stream);
         }
     };
@@ -172,7 +168,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::{stats::StreamStats, stopping, transport::StreamSettings};
-    use super::{Arc, ConnectionContext, admit, mpsc};
+    use super::{Arc, ConnectionContext, RefusalReason, admit, mpsc};
     use arc_swap::ArcSwap;
     use std::io::{ErrorKind, Read as _};
     use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -200,7 +196,7 @@ mod tests {
                 accepted.set_nonblocking(true).unwrap();
                 let accepted = tokio::net::TcpStream::from_std(accepted).unwrap();
                 admit(accepted, source.parse::<SocketAddr>().unwrap(), &context, &stop, &alive);
-                assert_eq!(context.stats.refused_invalid_source.get(), refused, "{source}");
+                assert_eq!(context.stats.refused(RefusalReason::InvalidSource), refused, "{source}");
                 if source != "192.0.2.1:9" {
                     let error = client.read(&mut [0; 1]).unwrap_err();
                     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{source}");

@@ -1,6 +1,6 @@
 //! Counters of connections.
 
-use crate::stats::{Counter, WorkerStats};
+use crate::stats::{Counter, WorkerStats, named_counters};
 use xstun_core::enumeration;
 
 enumeration! {
@@ -29,6 +29,24 @@ enumeration! {
     }
 }
 
+enumeration! {
+    /// Why a connection was reset at once.
+    pub(crate) enum RefusalReason {
+        /// The limit was reached, and no source had more connections than this one.
+        Limit = ("limit", "refused_limit"),
+        /// The source had reached its limit.
+        SourceLimit = ("source_limit", "refused_source_limit"),
+        /// No client can have the source address or port.
+        InvalidSource = ("invalid_source", "refused_invalid_source"),
+    }
+    columns {
+        /// Metric label.
+        name: &'static str,
+        /// Name of its counter.
+        counter: &'static str,
+    }
+}
+
 /// Counters of one transport, TCP or TLS. Only the thread of the connections writes them.
 #[derive(Debug, Default)]
 pub struct StreamStats {
@@ -36,18 +54,23 @@ pub struct StreamStats {
     pub messages: WorkerStats,
     /// Accepted connections.
     pub accepted: Counter,
-    /// Connections refused because the limit was reached, and no source had more than theirs.
-    pub refused_limit: Counter,
-    /// Connections refused because their source had reached its limit.
-    pub refused_source_limit: Counter,
-    /// Connections refused because no client can have their source address or port.
-    pub refused_invalid_source: Counter,
     /// Failures of accept(2).
     pub accept_failed: Counter,
+    refused: [Counter; RefusalReason::COUNT],
     closed: [Counter; CloseReason::COUNT],
 }
 
 impl StreamStats {
+    /// Counts one refused connection.
+    pub(super) fn count_refused(&self, reason: RefusalReason) {
+        self.refused[reason.index()].add(1);
+    }
+
+    /// How many connections were refused for this reason.
+    pub(crate) fn refused(&self, reason: RefusalReason) -> u64 {
+        self.refused[reason.index()].get()
+    }
+
     /// Counts one closed connection.
     pub(super) fn count_closed(&self, reason: CloseReason) {
         self.closed[reason.index()].add(1);
@@ -60,15 +83,11 @@ impl StreamStats {
 
     /// Every count with its name.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let connections = [
-            ("accepted", self.accepted.get()),
-            ("refused_limit", self.refused_limit.get()),
-            ("refused_source_limit", self.refused_source_limit.get()),
-            ("refused_invalid_source", self.refused_invalid_source.get()),
-            ("accept_failed", self.accept_failed.get()),
-        ];
+        let accepted = named_counters!(self, accepted);
+        let refused = RefusalReason::ALL.into_iter().map(|reason| (reason.counter(), self.refused(reason)));
+        let failed = named_counters!(self, accept_failed);
         let closed = CloseReason::ALL.into_iter().map(|reason| (reason.name(), self.closed(reason)));
-        self.messages.named().chain(connections).chain(closed)
+        self.messages.named().chain(accepted).chain(refused).chain(failed).chain(closed)
     }
 }
 

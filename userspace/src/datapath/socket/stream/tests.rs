@@ -4,7 +4,7 @@ mod limits;
 mod messages;
 mod tls;
 
-use super::{CloseReason, StreamService, StreamStats};
+use super::{CloseReason, RefusalReason, StreamService, StreamStats};
 use crate::config::{Listen, StreamConfig, TlsConfig};
 use crate::datapath::Inheritance;
 use arc_swap::ArcSwap;

@@ -1,8 +1,8 @@
 //! Slow, silent, greedy and many peers do not disturb others.
 
 use super::{
-    CloseReason, StreamConfig, StreamService, ask_over, at, config, connect, connect_to, expect_end,
-    read_message, request, start, stats, success, wait_for, wait_until,
+    CloseReason, RefusalReason, StreamConfig, StreamService, ask_over, at, config, connect, connect_to,
+    expect_end, read_message, request, start, stats, success, wait_for, wait_until,
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -142,7 +142,7 @@ fn the_total_limit_refuses_and_a_closed_connection_makes_room() {
     let mut open: Vec<_> = (0..3).map(|_| connect(&service)).collect();
     open.iter().for_each(|stream| ask_over(stream, 1));
     assert!(is_refused(&connect(&service)));
-    assert_eq!((stats.accepted.get(), stats.refused_limit.get()), (3, 1));
+    assert_eq!((stats.accepted.get(), stats.refused(RefusalReason::Limit)), (3, 1));
     open.pop();
     wait_for(&stats, CloseReason::ByPeer, 1);
     wait_until("there is room again", || !is_refused(&connect(&service)));
@@ -163,7 +163,7 @@ fn the_source_with_the_most_connections_makes_room_for_another() {
     assert!(is_refused(&open[1]), "it was silent longest");
     wait_for(&stats, CloseReason::Evicted, 1);
     [&open[0], &open[2], &other].into_iter().for_each(|stream| ask_over(stream, 4));
-    assert_eq!((stats.accepted.get(), stats.refused_limit.get()), (4, 0));
+    assert_eq!((stats.accepted.get(), stats.refused(RefusalReason::Limit)), (4, 0));
 }
 
 #[test]
@@ -173,5 +173,5 @@ fn each_source_has_its_own_limit() {
     let open: Vec<_> = (0..2).map(|_| connect(&service)).collect();
     open.iter().for_each(|stream| ask_over(stream, 1));
     assert!(is_refused(&connect(&service)));
-    assert_eq!((stats.accepted.get(), stats.refused_source_limit.get()), (2, 1));
+    assert_eq!((stats.accepted.get(), stats.refused(RefusalReason::SourceLimit)), (2, 1));
 }

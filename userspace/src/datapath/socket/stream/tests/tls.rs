@@ -1,8 +1,8 @@
 //! TLS, with rustls's client over std's sockets.
 
 use super::{
-    CloseReason, LIMIT, StreamConfig, TlsConfig, ask, ask_over, at, config, connect_to, on, read_message,
-    request, start, stats, success, transport, wait_for,
+    CloseReason, LIMIT, RefusalReason, StreamConfig, TlsConfig, ask, ask_over, at, config, connect_to, on,
+    read_message, request, start, stats, success, transport, wait_for,
 };
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -197,7 +197,7 @@ fn tcp_and_tls_are_served_and_counted_apart_under_one_limit() {
     assert_eq!(uninterrupted(|| (&third).read(&mut [0; 1])).unwrap_err().kind(), ErrorKind::ConnectionReset);
     for (transport, refused) in [(tcp, 0), (tls, 1)] {
         assert_eq!(transport.stats.accepted.get(), 1);
-        assert_eq!(transport.stats.refused_limit.get(), refused);
+        assert_eq!(transport.stats.refused(RefusalReason::Limit), refused);
         assert_eq!(transport.stats.messages.received.get(), 1);
     }
 }
