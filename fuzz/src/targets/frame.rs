@@ -17,13 +17,13 @@ pub fn run(input: &[u8]) {
     let mut bytes = bytes.to_vec();
     frame(&mut bytes, flags);
     let ours = judge::ours(&bytes);
-    let datagram = match (locate(&bytes, &SERVED), &ours) {
+    let datagram = match (locate(&bytes, &*SERVED), &ours) {
         (Err(Outcome::BadFrame | Outcome::NotServed), None) => return,
         (Ok(datagram), Some(_)) => datagram,
         (found, _) => panic!("{found:?}: the other parser differs"),
     };
     let ours = ours.expect("matched above");
-    let request = match check(&bytes, datagram, &SERVED) {
+    let request = match check(&bytes, datagram, &*SERVED) {
         Err(outcome) => return assert_eq!(Some(outcome), ours.fault()),
         Ok(request) => request,
     };
