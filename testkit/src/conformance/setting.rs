@@ -33,7 +33,7 @@ pub enum Setting {
     NoZeroTransaction,
     /// Replies have SOFTWARE with [`NAME`].
     Software,
-    /// As [`Setting::ShortTerm`], and users are redirected to [`ALTERNATE_V4`] or [`ALTERNATE_V6`].
+    /// As [`Setting::ShortTerm`], and users are redirected to the alternate server of their IP version.
     AlternateServer,
     /// NAT behaviour discovery at four endpoints.
     Discovery,
