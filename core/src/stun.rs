@@ -9,7 +9,7 @@ mod fingerprint;
 pub mod plain;
 mod wire;
 
-pub use crc::Crc;
+pub use fingerprint::TransactionCrc;
 pub use wire::Dialect;
 
 #[cfg(feature = "alloc")]

@@ -1,8 +1,7 @@
 //! A request, checked and reduced to what the reply depends on.
 
 use super::{
-    crc::Crc,
-    fingerprint::{FINGERPRINT_LENGTH, verify},
+    fingerprint::{FINGERPRINT_LENGTH, TransactionCrc, verify},
     plain,
     walk::walk,
     wire::{Dialect, HEADER},
@@ -19,8 +18,8 @@ pub(super) struct Request {
     pub(super) dialect: Dialect,
     /// Whether it has attributes that ask for more than the plain service (see [`walk`]).
     pub(super) is_extended: bool,
-    /// Where the request has a FINGERPRINT: the CRC over its header.
-    pub(super) fingerprint: Option<Crc>,
+    /// Where the request has a FINGERPRINT: what the reply's is made from.
+    pub(super) fingerprint: Option<TransactionCrc>,
 }
 
 impl Request {
@@ -59,8 +58,8 @@ impl Request {
     }
 }
 
-/// Whether there are attributes that ask for more than the plain service, and the CRC over the header where
-/// there is a FINGERPRINT.
+/// Whether there are attributes that ask for more than the plain service, and what the FINGERPRINT of the
+/// reply is made from where there is one.
 ///
 /// Apart from [`Request::parse`], so that a bare request does not pay for the registers that this needs.
 #[inline(never)]
@@ -68,7 +67,7 @@ fn check_attributes(
     header: &[u8; HEADER],
     attributes: &[u8],
     dialect: Dialect,
-) -> Result<(bool, Option<Crc>), Outcome> {
+) -> Result<(bool, Option<TransactionCrc>), Outcome> {
     let mut is_extended = false;
     let fingerprint = match walk(attributes, dialect, |_, _| is_extended = true)? {
         Some(value) => {

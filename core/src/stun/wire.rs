@@ -24,6 +24,7 @@ pub(super) const CLASS_INDICATION: u16 = 0x0010;
 pub(super) mod attribute {
     pub(in crate::stun) const MAPPED_ADDRESS: u16 = 0x0001;
     pub(in crate::stun) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+    pub(in crate::stun) const SOFTWARE: u16 = 0x8022;
     pub(in crate::stun) const FINGERPRINT: u16 = 0x8028;
     #[cfg(feature = "alloc")]
     pub(in crate::stun) use listed::*;
@@ -45,7 +46,6 @@ pub(super) mod attribute {
         pub(in crate::stun) const PADDING: u16 = 0x0026;
         pub(in crate::stun) const RESPONSE_PORT: u16 = 0x0027;
         pub(in crate::stun) const PASSWORD_ALGORITHMS: u16 = 0x8002;
-        pub(in crate::stun) const SOFTWARE: u16 = 0x8022;
         pub(in crate::stun) const ALTERNATE_SERVER: u16 = 0x8023;
         pub(in crate::stun) const RESPONSE_ORIGIN: u16 = 0x802b;
         pub(in crate::stun) const OTHER_ADDRESS: u16 = 0x802c;
@@ -85,7 +85,7 @@ pub(super) fn words(bytes: [u8; 16]) -> [u32; 4] {
 
 /// Type and length, as they begin a message and an attribute.
 #[inline(always)]
-pub(super) fn type_and_length(kind: u16, length: usize) -> [u8; 4] {
+pub(super) const fn type_and_length(kind: u16, length: usize) -> [u8; 4] {
     let [t0, t1] = kind.to_be_bytes();
     // No reply is longer than REPLY_ROOM or its request, whose length has 16 bits too.
     let [l0, l1] = (length as u16).to_be_bytes();
@@ -94,7 +94,7 @@ pub(super) fn type_and_length(kind: u16, length: usize) -> [u8; 4] {
 
 /// The first four bytes of an address attribute's value.
 #[inline(always)]
-pub(super) fn family_and_port(family: u8, port: u16) -> [u8; 4] {
+pub(super) const fn family_and_port(family: u8, port: u16) -> [u8; 4] {
     let [p0, p1] = port.to_be_bytes();
     [0, family, p0, p1]
 }

@@ -1,6 +1,7 @@
 //! Writes replies with more than one attribute over their request.
 
 use super::{
+    crc::Crc,
     fingerprint::fingerprint,
     request::Request,
     wire::{FAMILY_IPV4, FAMILY_IPV6, HEADER, MAGIC_COOKIE, family_and_port, type_and_length, words},
@@ -57,10 +58,9 @@ impl<'a> Writer<'a> {
     /// length of the reply; `None` if the buffer is too short.
     pub(super) fn finish(mut self, request: &Request, message_type: u16) -> Option<usize> {
         let start = type_and_length(message_type, self.end + request.fingerprint_length() - HEADER);
-        let before = *self.buffer.first_chunk::<4>()?;
         self.buffer.get_mut(..4)?.copy_from_slice(&start);
-        if let Some(header) = request.fingerprint {
-            let crc = header.with_start(before, start).update(self.buffer.get(HEADER..self.end)?);
+        if request.fingerprint.is_some() {
+            let crc = Crc::new().update(self.buffer.get(..self.end)?);
             self.append(&fingerprint(crc));
         }
         (self.end <= self.buffer.len()).then_some(self.end)
