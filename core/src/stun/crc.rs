@@ -13,16 +13,19 @@ const POLYNOMIAL: u32 = 0xedb8_8320;
 /// Bytes in a block.
 pub(super) const BLOCK: usize = 12;
 
-/// `TABLES[n][byte]`: what `byte` adds to the state after itself and `n` zero bytes.
-static TABLES: [[u32; 256]; BLOCK] = {
-    let mut tables = [[0; 256]; BLOCK];
+/// `TABLES[256 * n + byte]`: what `byte` adds to the state after itself and `n` zero bytes.
+///
+/// One array: the compiler for BPF then takes the address of all tables once, adds `byte`, and has the rest as
+/// the constant offset of a load. From an array of arrays it would load an address for each table.
+static TABLES: [u32; 256 * BLOCK] = {
+    let mut tables = [0; 256 * BLOCK];
     let mut byte = 0;
     while byte < 256 {
         let mut state = byte as u32;
         let mut zeros = 0;
         while zeros < BLOCK {
             state = shifted(state);
-            tables[zeros][byte] = state;
+            tables[256 * zeros + byte] = state;
             zeros += 1;
         }
         byte += 1;
@@ -137,7 +140,7 @@ fn part<const ZEROS: usize>(bytes: [u8; 4]) -> u32 {
 /// `zeros` is a constant below the number of tables in every call, so the compiler removes the bounds check.
 #[inline(always)]
 fn entry(zeros: usize, byte: u8) -> u32 {
-    TABLES[zeros][usize::from(byte)]
+    TABLES[usize::from(byte) + 256 * zeros]
 }
 
 #[cfg(all(test, feature = "alloc"))]
