@@ -7,44 +7,14 @@
 mod crc;
 mod fingerprint;
 pub mod plain;
+#[cfg(feature = "alloc")]
+mod responder;
 mod wire;
 
 pub use fingerprint::TransactionCrc;
+#[cfg(feature = "alloc")]
+pub use responder::{
+    AlternateServer, Answer, Change, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, Transport,
+    credentials, integrity, respond,
+};
 pub use wire::Dialect;
-
-#[cfg(feature = "alloc")]
-mod authentication;
-#[cfg(feature = "alloc")]
-pub mod credentials;
-#[cfg(feature = "alloc")]
-mod discovery;
-#[cfg(feature = "alloc")]
-mod exchange;
-#[cfg(feature = "alloc")]
-mod extended;
-#[cfg(feature = "alloc")]
-pub mod integrity;
-#[cfg(feature = "alloc")]
-mod policy;
-#[cfg(feature = "alloc")]
-mod request;
-#[cfg(feature = "alloc")]
-mod requested;
-#[cfg(feature = "alloc")]
-mod respond;
-#[cfg(feature = "alloc")]
-mod walk;
-#[cfg(feature = "alloc")]
-mod writer;
-
-#[cfg(feature = "alloc")]
-pub use discovery::{Change, Discovery};
-#[cfg(feature = "alloc")]
-pub use exchange::{Answer, Exchange, REPLY_ROOM, Transport};
-#[cfg(feature = "alloc")]
-pub use policy::{AlternateServer, Extras, Policy, Software};
-#[cfg(feature = "alloc")]
-pub use respond::respond;
-
-#[cfg(all(test, feature = "alloc"))]
-mod tests;

@@ -30,7 +30,7 @@ const EQUIVALENTS: [Equivalent; 5] = [
         why: "the arms only make faster copies of the code of the last arm",
     },
     Equivalent {
-        file: "core/src/stun/request.rs",
+        file: "core/src/stun/responder/request.rs",
         changes: &[
             "replace match guard attributes.is_empty() with false in Request::parse",
             "replace lone_fingerprint -> Option<u32> with None",
@@ -51,7 +51,7 @@ const EQUIVALENTS: [Equivalent; 5] = [
         why: "the two sides have no bit in common",
     },
     Equivalent {
-        file: "core/src/stun/credentials/nonce.rs",
+        file: "core/src/stun/responder/credentials/nonce.rs",
         changes: &["replace | with ^ in Nonces::is_valid"],
         why: "no nonce belongs to two periods",
     },
