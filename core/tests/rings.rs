@@ -1,4 +1,4 @@
-//! The book against a model of the kernel that does what it likes between two steps.
+//! Tests of `Rings` with a model of the kernel that does anything it may between two steps of the worker.
 
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -9,10 +9,10 @@ use xstun_testkit::ring_model::{Model, Token};
 enum Step {
     KernelReceives(usize),
     KernelCompletes(usize),
-    Turn {
+    Batch {
         answered: Vec<bool>,
     },
-    /// User space sends frames of its own accord.
+    /// User space sends frames that are not replies.
     Originate(usize),
     Reclaim,
     Refill,
@@ -22,7 +22,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..100usize).prop_map(Step::KernelReceives),
         (0..100usize).prop_map(Step::KernelCompletes),
-        prop::collection::vec(any::<bool>(), BATCH).prop_map(|answered| Step::Turn { answered }),
+        prop::collection::vec(any::<bool>(), BATCH).prop_map(|answered| Step::Batch { answered }),
         (0..2 * BATCH).prop_map(Step::Originate),
         Just(Step::Reclaim),
         Just(Step::Refill),
@@ -51,7 +51,7 @@ proptest! {
             match step {
                 Step::KernelReceives(n) => rings.queues().kernel_receives(n),
                 Step::KernelCompletes(n) => rings.queues().kernel_completes(n),
-                Step::Turn { answered } => {
+                Step::Batch { answered } => {
                     let received = rings.receive(&mut batch);
                     prop_assert_eq!(received, batch.len());
                     for (frame, answered) in batch.drain(..).zip(answered) {

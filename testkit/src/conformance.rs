@@ -1,12 +1,12 @@
 //! The conformance table: one row for each rule, with its section, the request, and the reply or silence.
 //! Rows are independent of the path: the core, frames, sockets and streams are all tested with them.
 
-mod asked;
 mod attributes;
 mod classic;
 mod clients;
 mod credentials;
 mod discovery;
+mod endpoints;
 mod extras;
 mod fingerprint;
 mod headers;
@@ -16,11 +16,11 @@ mod row;
 mod setting;
 mod streams;
 
-pub use asked::{RequestEndpoints, endpoints};
+pub use endpoints::{RequestEndpoints, endpoints};
 pub use row::{Diverted, ExpectedReply, Row};
 use setting::{ALTERNATE_V4, ALTERNATE_V6};
 pub use setting::{NAME, PASSWORD, Setting, USER, policy, public_addresses};
-pub use streams::{of_streams, under_tls};
+pub use streams::{stream_rows, tls_row};
 
 use crate::messages::{
     Attribute, BINDING_ERROR, BINDING_REQUEST, BINDING_SUCCESS, COOKIE, classic, fingerprinted, message,

@@ -1,4 +1,4 @@
-//! The conformance table, held against the core: against messages in memory, and against frames.
+//! Tests the core with the conformance table: messages in memory, and frames.
 
-mod framed;
+mod frames;
 mod memory;

@@ -6,7 +6,7 @@ use xstun_core::outcome::Outcome;
 use xstun_core::stun::{Exchange, Policy, REPLY_ROOM, respond};
 use xstun_testkit::conformance::{
     ExpectedReply, FINGERPRINT, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, RequestEndpoints, Row, Setting,
-    endpoints, of_streams, policy, rows,
+    endpoints, policy, rows, stream_rows,
 };
 use xstun_testkit::reference;
 
@@ -66,7 +66,7 @@ fn at_each_endpoint(
 /// A reply on a stream is never diverted.
 #[test]
 fn streams_keep_every_rule() {
-    for row in Setting::ALL.into_iter().flat_map(of_streams) {
+    for row in Setting::ALL.into_iter().flat_map(stream_rows) {
         for (policy, endpoints) in
             sources().map(endpoints).into_iter().flat_map(|endpoints| at_each_endpoint(&row, endpoints))
         {

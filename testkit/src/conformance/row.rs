@@ -1,7 +1,7 @@
 //! One rule: the request, its outcome, and the reply that it must get.
 
-use super::asked::RequestEndpoints;
 use super::credentials::{authenticated, authenticated_by_sha256};
+use super::endpoints::RequestEndpoints;
 use super::setting::{Setting, public_addresses};
 use super::*;
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 //! The options of the server that a row is sent to.
 
-use super::asked::RequestEndpoints;
+use super::endpoints::RequestEndpoints;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use xstun_core::stun::credentials::{Credentials, ShortTerm};

@@ -13,7 +13,7 @@ const DISCOVERY_SETTINGS: [Setting; 2] = [Setting::Discovery, Setting::Advertise
 
 /// The rows of a setting that also apply to streams. Of NAT behaviour discovery, that is a reply with the
 /// server's endpoints; requests for what only datagrams can do are rejected.
-pub fn of_streams(setting: Setting) -> Vec<Row> {
+pub fn stream_rows(setting: Setting) -> Vec<Row> {
     let has_discovery = DISCOVERY_SETTINGS.contains(&setting);
     let is_kept = |row: &Row| {
         let Diverted { address, port, to } = row.diverted;
@@ -63,7 +63,7 @@ fn rejected(setting: Setting) -> Vec<Row> {
 
 /// The row as it applies to TLS. The TLS port is none of the four endpoints. Users are not redirected: by RFC
 /// 8489 §10 a client keeps its transport, and the port of the alternate server is for UDP and TCP.
-pub fn under_tls(row: Row) -> Row {
+pub fn tls_row(row: Row) -> Row {
     let row = match row.expected {
         ExpectedReply::Discovery => Row { expected: ExpectedReply::Address, ..row },
         ExpectedReply::ClassicDiscovery => Row { expected: ExpectedReply::ClassicAddress, ..row },

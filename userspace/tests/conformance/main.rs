@@ -1,5 +1,5 @@
-//! The conformance table, held against the program: over AF_XDP, over UDP sockets, over TCP and over TLS. The same
-//! bytes get the same reply on each path, up to the address of who asks.
+//! Tests the server with the conformance table over AF_XDP, UDP sockets, TCP and TLS. The same request gets the same
+//! reply on each path, except for the client's address in it.
 
-mod streamed;
-mod wired;
+mod datagrams;
+mod streams;

@@ -1,6 +1,6 @@
-//! The table over TCP and TLS, each row on a connection of its own.
+//! The conformance table over TCP and TLS, with a new connection for each row.
 
-use crate::wired::{flags, other};
+use crate::datagrams::{flags, other};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName,
 };
 use xstun_core::outcome::Outcome;
-use xstun_testkit::conformance::{RequestEndpoints, Row, Setting, of_streams, under_tls};
+use xstun_testkit::conformance::{RequestEndpoints, Row, Setting, stream_rows, tls_row};
 use xstun_testkit::lab::packets::PORT;
 use xstun_testkit::lab::server::{Counters, Server};
 use xstun_testkit::lab::{Lab, Namespace};
@@ -19,7 +19,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const TLS_PORT: u16 = 5349;
 const NAME: &str = "stun.example.net";
 
-/// The endpoints of the requests over TCP. The source is known once the connection is established.
+/// The endpoints of a request over TCP to each endpoint that serves. Its source port is 0 until the connection is
+/// established.
 fn endpoints(server: SocketAddr, setting: Setting) -> Vec<RequestEndpoints> {
     let source = SocketAddr::new(server.ip(), 0);
     setting.at_each_endpoint(RequestEndpoints { source, server, other: other(server.ip()) })
@@ -32,7 +33,7 @@ fn connect(namespace: &Namespace, server: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends the request and says that no more will come; gives all that came back until the server closed.
+/// Sends the request, closes the sending direction, and returns all bytes that arrive until the server closes.
 fn over_tcp(mut stream: TcpStream, request: &[u8]) -> Vec<u8> {
     stream.write_all(request).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
@@ -41,9 +42,10 @@ fn over_tcp(mut stream: TcpStream, request: &[u8]) -> Vec<u8> {
     reply
 }
 
-fn over_tls(stream: TcpStream, request: &[u8], trusted: &Arc<ClientConfig>) -> Vec<u8> {
+/// As [`over_tcp`], over TLS.
+fn over_tls(stream: TcpStream, request: &[u8], config: &Arc<ClientConfig>) -> Vec<u8> {
     let name = ServerName::try_from(NAME).unwrap();
-    let connection = ClientConnection::new(Arc::clone(trusted), name).unwrap();
+    let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
     let mut stream = StreamOwned::new(connection, stream);
     stream.write_all(request).unwrap();
     stream.conn.send_close_notify();
@@ -53,7 +55,8 @@ fn over_tls(stream: TcpStream, request: &[u8], trusted: &Arc<ClientConfig>) -> V
     reply
 }
 
-/// A certificate with its key, in files for the server and as what a client trusts.
+/// Writes a certificate and its key in `directory`. Returns the server's flags for them, and a client's configuration
+/// that trusts the certificate.
 fn certificate(directory: &std::path::Path) -> (Vec<String>, Arc<ClientConfig>) {
     let pair = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
     let mut flags = Vec::new();
@@ -73,15 +76,14 @@ fn certificate(directory: &std::path::Path) -> (Vec<String>, Arc<ClientConfig>) 
 #[ignore = "needs root: makes network namespaces"]
 fn tcp_and_tls_keep_every_rule() {
     for setting in Setting::ALL {
-        let rows = of_streams(setting);
-        let tls_rows: Vec<Row> = of_streams(setting).into_iter().map(under_tls).collect();
+        let rows = stream_rows(setting);
+        let tls_rows: Vec<Row> = stream_rows(setting).into_iter().map(tls_row).collect();
         let directory = tempfile::tempdir().unwrap();
-        let (tls_flags, trusted) = certificate(directory.path());
+        let (tls_flags, client_config) = certificate(directory.path());
         let lab = Lab::new(1);
         let link = lab.link();
         let flags: Vec<String> = [flags(setting, &lab, directory.path()), tls_flags].concat();
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        // More connections from one host than a stranger may have at a time: they close as they come.
         let server =
             Server::start(&lab.server, &[&["--interface", &link.server_interface], &flags[..]].concat());
         for (row, tls_row) in rows.iter().zip(&tls_rows) {
@@ -98,18 +100,18 @@ fn tcp_and_tls_keep_every_rule() {
                 let stream = connect(&lab.client, tls);
                 let endpoints =
                     RequestEndpoints { source: stream.local_addr().unwrap(), server: tls, other: tls };
-                let reply = over_tls(stream, &row.request, &trusted);
+                let reply = over_tls(stream, &row.request, &client_config);
                 assert_eq!(reply, tls_row.reply(&endpoints), "{} over TLS", row.name());
             }
         }
-        let of_tcp = endpoints(SocketAddr::new(link.server_v4.into(), PORT), setting).len();
+        let tcp_endpoints = endpoints(SocketAddr::new(link.server_v4.into(), PORT), setting).len();
         let counters = server.stop();
-        check_counters(&counters, "tcp", &rows, of_tcp);
+        check_counters(&counters, "tcp", &rows, tcp_endpoints);
         check_counters(&counters, "tls", &tls_rows, 1);
     }
 }
 
-/// Each row is counted once for each endpoint and version of IP, under its outcome.
+/// Checks that each row was counted under its outcome, once for each endpoint and IP version.
 fn check_counters(counters: &Counters, path: &str, rows: &[Row], endpoints: usize) {
     let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
     for row in rows {

@@ -1,4 +1,4 @@
-//! The table sent to the server, over each path.
+//! The conformance table over AF_XDP and over UDP sockets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
