@@ -57,6 +57,35 @@ pub struct Link {
     pub client_v6: Ipv6Addr,
 }
 
+impl Link {
+    /// The names and addresses of the pair with this number, whose subnets are its own.
+    pub fn numbered(number: u8) -> Self {
+        Link {
+            server_interface: format!("xs{number}"),
+            client_interface: format!("xc{number}"),
+            server_mac: [2, 0, 0, 0, number, 1],
+            client_mac: [2, 0, 0, 0, number, 2],
+            server_v4: Ipv4Addr::new(10, 77, number, 1),
+            client_v4: Ipv4Addr::new(10, 77, number, 2),
+            server_v6: Ipv6Addr::new(0xfd77, 0, 0, number.into(), 0, 0, 0, 1),
+            client_v6: Ipv6Addr::new(0xfd77, 0, 0, number.into(), 0, 0, 0, 2),
+        }
+    }
+
+    /// Brings both ends up with their addresses. Repeat it after an end was down, which loses its IPv6 addresses.
+    pub fn raise(&self, server: &Namespace, client: &Namespace) {
+        for (namespace, interface, v4, v6) in [
+            (server, &self.server_interface, self.server_v4, self.server_v6),
+            (client, &self.client_interface, self.client_v4, self.client_v6),
+        ] {
+            let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
+            ip(&["-n", namespace.name(), "link", "set", interface, "up"]);
+            ip(&["-n", namespace.name(), "addr", "replace", &v4, "dev", interface]);
+            ip(&["-n", namespace.name(), "addr", "replace", &v6, "dev", interface, "nodad"]);
+        }
+    }
+}
+
 impl Lab {
     /// Two namespaces joined by one veth pair with this many queues at both ends.
     pub fn new(queues: u32) -> Self {
@@ -74,16 +103,7 @@ impl Lab {
     /// Joins the namespaces by one more veth pair with subnets of its own.
     pub fn add_link(&mut self, queues: u32) -> Link {
         let index = u8::try_from(self.links.len()).expect("a lab has a handful of links");
-        let link = Link {
-            server_interface: format!("xs{index}"),
-            client_interface: format!("xc{index}"),
-            server_mac: [2, 0, 0, 0, index, 1],
-            client_mac: [2, 0, 0, 0, index, 2],
-            server_v4: Ipv4Addr::new(10, 77, index, 1),
-            client_v4: Ipv4Addr::new(10, 77, index, 2),
-            server_v6: Ipv6Addr::new(0xfd77, 0, 0, index.into(), 0, 0, 0, 1),
-            client_v6: Ipv6Addr::new(0xfd77, 0, 0, index.into(), 0, 0, 0, 2),
-        };
+        let link = Link::numbered(index);
         let queues = queues.to_string();
         let (server_mac, client_mac) = (mac_text(link.server_mac), mac_text(link.client_mac));
         // Both ends are created in their namespaces; the machine's own namespace never sees them.
@@ -101,18 +121,14 @@ impl Lab {
         words.extend(["peer", "name", &link.client_interface, "netns", self.client.name()]);
         words.extend(["address", &client_mac, "numrxqueues", &queues, "numtxqueues", &queues]);
         ip(&words);
-        for (namespace, interface, v4, v6) in [
-            (&self.server, &link.server_interface, link.server_v4, link.server_v6),
-            (&self.client, &link.client_interface, link.client_v4, link.client_v6),
-        ] {
+        for (namespace, interface) in
+            [(&self.server, &link.server_interface), (&self.client, &link.client_interface)]
+        {
             // With transmit offload a local sender leaves the checksum unfinished. Tests that want that switch it on
             // again; all others see what a real wire would carry.
             namespace.run(&["ethtool", "-K", interface, "tx", "off"]);
-            let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
-            ip(&["-n", namespace.name(), "addr", "add", &v4, "dev", interface]);
-            ip(&["-n", namespace.name(), "addr", "add", &v6, "dev", interface, "nodad"]);
-            ip(&["-n", namespace.name(), "link", "set", interface, "up"]);
         }
+        link.raise(&self.server, &self.client);
         self.links.push(link.clone());
         link
     }
@@ -230,7 +246,8 @@ fn succeeded(words: &[&str], output: Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn mac_text(mac: [u8; 6]) -> String {
+/// Formats a hardware address as `ip` and sysfs do.
+pub fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 

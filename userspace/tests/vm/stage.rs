@@ -3,7 +3,7 @@
 use crate::case::{Case, Kind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use xstun_testkit::lab::{Link, Namespace, ip};
+use xstun_testkit::lab::{Link, Namespace, ip, mac_text};
 
 /// Port that the server listens on.
 const PORT: u16 = 3478;
@@ -27,16 +27,7 @@ impl Stage {
             return Stage { server, peer: None, link: loopback(), driver: "loopback".to_owned() };
         }
         let peer = Namespace::new(format!("xstun-t-{}-{number}c", std::process::id()));
-        let link = Link {
-            server_interface: format!("xs{number}"),
-            client_interface: format!("xc{number}"),
-            server_mac: [2, 0, 0, 0, number, 1],
-            client_mac: [2, 0, 0, 0, number, 2],
-            server_v4: Ipv4Addr::new(10, 77, number, 1),
-            client_v4: Ipv4Addr::new(10, 77, number, 2),
-            server_v6: Ipv6Addr::new(0xfd77, 0, 0, number.into(), 0, 0, 0, 1),
-            client_v6: Ipv6Addr::new(0xfd77, 0, 0, number.into(), 0, 0, 0, 2),
-        };
+        let link = Link::numbered(number);
         if case.kind == Kind::Veth {
             make_veth(&link, case.queues);
         }
@@ -51,18 +42,9 @@ impl Stage {
         stage
     }
 
-    /// Brings both ends up with their addresses; also after a link was down, when IPv6 addresses are lost.
+    /// Brings both ends up with their addresses, at first and after one was down.
     pub(crate) fn raise(&self) {
-        let Stage { server, link, .. } = self;
-        for (namespace, interface, v4, v6) in [
-            (server, &link.server_interface, link.server_v4, link.server_v6),
-            (self.client(), &link.client_interface, link.client_v4, link.client_v6),
-        ] {
-            let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
-            ip(&["-n", namespace.name(), "link", "set", interface, "up"]);
-            ip(&["-n", namespace.name(), "addr", "replace", &v4, "dev", interface]);
-            ip(&["-n", namespace.name(), "addr", "replace", &v6, "dev", interface, "nodad"]);
-        }
+        self.link.raise(&self.server, self.client());
     }
 
     /// The client's namespace.
@@ -119,10 +101,6 @@ fn make_veth(link: &Link, queues: u32) {
         &client,
     ]);
     ip(&words);
-}
-
-fn mac_text(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// Finds an interface by its MAC address, moves it to the namespace, and returns the name of its driver.
