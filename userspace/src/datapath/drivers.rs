@@ -200,7 +200,6 @@ pub(crate) fn zero_copy(driver: &str, kernel: (u32, u32)) -> ZeroCopy {
 }
 
 /// Why the zero-copy of `driver` cannot be busy-polled; `None` if it can, or if that is unknown.
-#[cfg_attr(not(feature = "af-xdp"), allow(dead_code, reason = "only AF_XDP can be busy-polled"))]
 pub(crate) fn no_busy_poll(driver: &str) -> Option<&'static str> {
     find(driver)?.busy_poll
 }

@@ -3,7 +3,7 @@
 use super::check::{Check, PREDICTION};
 use super::facts::{FRAME_MTU, InterfaceFacts};
 use super::host::HostFacts;
-use crate::datapath::drivers::{self, ZeroCopy, zero_copy};
+use crate::datapath::drivers::{self, ZeroCopy, no_busy_poll, zero_copy};
 use crate::output::counted;
 
 /// Returns one line: XDP mode, copy mode or zero-copy, queues; or why only sockets would serve.
@@ -83,7 +83,12 @@ fn bind_mode(facts: &InterfaceFacts, host: &HostFacts) -> String {
         ZeroCopy::Trusted if facts.interface.mtu > FRAME_MTU => {
             "zero-copy unless the MTU prevents it, then copy mode".into()
         }
-        ZeroCopy::Trusted => "zero-copy, or copy mode if the bind is refused".into(),
+        ZeroCopy::Trusted => match no_busy_poll(driver) {
+            None => "zero-copy, or copy mode if the bind is refused".into(),
+            Some(reason) => {
+                format!("zero-copy, or copy mode if the bind is refused or with --busy-poll ({reason})")
+            }
+        },
         ZeroCopy::Untrusted(reason) => {
             format!(
                 "copy mode (zero-copy of {driver} is not trusted: {reason}; --bind-mode zero-copy forces it)"

@@ -1,7 +1,7 @@
 //! AF_XDP in a build without the feature `af-xdp`: no path ever starts, so [`AfXdp`] has no value.
-#![allow(dead_code, reason = "nobody constructs or reads what only a path would use")]
 
 mod mode;
+#[expect(dead_code, reason = "no path starts, so none reads its request")]
 mod request;
 
 pub use mode::{BindMode, XdpMode};

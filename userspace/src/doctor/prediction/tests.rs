@@ -16,6 +16,9 @@ fn a_trusted_driver_gets_zero_copy() {
         predicted(&host(), |_| {}),
         "native XDP; zero-copy, or copy mode if the bind is refused; 2 queues on 2 cores"
     );
+    let virtio =
+        predicted(&HostFacts { kernel: (6, 18), ..host() }, |facts| facts.driver = Some("virtio_net".into()));
+    assert!(virtio.contains("or with --busy-poll (virtio_net polls its transmit queue apart"), "{virtio}");
     assert!(predicted(&host(), |facts| facts.queues = 8).ends_with("8 queues on 2 cores"));
     assert!(predicted(&host(), |facts| facts.queues = 1).ends_with("1 queue on 1 core"));
 }
