@@ -414,7 +414,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(strategies::cases(2000))]
+    #![proptest_config(strategies::cases(500))]
 
     #[test]
     fn any_bytes_have_one_outcome(bytes in prop::collection::vec(any::<u8>(), 0..300), room in 0usize..200) {

@@ -203,7 +203,7 @@ fn check_reply_with_options(request: &[u8], source: SocketAddr, outcome: Outcome
 }
 
 proptest! {
-    #![proptest_config(strategies::cases(2000))]
+    #![proptest_config(strategies::cases(500))]
 
     #[test]
     fn any_bytes_have_an_outcome_and_a_reply_only_if_it_is_one(

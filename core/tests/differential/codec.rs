@@ -145,7 +145,7 @@ fn success_for(request: &[u8], source: SocketAddr) -> Result<(), TestCaseError> 
 }
 
 proptest! {
-    #![proptest_config(strategies::cases(2000))]
+    #![proptest_config(strategies::cases(500))]
 
     #[test]
     fn what_it_encodes_is_answered(request in encoded_request(), source in source()) {

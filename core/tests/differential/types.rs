@@ -163,7 +163,7 @@ fn same(request: &[u8], source: SocketAddr) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(strategies::cases(2000))]
+    #![proptest_config(strategies::cases(500))]
 
     #[test]
     fn what_it_writes_gets_the_reply_that_it_would_write(request in encoded_request(), source in source()) {
