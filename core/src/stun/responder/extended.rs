@@ -168,15 +168,12 @@ fn unknown_attribute(buffer: &mut [u8], request: &Request, unknown: &[u16]) -> O
 ///
 /// Names the alternate server of the other IP version too if there is room. Returns `None` if:
 ///
-/// - The server does not require credentials. RFC 8489 §14.8 allows a 300 only to an authenticated request,
-///   and
+/// - The server does not require credentials. RFC 8489 §14.8 allows a 300 only to an authenticated request, and
 ///   requires MESSAGE-INTEGRITY in it, which [`authentication`] appends.
 /// - The request is part of NAT behaviour discovery (RFC 5780 §5).
 /// - The redirection would be longer than the request. An attacker could capture an authenticated request and
-///   replay it
-///   from a forged source.
-/// - The request came over TLS. The client contacts the alternate server over the same transport (§10), and
-///   the
+///   replay it from a forged source.
+/// - The request came over TLS. The client contacts the alternate server over the same transport (§10), and the
 ///   operator configures a port for UDP and TCP only.
 fn redirection<'a>(
     buffer: &'a mut [u8],

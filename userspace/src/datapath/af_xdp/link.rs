@@ -1,5 +1,5 @@
 //! The attachment of an XDP program: a bpf_link, which exists as long as a file descriptor of it is open in
-//! any process.
+//! any process. Made by system calls of our own, because aya does not give out the descriptor.
 #![allow(unsafe_code)]
 
 use super::mode::XdpMode;
