@@ -42,6 +42,12 @@ pub(crate) struct InterfaceStatus {
     pub(crate) queues: BTreeMap<String, u32>,
     /// Verdicts of the XDP program by name; empty without a program.
     pub(crate) verdicts: BTreeMap<String, u64>,
+    /// Frames that the driver lost after a verdict of the program, by kind; empty if they are not counted.
+    #[serde(default)]
+    pub(crate) lost: BTreeMap<String, u64>,
+    /// Why they are not counted; absent if they are, and without a program.
+    #[serde(default)]
+    pub(crate) uncounted_losses: Option<String>,
     /// Addresses and ports that are served there over AF_XDP.
     pub(crate) listen: Vec<std::net::SocketAddr>,
     /// Number of step downs.

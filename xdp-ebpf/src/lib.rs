@@ -1,6 +1,7 @@
 //! What the XDP program and its loader share: names and layouts of the maps.
 #![no_std]
 
+pub mod loss;
 #[cfg(target_arch = "bpf")]
 pub mod packet;
 
@@ -20,6 +21,17 @@ pub const MAP_PORTS: &str = "XSTUN_PORTS";
 pub const MAP_MAC: &str = "XSTUN_MAC";
 /// Per-CPU array of `u64`, indexed by [`Verdict`](xstun_core::classify::Verdict).
 pub const MAP_VERDICTS: &str = "XSTUN_VERDICTS";
+/// Per-CPU array of `u64`, indexed by [`DriverLoss`](loss::DriverLoss).
+pub const MAP_LOSSES: &str = "XSTUN_LOSSES";
+/// Array of one [`LossFilter`](loss::LossFilter).
+pub const MAP_LOSS_FILTER: &str = "XSTUN_LOSS_FILTER";
+
+/// The tracepoint programs: name of each program, and of the kernel's tracepoint that it is for.
+pub const LOSS_PROGRAMS: [(&str, &str); 3] = [
+    ("xstun_exception", "xdp_exception"),
+    ("xstun_bulk_tx", "xdp_bulk_tx"),
+    ("xstun_redirect_err", "xdp_redirect_err"),
+];
 
 /// Capacity of [`MAP_SOCKETS`] unless the loader sets the interface's own number of queues.
 pub const MAX_QUEUES: u32 = 256;

@@ -133,7 +133,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// The crate's licence in the kernel's words. No helper in use requires the GPL.
+/// The crate's licence in the kernel's words. Reading kernel memory (`losses.rs`) requires the GPL.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -4,8 +4,11 @@ use crate::config::ranges;
 use crate::datapath::socket::stream::StreamStats;
 use crate::datapath::{Datapath, InterfacePath};
 use crate::stats::WorkerStats;
+use std::fmt::Display;
 use std::sync::Arc;
 use tracing::{info, warn};
+use xstun_core::classify::Verdict;
+use xstun_ebpf::loss::DriverLoss;
 
 /// Logs what serves, where, and each step down with its reason: a line for each interface, one for the sockets,
 /// one each for TCP and TLS, then `ready`.
@@ -46,6 +49,9 @@ fn interface(path: &InterfacePath) {
         stepped_down = join(af_xdp.step_downs()),
         "serving"
     );
+    if let Some(failure) = af_xdp.uncounted_losses() {
+        info!(interface = path.name, "replies and frames that the driver loses are not counted: {failure}");
+    }
 }
 
 fn on_sockets(path: &InterfacePath) {
@@ -134,15 +140,18 @@ pub(super) fn streams(datapath: &Datapath) -> Vec<(&'static str, Arc<StreamStats
     transports.map(|transport| (transport.name, Arc::clone(&transport.stats))).collect()
 }
 
-/// Returns the nonzero verdicts of each XDP program, by interface.
+/// Returns the nonzero verdicts of each XDP program, and what the driver lost after them, by interface.
 pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
     datapath
         .interfaces
         .iter()
         .filter_map(|path| {
-            let counts = path.af_xdp.as_ref()?.verdicts().ok()?;
-            let named = xstun_core::classify::Verdict::ALL.iter().map(|verdict| verdict.name()).zip(counts);
-            Some((path.name.clone(), nonzero(named)))
+            let af_xdp = path.af_xdp.as_ref()?;
+            let verdicts = Verdict::ALL.into_iter().zip(af_xdp.verdicts().ok()?);
+            let verdicts = verdicts.map(|(verdict, count)| (verdict.name().to_owned(), count));
+            let losses = DriverLoss::ALL.into_iter().zip(af_xdp.losses().unwrap_or_default());
+            let losses = losses.map(|(loss, count)| (format!("lost_{}", loss.name()), count));
+            Some((path.name.clone(), nonzero(verdicts.chain(losses))))
         })
         .collect()
 }
@@ -168,7 +177,7 @@ pub(super) fn counters(
     }
 }
 
-fn nonzero(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+fn nonzero(counts: impl Iterator<Item = (impl Display, u64)>) -> String {
     let parts: Vec<String> =
         counts.filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
     parts.join(" ")

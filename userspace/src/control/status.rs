@@ -12,6 +12,7 @@ use crate::status::{
     InterfaceStatus, LadderRung, MessageCounts, ServerStatus, TransportStatus, WorkerStatus,
 };
 use std::collections::BTreeMap;
+use xstun_ebpf::loss::DriverLoss;
 
 /// Returns the status of `datapath` with the results of `supervisor` and `heartbeats`.
 pub(super) fn of(
@@ -97,11 +98,17 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
         name: path.name.clone(),
         queues,
         verdicts: owned(names.zip(verdicts)),
+        lost: af_xdp.losses().map(|counts| owned(loss_names().zip(counts))).unwrap_or_default(),
+        uncounted_losses: af_xdp.uncounted_losses().map(ToString::to_string),
         listen: af_xdp.served().addresses(),
         step_downs: supervisor.step_downs.count(&path.name),
         attached: Some(supervisor.attachment.is_attached(&path.name)),
         delivering: Some(!supervisor.delivery.is_doubtful(&path.name)),
     }
+}
+
+fn loss_names() -> impl Iterator<Item = &'static str> {
+    DriverLoss::ALL.into_iter().map(DriverLoss::name)
 }
 
 fn on_sockets(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {

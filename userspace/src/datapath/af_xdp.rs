@@ -30,6 +30,7 @@ use queue::QueueThread;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
 use xstun_core::served::Served;
+use xstun_ebpf::loss::DriverLoss;
 
 /// An interface that is served over AF_XDP. Dropping it takes everything down.
 pub(crate) struct AfXdp {
@@ -43,6 +44,8 @@ pub(crate) struct AfXdp {
     down: bool,
     napi: Option<NapiSettings>,
     step_downs: Vec<StepDown>,
+    /// Why what the driver loses is not counted; `None` if it is.
+    uncounted_losses: Option<Failure>,
 }
 
 impl AfXdp {
@@ -196,6 +199,17 @@ impl AfXdp {
     /// The kernel refused to read the map.
     pub(crate) fn verdicts(&self) -> Result<[u64; Verdict::COUNT]> {
         self.program.verdicts()
+    }
+
+    /// What the driver lost so far after the program's verdicts, in the order of [`DriverLoss::ALL`]; `None` if
+    /// that is not counted.
+    pub(crate) fn losses(&self) -> Option<[u64; DriverLoss::COUNT]> {
+        if self.uncounted_losses.is_some() { None } else { self.program.losses().ok() }
+    }
+
+    /// Why what the driver loses is not counted; `None` if it is.
+    pub(crate) fn uncounted_losses(&self) -> Option<&Failure> {
+        self.uncounted_losses.as_ref()
     }
 
     /// Writes the program's log records to the log. See `--xdp-log`.

@@ -202,14 +202,21 @@ impl HostFacts {
             None => "of unknown access",
         };
         // Even confidentiality lockdown refuses only programs that read kernel memory. The XDP program does
-        // not.
+        // not; those that count the drivers' losses do.
         let lockdown = self.lockdown.as_deref().unwrap_or("unknown or not built in");
         Check::info("BPF access", format!("bpf() is {unprivileged}; kernel lockdown: {lockdown}"))
     }
 
     fn check_btf(&self) -> Check {
         let found = if self.btf { "/sys/kernel/btf/vmlinux exists" } else { "the kernel has none" };
-        Check::info("BTF", format!("{found}; the XDP program does not require it"))
+        let uses = if !self.btf {
+            "what drivers lose after a verdict is not counted: that takes a kernel with CONFIG_DEBUG_INFO_BTF=y"
+        } else if self.lockdown.as_deref() == Some("confidentiality") {
+            "but what drivers lose after a verdict is not counted: kernel lockdown forbids it"
+        } else {
+            "what drivers lose after a verdict is counted"
+        };
+        Check::info("BTF", format!("{found}; {uses}"))
     }
 
     fn check_open_files(&self) -> Check {

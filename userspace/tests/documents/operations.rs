@@ -8,6 +8,7 @@ use xstun::datapath::socket::stream::StreamStats;
 use xstun::error::Failure;
 use xstun::stats::WorkerStats;
 use xstun_core::outcome::Outcome;
+use xstun_ebpf::loss::DriverLoss;
 
 /// The names in the first column of a table.
 fn named(heading: &str, column: &str) -> BTreeSet<String> {
@@ -29,6 +30,12 @@ fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 fn every_verdict_is_explained_and_no_other() {
     let verdicts = set(xstun_core::classify::Verdict::ALL.iter().map(|verdict| verdict.name()));
     assert_eq!(named("### What the XDP program decided", "verdict"), verdicts);
+}
+
+#[test]
+fn every_loss_is_explained_and_no_other() {
+    let losses = set(DriverLoss::ALL.into_iter().map(DriverLoss::name));
+    assert_eq!(named("### What drivers lost", "kind"), losses);
 }
 
 #[test]

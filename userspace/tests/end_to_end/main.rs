@@ -13,6 +13,7 @@ mod http;
 mod laboratory;
 mod lifecycle;
 mod load;
+mod losses;
 mod metrics;
 mod modes;
 mod page;

@@ -103,6 +103,7 @@ fn the_units_capabilities_suffice_for_an_unprivileged_user() {
     assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 53)), asker.address());
     let counters = server.stop();
     assert!(counters.get("af-xdp", "answered") > 0, "{}", counters.log);
+    assert!(!counters.log.contains("not counted"), "losses are counted: {}", counters.log);
     assert!(!lab.server.has_xdp(&link.server_interface), "the program is detached");
 }
 

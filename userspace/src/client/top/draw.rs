@@ -139,12 +139,13 @@ fn worker_row(worker: &WorkerStatus, rate: Option<&WorkerRates>) -> Vec<Cell> {
 }
 
 fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
-    const COLUMNS: [Column; 6] = [
+    const COLUMNS: [Column; 7] = [
         ("INTERFACE", false),
         ("QUEUES BY RUNG", false),
         ("PROGRAM", false),
         ("TO WORKERS/s", true),
         ("PASSED/s", true),
+        ("LOST/s", true),
         ("STEP-DOWNS", true),
     ];
     let row = |interface: &InterfaceStatus| {
@@ -158,6 +159,7 @@ fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
         };
         let verdicts = view.rates.as_ref().and_then(|rates| rates.verdicts.get(&interface.name));
         let verdicts = verdicts.filter(|verdicts| !verdicts.is_empty());
+        let lost = view.rates.as_ref().and_then(|rates| rates.driver_lost.get(&interface.name)).copied();
         let redirected = |of: &BTreeMap<String, f64>| of.get("redirect").copied().unwrap_or(0.0);
         vec![
             (interface.name.clone(), PLAIN),
@@ -165,6 +167,10 @@ fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
             (program.0.to_owned(), program.1),
             number(verdicts.map(redirected)),
             number(verdicts.map(|of| (of.values().sum::<f64>() - redirected(of)).max(0.0))),
+            match lost.filter(|_| !interface.lost.is_empty()) {
+                Some(lost) => (brief(lost), bad_if(lost > 0.0)),
+                None => number(None),
+            },
             (interface.step_downs.to_string(), PLAIN),
         ]
     };

@@ -1,8 +1,9 @@
 //! Rates from two statuses of a server.
 
-use crate::status::{MessageCounts, ServerStatus, WorkerStatus};
+use crate::status::{InterfaceStatus, MessageCounts, ServerStatus, WorkerStatus};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use xstun_ebpf::loss::DriverLoss;
 
 /// Outcomes whose replies were ready but did not leave.
 const LOST: [&str; 3] = ["transmit_full", "transmit_failed", "no_room"];
@@ -18,7 +19,7 @@ pub(super) struct StatusRates {
     pub(super) received: f64,
     /// Replies that left.
     pub(super) replies: f64,
-    /// Replies that did not leave, and frames that the kernel dropped.
+    /// Replies that did not leave, and frames that the kernel or a driver dropped.
     pub(super) lost: f64,
     /// Cores that the process kept busy.
     pub(super) cores: f64,
@@ -29,6 +30,8 @@ pub(super) struct StatusRates {
     pub(super) outcomes: BTreeMap<String, f64>,
     /// Verdicts of the XDP programs, by interface.
     pub(super) verdicts: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Frames that the drivers lost after a verdict, by interface; without those that count as dropped.
+    pub(super) driver_lost: BTreeMap<String, f64>,
 }
 
 /// The rates of a worker, of TCP or of TLS.
@@ -88,6 +91,9 @@ impl StatusRates {
                 .iter()
                 .map(|(verdict, count)| (verdict.clone(), rate(count_before(verdict), *count, seconds)));
             rates.verdicts.insert(interface.name.clone(), verdicts.collect());
+            let lost = rate(before.map_or(0, driver_lost), driver_lost(interface), seconds);
+            rates.driver_lost.insert(interface.name.clone(), lost);
+            rates.lost += lost;
         }
         Some(rates)
     }
@@ -114,6 +120,12 @@ impl StatusRates {
         self.lost += worker.dropped;
         self.workers.push(worker);
     }
+}
+
+/// Returns how many frames the driver lost that no AF_XDP socket counts as dropped.
+fn driver_lost(interface: &InterfaceStatus) -> u64 {
+    let kinds = DriverLoss::ALL.into_iter().filter(|kind| !kind.counted_by_socket());
+    kinds.filter_map(|kind| interface.lost.get(kind.name())).sum()
 }
 
 fn is_same(one: &WorkerStatus, other: &WorkerStatus) -> bool {

@@ -44,6 +44,8 @@ pub(super) fn status(seconds: u64, answered: u64) -> ServerStatus {
             verdicts: [("redirect".to_owned(), seconds * answered), ("not_udp".to_owned(), 50 * seconds)]
                 .into(),
             attached: Some(true),
+            lost: [("transmit_bulk".to_owned(), 3 * seconds), ("redirect_ring_full".to_owned(), 9 * seconds)]
+                .into(),
             delivering: Some(true),
             step_downs: 1,
             ..InterfaceStatus::default()
@@ -78,9 +80,10 @@ fn rates_use_the_clock_of_the_server() {
     assert_eq!((queue.received, queue.replies, queue.batch), (1000.0, 1000.0, Some(2.0)));
     assert_eq!((queue.wakeups, queue.dropped), (250.0, 2.0));
     assert_eq!((rates.workers[1].received, rates.workers[1].batch), (0.0, None));
-    assert_eq!((rates.received, rates.replies, rates.lost), (1000.0, 1000.0, 2.0));
+    assert_eq!((rates.received, rates.replies, rates.lost), (1000.0, 1000.0, 2.0 + 3.0));
     assert_eq!((rates.outcomes["answered"], rates.outcomes["not_stun"]), (1000.0, 0.0));
     assert_eq!(rates.verdicts["eth0"]["not_udp"], 50.0);
+    assert_eq!(rates.driver_lost["eth0"], 3.0, "the socket counts frames that its full ring refused");
 }
 
 #[test]
@@ -106,12 +109,12 @@ fn the_view_shows_workers_outcomes_interfaces_and_step_downs() {
     };
     assert_line("xstun 1.2.3 serving up 1 d 1 h http://127.0.0.1:9478 1 hanging");
     assert_line(
-        "replies 12.3k/s received 12.3k/s lost 2/s connections 5 cores 0.50 memory 38 MiB files 0 of 0",
+        "replies 12.3k/s received 12.3k/s lost 5/s connections 5 cores 0.50 memory 38 MiB files 0 of 0",
     );
     assert_line("af-xdp eth0 q3 1 12.3k 12.3k 2.0 3.09k 2 2047 2049 0 0");
     assert_line("sockets hangs 2 0 0 - 0");
     assert_line("tcp 5 open 0 0");
-    assert_line("eth0 1 native-copy attached 12.3k 50 1");
+    assert_line("eth0 1 native-copy attached 12.3k 50 3 1");
     assert_line("answered 12.3k 172,837");
     assert_line("not_stun 0 6");
     assert_line("1 d 1 h ago eth0 zero-copy no table knows the driver");

@@ -13,6 +13,7 @@ use crate::interface::Interface;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
 use xstun_core::served::Served;
+use xstun_ebpf::loss::DriverLoss;
 
 /// Whether this binary contains the eBPF object.
 pub(crate) const fn object_present() -> bool {
@@ -94,6 +95,14 @@ impl AfXdp {
     }
 
     pub(crate) fn verdicts(&self) -> Result<[u64; Verdict::COUNT]> {
+        match *self {}
+    }
+
+    pub(crate) fn losses(&self) -> Option<[u64; DriverLoss::COUNT]> {
+        match *self {}
+    }
+
+    pub(crate) fn uncounted_losses(&self) -> Option<&Failure> {
         match *self {}
     }
 

@@ -1,5 +1,7 @@
 //! The XDP program of one interface: loads it, attaches it, keeps its maps up to date, detaches it.
 
+mod kernel_types;
+mod losses;
 mod verifier;
 
 use super::link::BpfLink;
@@ -15,6 +17,7 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use xstun_core::classify::{Endpoint, Verdict};
 use xstun_core::served::Served;
+use xstun_ebpf::loss::LossFilter;
 use xstun_ebpf::{
     MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac, PROGRAM_FRAGS, PROGRAM_LINEAR, mac_value,
 };
@@ -38,6 +41,8 @@ pub struct XdpProgram {
     id: u32,
     link: Option<BpfLink>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
+    /// What the tracepoint programs need to know; `None` if losses are not counted.
+    loss_filter: Option<LossFilter>,
 }
 
 impl XdpProgram {
@@ -73,7 +78,7 @@ impl XdpProgram {
                 PROGRAM_LINEAR
             }
         };
-        Ok(XdpProgram { ebpf, name, id: 0, link: None, logger })
+        Ok(XdpProgram { ebpf, name, id: 0, link: None, logger, loss_filter: None })
     }
 
     /// Attaches the program to `interface`. The attachment is tied to a file descriptor of this process, so
@@ -159,9 +164,9 @@ impl XdpProgram {
         &mut self,
         attach: &mut impl FnMut(&mut Xdp) -> Result<BpfLink, ProgramError>,
     ) -> Result<(), ProgramError> {
-        let program = xdp(&mut self.ebpf, self.name)?;
-        let id = program.info()?.id();
-        self.link = Some(attach(program)?);
+        let id = xdp(&mut self.ebpf, self.name)?.info()?.id();
+        self.filter_losses(id)?;
+        self.link = Some(attach(xdp(&mut self.ebpf, self.name)?)?);
         self.id = id;
         Ok(())
     }

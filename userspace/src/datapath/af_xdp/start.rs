@@ -35,6 +35,7 @@ impl AfXdp {
         let mut step_downs = Vec::new();
         let mut program = XdpProgram::load(available, config.xdp_log)
             .map_err(|failure| if is_denied(&failure) { failure.remedy(fallback::GRANT) } else { failure })?;
+        let uncounted_losses = program.count_losses().err();
         // Before it runs: while its map of sockets is empty it passes everything, and a program that
         // replaces the predecessor's must know the endpoints at once.
         program.serve(&request.served)?;
@@ -60,6 +61,7 @@ impl AfXdp {
             down: false,
             napi: None,
             step_downs,
+            uncounted_losses,
         };
         let vacated = predecessor.is_some();
         if let Some((napi, release)) = predecessor {

@@ -19,6 +19,21 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         },
     },
     MetricDefinition {
+        name: "xstun_xdp_lost_total",
+        kind: Counter,
+        labels: &["interface", "kind"],
+        help: "Frames that the driver lost after a verdict of the XDP program, by kind: replies that it could not \
+               send (transmit, transmit_bulk), and redirected frames that did not reach their AF_XDP socket \
+               (redirect_...). Absent where the kernel does not let xstun count them.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                for (kind, count) in &interface.lost {
+                    samples.count(&[&interface.name, kind], *count);
+                }
+            }
+        },
+    },
+    MetricDefinition {
         name: "xstun_interface_queues",
         kind: Gauge,
         labels: &["interface", "rung"],

@@ -8,6 +8,7 @@ use crate::status::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use xstun_core::outcome::Outcome;
+use xstun_ebpf::loss::DriverLoss;
 
 fn zeros(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String, u64> {
     names.into_iter().map(|name| (name.into(), 0)).collect()
@@ -54,6 +55,7 @@ fn status() -> ServerStatus {
         name: "eth0".into(),
         queues: LadderRung::ALL.map(|rung| (rung.name().to_owned(), 1)).into(),
         verdicts: zeros(xstun_core::classify::Verdict::ALL.map(|verdict| verdict.name())),
+        lost: zeros(DriverLoss::ALL.map(DriverLoss::name)),
         attached: Some(true),
         delivering: Some(false),
         ..InterfaceStatus::default()
@@ -81,6 +83,7 @@ fn each_metric_is_exposed_with_its_samples() {
         r#"xstun_received_total{path="sockets",core="2"} 9"#,
         r#"xstun_umem_frames{interface="eth0",queue="3",place="free"} 0"#,
         r#"xstun_xdp_verdicts_total{interface="eth0",verdict="redirect"} 0"#,
+        r#"xstun_xdp_lost_total{interface="eth0",kind="transmit_bulk"} 0"#,
         r#"xstun_interface_queues{interface="eth0",rung="native-zero-copy"} 1"#,
         r#"xstun_xdp_delivering{interface="eth0"} 0"#,
         r#"xstun_build_info{version="1.2.3",af_xdp="false"} 1"#,

@@ -3,6 +3,8 @@
 
 const SECONDS = 120;
 const LOST = ["transmit_full", "transmit_failed", "no_room"];
+// Frames that a driver lost and that no AF_XDP socket counts.
+const DRIVER_LOST = ["transmit", "transmit_bulk", "redirect_unbound", "redirect_mismatch", "redirect_other"];
 const PLACES = ["free", "fill", "held", "transmit"];
 const SVG = "http://www.w3.org/2000/svg";
 const history = [];
@@ -114,7 +116,10 @@ function show(status) {
   at("replies").textContent = brief(replies);
   at("received").textContent = brief(rateOf(one => one.counts.received));
   const kernel = one => (one.kernel ? (one.kernel.rx_dropped || 0) + (one.kernel.rx_ring_full || 0) : 0);
-  const lost = rateOf(one => sum(LOST.map(name => one.counts.outcomes[name] || 0)) + kernel(one));
+  const driverLost = one => sum(DRIVER_LOST.map(kind => one.lost[kind] || 0));
+  const driversLost = sum(status.interfaces.map(one => rate(one, "interface " + one.name, driverLost) || 0));
+  const lostHere = rateOf(one => sum(LOST.map(name => one.counts.outcomes[name] || 0)) + kernel(one));
+  const lost = lostHere === null ? null : lostHere + driversLost;
   at("lost").textContent = brief(lost);
   at("lost").className = lost > 0 ? "bad" : "";
   at("connections").textContent = status.streams.length ? brief(sum(status.streams.map(one => one.open))) : "–";
@@ -140,6 +145,8 @@ function show(status) {
       [rungs.map(([rung, count]) => `${count} ${rung}`).join(", ")], program,
       [verdicts(redirected), "number"],
       [verdicts(one => sum(Object.values(one.verdicts)) - redirected(one)), "number"],
+      one.uncounted_losses ? ["not counted", "quiet"]
+        : [verdicts(driverLost), rate(one, key, driverLost) > 0 ? "number bad" : "number"],
     ];
   }));
   at("interfaces").hidden = !status.interfaces.length;
