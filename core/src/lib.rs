@@ -22,7 +22,6 @@ pub mod classify;
 pub mod enumeration;
 pub mod frame;
 pub mod outcome;
-pub mod plain_frame;
 #[cfg(feature = "alloc")]
 pub mod rings;
 #[cfg(feature = "alloc")]

@@ -20,7 +20,6 @@ mod number;
 mod run;
 mod sanitize;
 mod setup;
-mod strip;
 mod test;
 mod tidy;
 mod tool;

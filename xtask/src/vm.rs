@@ -2,6 +2,7 @@
 
 mod apt;
 mod cases;
+mod emulator;
 mod expected;
 mod image;
 mod kernels;
@@ -19,7 +20,9 @@ use crate::run::join;
 use crate::setup::{self, Needs};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
+use apt::Apt;
 use cases::{Depth, VmCase};
+use emulator::Emulator;
 use image::{Image, TestPrograms};
 use kernels::{Kernel, KernelChoice};
 use links::GuestLinks;
@@ -64,18 +67,16 @@ pub(crate) fn run(workspace: &Workspace, options: &VmOptions) -> Result<()> {
         );
     }
     let start = Instant::now();
-    let cases = cases::select(options.only.as_deref());
-    if cases.is_empty() {
-        let names: Vec<_> = cases::CASES.iter().map(|case| case.name).collect();
-        bail!("no NIC has this in its name: --only takes a part of one of these names: {}", names.join("; "));
-    }
+    let cases = cases::select(options.only.as_deref())?;
     let document = workspace.root.join("docs/measurements.md");
     let recorded = expected::read(&document)?;
     std::fs::create_dir_all(workspace.target.join("vm")).context("cannot make target/vm")?;
     resources::check(&workspace.target, AT_ONCE.min(options.kernels.len()), options.kernels.len())?;
     let early = EarlyBuild::start(workspace)?;
     let ready = setup::run(workspace, Needs::VM)?;
-    let choice = kernels::choose(workspace, &options.kernels)?;
+    let apt = Apt::open(&workspace.target.join("vm/apt"))?;
+    let choice = kernels::choose(workspace, &apt, &options.kernels)?;
+    let emulator = Emulator::choose(workspace, &apt, &cases)?;
     build::ebpf(workspace, &ready)?;
     early.finish()?;
     let (kernels, tests) = fetch_and_build(workspace, &choice, options)?;
@@ -87,10 +88,10 @@ pub(crate) fn run(workspace: &Workspace, options: &VmOptions) -> Result<()> {
     let image = Image::lay_out(workspace, &tests)?;
     let guests = pack(&image, &kernels, &cases, &home, options)?;
     let (first, image) = &guests[0];
-    let accelerator = Accelerator::choose(first, image, &home, &interrupt)?;
+    let accelerator = Accelerator::choose(&emulator, first, image, &home, &interrupt)?;
     println!("vm: {} guests by {}, {AT_ONCE} at a time", guests.len(), accelerator.name());
 
-    let reports = boot(&guests, &cases, accelerator, &interrupt);
+    let reports = boot(&guests, &cases, &emulator, accelerator, &interrupt);
     let clean = leftovers.finish();
     let reports = reports?;
     clean?;
@@ -123,7 +124,7 @@ pub(crate) fn run(workspace: &Workspace, options: &VmOptions) -> Result<()> {
 /// The first failure, once all three have ended.
 fn fetch_and_build(
     workspace: &Workspace,
-    choice: &KernelChoice,
+    choice: &KernelChoice<'_>,
     options: &VmOptions,
 ) -> Result<(Vec<Kernel>, TestPrograms)> {
     std::thread::scope(|scope| {
@@ -163,6 +164,7 @@ fn pack(
 fn boot(
     guests: &[(Kernel, PathBuf)],
     cases: &[(usize, VmCase)],
+    emulator: &Emulator,
     accelerator: Accelerator,
     interrupt: &Interrupt,
 ) -> Result<Vec<GuestReport>> {
@@ -173,7 +175,7 @@ fn boot(
             let taken = next.fetch_add(1, Ordering::Relaxed);
             let Some(number) = guests.len().checked_sub(taken + 1) else { return };
             let (kernel, image) = &guests[number];
-            let report = boot_one(number, kernel, image, cases, accelerator, interrupt)
+            let report = boot_one(number, kernel, image, cases, emulator, accelerator, interrupt)
                 .with_context(|| format!("the guest with Linux {}", kernel.release));
             *reports[number].lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         }
@@ -195,12 +197,13 @@ fn boot_one(
     kernel: &Kernel,
     image: &Path,
     cases: &[(usize, VmCase)],
+    emulator: &Emulator,
     accelerator: Accelerator,
     interrupt: &Interrupt,
 ) -> Result<GuestReport> {
     let links = GuestLinks::create(number, cases)?;
     let home = image.with_extension("");
-    let guest = Guest { kernel, image, home, cases, accelerator };
+    let guest = Guest { emulator, kernel, image, home, cases, accelerator };
     let mut report = GuestReport::new(&kernel.release);
     let booted = guest.boot(&links, interrupt, |line| {
         if let Some(text) = report.take(line)? {

@@ -118,7 +118,22 @@ const DRIVERS: &[DriverRow] = &[
     // Its commit "tsnep: Add XDP RX support".
     row("tsnep", Some((6, 3)), Some((6, 4)), "no report of its behaviour under load"),
     row("gve", Some((6, 4)), Some((6, 4)), "transmit gets stuck (compute-virtual-ethernet-linux #59)"),
-    row("igb", Some((5, 10)), Some((6, 14)), "too new: no report of its behaviour under load"),
+    DriverRow {
+        // Both faults are the driver's: docs/measurements.md has how they were found.
+        seen: &[
+            ((6, 1), Rung::Native),
+            ((6, 12), Rung::Native),
+            ((6, 18), Rung::Native),
+            ((7, 3), Rung::Native),
+        ],
+        ..row(
+            "igb",
+            Some((5, 10)),
+            Some((6, 14)),
+            "frames longer than 1 KiB are cut in two (seen with Linux 7.3), and before commit d4c13ab36273 nothing \
+             is received on up to four queues (seen with Linux 6.18)",
+        )
+    },
     row("idpf", Some((6, 18)), Some((6, 18)), "too new: no report of its behaviour under load"),
     row(
         "ena",

@@ -81,6 +81,13 @@ fn one(scene: &Scene<'_>) {
     let server = scene.check("serves", || (scene.serve(&[]), String::new()));
     let Some(server) = server else { return };
     let rung = scene.rung(&server);
+    if ask.faulty {
+        report.write(&json!({
+            "case": case.name, "asked": ask.name, "driver": stage.driver, "rung": rung, "faulty": true,
+        }));
+        checks::known_fault(scene, server);
+        return;
+    }
     record("rung", rung.clone());
     checks::while_serving(scene, server, &rung);
     if case.thorough && ask.flags.is_empty() {

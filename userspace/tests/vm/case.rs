@@ -19,6 +19,8 @@ pub(crate) struct Ask {
     pub(crate) name: String,
     /// Flags of `xstun serve`.
     pub(crate) flags: Vec<String>,
+    /// Whether the driver is known to lose frames of full size in this mode.
+    pub(crate) faulty: bool,
 }
 
 /// One NIC, and the modes in which it is served.
@@ -48,6 +50,7 @@ impl Case {
         let ask = |ask: &Value| Ask {
             name: text(&ask["name"]),
             flags: list(&ask["flags"]).iter().map(text).collect(),
+            faulty: ask["faulty"] == true,
         };
         Case {
             name: text(&json["name"]),

@@ -16,6 +16,8 @@ const EVERY_SHAPE: &str = "bare=3,fingerprint,software-fingerprint=2,software,ch
                            classic-change-request,ice";
 /// Bytes that TCP carries each way.
 const STREAM: u32 = 400_000;
+/// Bytes of data in a large ping, as ping(8) takes them: nearly fills a frame.
+const LARGE: &str = "1400";
 
 /// Runs the checks on a server that has just started, and stops it.
 pub(crate) fn while_serving(scene: &Scene<'_>, server: Server, rung: &Value) {
@@ -49,6 +51,25 @@ pub(crate) fn while_serving(scene: &Scene<'_>, server: Server, rung: &Value) {
         let wakeups = counters.get(path, "wakeups");
         let batches = counters.get(path, "batches");
         ((), format!("{answered} replies by {path} in {batches} batches with {wakeups} wake-ups"))
+    });
+}
+
+/// Checks that frames of full size are still lost, and that the NIC passes them again once the server is gone.
+/// If the first fails, the driver has been mended.
+pub(crate) fn known_fault(scene: &Scene<'_>, server: Server) {
+    let stage = scene.stage;
+    let (_, address) = stage.endpoints()[0];
+    let host = address.ip().to_string();
+    let pings =
+        || stage.client().output(&["ping", "-n", "-c", "3", "-s", LARGE, "-w", "10", &host]).status.success();
+    scene.check("frames of full size are lost, as is known", || {
+        assert!(!pings(), "they pass: the driver no longer has its known fault");
+        ((), format!("no answer to pings with {LARGE} bytes"))
+    });
+    scene.check("the NIC passes them without the server", || {
+        server.stop();
+        assert!(pings(), "no answer to pings with {LARGE} bytes");
+        ((), format!("pings with {LARGE} bytes are answered"))
     });
 }
 

@@ -1,5 +1,5 @@
 //! Debian's archive, read with package lists of this project's own: those of the machine are neither
-//! read nor changed, and kernels of several releases are available at the same time.
+//! read nor changed, and packages of several releases are available at the same time.
 
 use crate::run::{command_exists, exec, output};
 use anyhow::{Context as _, Result, bail};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Debian's keys; package `debian-archive-keyring`.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Suites of the archive that have kernels.
+/// Suites of the archive that have kernels, and a newer qemu.
 const SUITES: &str = "bookworm bookworm-backports trixie trixie-backports";
 /// Suites of the security archive that have kernels.
 const SECURITY_SUITES: &str = "bookworm-security trixie-security";
@@ -43,14 +43,14 @@ impl Apt {
         fs::write(home.join("status"), "")?;
         fs::write(home.join("debian.sources"), sources())?;
         if !apt.is_fresh() {
-            println!("vm: fetching the lists of Debian's kernels into {}", home.display());
+            println!("vm: fetching Debian's package lists into {}", home.display());
             let fetched = exec(apt.command("apt-get").args(["--quiet=2", "update"]));
             match fetched {
                 Ok(()) => fs::write(home.join("fetched"), "")?,
                 Err(error) if home.join("fetched").exists() => {
                     eprintln!("vm: {error:#}; continuing with the earlier lists");
                 }
-                Err(error) => return Err(error.context("cannot fetch the lists of Debian's kernels")),
+                Err(error) => return Err(error.context("cannot fetch Debian's package lists")),
             }
         }
         Ok(apt)
@@ -77,12 +77,22 @@ impl Apt {
             .collect())
     }
 
-    /// Downloads the packages' files into a directory.
-    pub(super) fn download(&self, packages: &[String], into: &Path) -> Result<()> {
+    /// Downloads the packages and unpacks their files below `root`, which exists; nothing is installed. A name
+    /// may have the suite after a slash, and is of the newest version otherwise.
+    ///
+    /// # Errors
+    /// A package cannot be downloaded, or the disk is full.
+    pub(super) fn unpack(&self, packages: &[String], root: &Path) -> Result<()> {
+        let downloads = root.join("downloads");
+        fs::create_dir_all(&downloads).with_context(|| format!("cannot make {}", downloads.display()))?;
         let mut apt = self.command("apt-get");
         // apt's sandbox user may not write below the target directory.
         apt.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(packages);
-        exec(apt.current_dir(into))
+        exec(apt.current_dir(&downloads))?;
+        for entry in fs::read_dir(&downloads)? {
+            exec(Command::new("dpkg-deb").arg("--extract").arg(entry?.path()).arg(root))?;
+        }
+        fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))
     }
 
     fn command(&self, program: &str) -> Command {

@@ -15,8 +15,8 @@ pub(super) const DEFAULT: [&str; 3] = ["6.1", "6.12", NEWEST];
 const NEWEST: &str = "newest";
 
 /// Modules that a guest loads if its kernel has them as modules.
-const MODULES: [&str; 9] =
-    ["virtio_pci", "virtio_net", "e1000", "e1000e", "vmxnet3", "veth", "bridge", "xsk_diag", "8021q"];
+const MODULES: [&str; 10] =
+    ["virtio_pci", "virtio_net", "e1000", "e1000e", "igb", "vmxnet3", "veth", "bridge", "xsk_diag", "8021q"];
 
 /// A kernel that a guest can boot.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub(super) struct Kernel {
 }
 
 /// The packages of the chosen kernels.
-pub(super) struct KernelChoice {
-    apt: Apt,
+pub(super) struct KernelChoice<'a> {
+    apt: &'a Apt,
     cache: PathBuf,
     packages: Vec<Package>,
 }
@@ -39,10 +39,8 @@ pub(super) struct KernelChoice {
 /// Finds the last kernel of each series.
 ///
 /// # Errors
-/// Debian does not have a series, or its lists cannot be fetched.
-pub(super) fn choose(workspace: &Workspace, series: &[String]) -> Result<KernelChoice> {
-    let home = workspace.target.join("vm");
-    let apt = Apt::open(&home.join("apt"))?;
+/// Debian does not have a series.
+pub(super) fn choose<'a>(workspace: &Workspace, apt: &'a Apt, series: &[String]) -> Result<KernelChoice<'a>> {
     let all: Vec<Package> =
         apt.names("linux-image-")?.iter().filter_map(|name| Package::parse(name)).collect();
     let mut packages: Vec<Package> = Vec::new();
@@ -52,16 +50,16 @@ pub(super) fn choose(workspace: &Workspace, series: &[String]) -> Result<KernelC
             packages.push(package.clone());
         }
     }
-    Ok(KernelChoice { apt, cache: home.join("kernels"), packages })
+    Ok(KernelChoice { apt, cache: workspace.target.join("vm/kernels"), packages })
 }
 
-impl KernelChoice {
+impl KernelChoice<'_> {
     /// Fetches the kernels that are not in the cache, and returns all.
     ///
     /// # Errors
     /// A download failed, or the disk is full.
     pub(super) fn fetch(&self) -> Result<Vec<Kernel>> {
-        self.packages.iter().map(|package| fetch(&self.apt, &self.cache, package)).collect()
+        self.packages.iter().map(|package| fetch(self.apt, &self.cache, package)).collect()
     }
 }
 
@@ -121,7 +119,7 @@ fn fetch(apt: &Apt, cache: &Path, package: &Package) -> Result<Kernel> {
     }
     let root = partial.join("root");
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-    unpack(apt, package, &partial).context("cannot fetch and unpack the kernel's packages")?;
+    unpack(apt, package, &root).context("cannot fetch and unpack the kernel's packages")?;
     reduce(package, &partial)?;
     fs::remove_dir_all(&root)?;
     fs::write(partial.join("complete"), stamp)?;
@@ -130,20 +128,12 @@ fn fetch(apt: &Apt, cache: &Path, package: &Package) -> Result<Kernel> {
 }
 
 /// Fetches and unpacks the package, and those that later kernels are split into.
-fn unpack(apt: &Apt, package: &Package, partial: &Path) -> Result<()> {
+fn unpack(apt: &Apt, package: &Package, root: &Path) -> Result<()> {
     let name = format!("linux-image-{}", package.release);
     let mut names = vec![name.clone()];
     let part = |name: &String| name.starts_with("linux-") && name.ends_with(&package.release);
     names.extend(apt.depends(&name)?.into_iter().filter(part));
-    apt.download(&names, partial)?;
-    for entry in fs::read_dir(partial)? {
-        let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "deb") {
-            exec(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(partial.join("root")))?;
-            fs::remove_file(&file)?;
-        }
-    }
-    Ok(())
+    apt.unpack(&names, root)
 }
 
 /// Keeps the image, and the modules, uncompressed and numbered in the order in which they are loaded.

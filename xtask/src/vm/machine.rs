@@ -1,6 +1,7 @@
 //! One guest under qemu, from boot to exit.
 
 use super::cases::VmCase;
+use super::emulator::Emulator;
 use super::kernels::Kernel;
 use super::links::GuestLinks;
 use crate::children::ChildGuard;
@@ -13,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-pub(super) const QEMU: &str = "qemu-system-x86_64";
 /// Memory of a guest in MiB: four times the size of its file system.
 pub(super) const MEMORY: u32 = 1536;
 /// Limits of a guest that tests.
@@ -64,21 +64,30 @@ impl Accelerator {
     ///
     /// # Errors
     /// The verb was interrupted, or the guest's report cannot be read.
-    pub(super) fn choose(kernel: &Kernel, image: &Path, home: &Path, interrupt: &Interrupt) -> Result<Self> {
+    pub(super) fn choose(
+        emulator: &Emulator,
+        kernel: &Kernel,
+        image: &Path,
+        home: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         if File::options().read(true).write(true).open("/dev/kvm").is_err() {
             return Ok(Accelerator::Tcg);
         }
-        let guest =
-            Guest { kernel, image, home: home.join("probe"), cases: &[], accelerator: Accelerator::Kvm };
-        let mut command = Command::new(QEMU);
+        let accelerator = Accelerator::Kvm;
+        let guest = Guest { emulator, kernel, image, home: home.join("probe"), cases: &[], accelerator };
+        let mut command = emulator.command(Command::new);
         guest.arguments(&mut command, "xstun.probe");
         match guest.run(command, PROBE_LIMITS, interrupt, |_| Ok(())) {
             Ok(()) if fs::read_to_string(guest.report())?.contains("probe") => Ok(Accelerator::Kvm),
             Ok(()) => Ok(Accelerator::Tcg),
             Err(error) => {
                 interrupt.check()?;
+                // Where qemu itself fails, its last line says why.
+                let log = fs::read_to_string(guest.log()).unwrap_or_default();
                 let why = error.to_string();
-                println!("vm: no guest boots with /dev/kvm ({})", why.lines().next().unwrap_or_default());
+                let why = log.lines().last().or(why.lines().next()).unwrap_or_default();
+                println!("vm: no guest boots with /dev/kvm ({why})");
                 Ok(Accelerator::Tcg)
             }
         }
@@ -87,6 +96,7 @@ impl Accelerator {
 
 /// A guest to boot.
 pub(super) struct Guest<'a> {
+    pub(super) emulator: &'a Emulator,
     pub(super) kernel: &'a Kernel,
     /// Its initial RAM file system.
     pub(super) image: &'a Path,
@@ -107,7 +117,7 @@ impl Guest<'_> {
         interrupt: &Interrupt,
         take: impl FnMut(&str) -> Result<()>,
     ) -> Result<()> {
-        let mut command = links.command(QEMU);
+        let mut command = self.emulator.command(|program| links.command(program));
         self.arguments(&mut command, "");
         for (number, case) in self.cases {
             command.args(case.arguments(*number));

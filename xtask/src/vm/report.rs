@@ -128,7 +128,7 @@ mod tests {
         }
         assert!(report.take("Segmentation fault").is_err());
         assert_eq!((report.rows[0].passed, report.rows[0].tests), (1, 2));
-        report.close(&select(Some("loopback")));
+        report.close(&select(Some("loopback")).unwrap());
         assert_eq!(
             report.faults,
             [
@@ -139,7 +139,7 @@ mod tests {
         );
         assert_eq!(report.take(r#"{"end":true}"#).unwrap(), None);
         report.faults.clear();
-        report.close(&select(Some("e1000")));
+        report.close(&select(Some("e1000")).unwrap());
         assert_eq!(report.faults.len(), 2, "{:?}", report.faults);
     }
 }

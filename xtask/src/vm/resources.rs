@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
+/// MiB of disk space that a qemu takes which is fetched.
+const EMULATOR: u64 = 100;
 /// MiB of disk space that a kernel takes while it is unpacked.
 const UNPACKING: u64 = 700;
 /// MiB of disk space that a kernel and its guest's file system take afterwards.
@@ -32,7 +34,7 @@ fn judge(memory: u64, disk: u64, at_once: u64, kernels: u64, target: &Path) -> R
             "{at_once} guests at a time need {wanted} MiB of memory, and {memory} are available: stop other programs"
         );
     }
-    let wanted = UNPACKING + kernels * STAYING;
+    let wanted = EMULATOR + UNPACKING + kernels * STAYING;
     if disk < wanted {
         bail!(
             "{kernels} kernels need {wanted} MiB below {}, and {disk} are free: free some, or set CARGO_TARGET_DIR \
@@ -62,9 +64,9 @@ mod tests {
                 .map(|error| error.to_string())
                 .unwrap_or_default()
         };
-        assert_eq!(judge(3072, 1300), "");
-        assert!(judge(3071, 1300).contains("2 guests at a time need 3072 MiB of memory, and 3071"));
-        assert!(judge(3072, 1299).contains("4 kernels need 1300 MiB below target, and 1299 are free"));
+        assert_eq!(judge(3072, 1400), "");
+        assert!(judge(3071, 1400).contains("2 guests at a time need 3072 MiB of memory, and 3071"));
+        assert!(judge(3072, 1399).contains("4 kernels need 1400 MiB below target, and 1399 are free"));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::fmt;
 pub(super) enum Rung {
     /// The server was pinned to a rung that is not available, and refused to start.
     Refused,
+    /// Zero-copy of a driver that is known to lose frames in it.
+    Faulty,
     Sockets,
     Generic,
     NativeCopy,
@@ -16,8 +18,8 @@ pub(super) enum Rung {
 }
 
 impl Rung {
-    const ALL: [Rung; 5] =
-        [Rung::Refused, Rung::Sockets, Rung::Generic, Rung::NativeCopy, Rung::NativeZeroCopy];
+    const ALL: [Rung; 6] =
+        [Rung::Refused, Rung::Faulty, Rung::Sockets, Rung::Generic, Rung::NativeCopy, Rung::NativeZeroCopy];
 
     /// From the server's log line about an interface.
     fn from_log(line: &Value) -> Option<Self> {
@@ -34,6 +36,7 @@ impl Rung {
     const fn cells(self) -> (&'static str, &'static str) {
         match self {
             Rung::Refused => ("refused", "-"),
+            Rung::Faulty => ("native", "zero-copy, faulty"),
             Rung::Sockets => ("sockets", "-"),
             Rung::Generic => ("generic", "copy"),
             Rung::NativeCopy => ("native", "copy"),
@@ -80,10 +83,11 @@ impl RungRow {
             let text = record[key].as_str().map(str::to_owned);
             text.with_context(|| format!("the guest's record has no '{key}': {record}"))
         };
-        let got = if record["refused"].is_string() {
-            Rung::Refused
-        } else {
-            Rung::from_log(&record["rung"]).with_context(|| format!("no known rung: {record}"))?
+        let rung = || Rung::from_log(&record["rung"]).with_context(|| format!("no known rung: {record}"));
+        let got = match record["refused"].is_string() {
+            true => Rung::Refused,
+            false if record["faulty"] == true && rung()? == Rung::NativeZeroCopy => Rung::Faulty,
+            false => rung()?,
         };
         Ok(RungRow {
             kernel: kernel.to_owned(),
@@ -207,6 +211,10 @@ pub(super) mod tests {
         let refused =
             json!({ "case": "virtio", "asked": "native", "driver": "virtio_net", "refused": "why" });
         assert_eq!(RungRow::from_record("6.1.0", &refused).unwrap().got, Rung::Refused);
+        let rung = json!({ "path": "af-xdp", "xdp_mode": "native", "bind_mode": "zero-copy" });
+        let faulty =
+            json!({ "case": "igb", "asked": "zero-copy", "driver": "igb", "rung": rung, "faulty": true });
+        assert_eq!(RungRow::from_record("7.3.4", &faulty).unwrap().got, Rung::Faulty);
         let mixed = json!({ "path": "af-xdp", "xdp_mode": "native", "bind_mode": "zero-copy,copy" });
         let record = json!({ "case": "virtio", "asked": "auto", "driver": "virtio_net", "rung": mixed });
         assert!(
