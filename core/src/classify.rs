@@ -54,6 +54,11 @@ enumeration! {
     pub enum Verdict {
         /// For a served endpoint: redirected to the AF_XDP socket of the queue.
         Redirect = ("redirect"),
+        /// A plain request to a served endpoint: answered by the program itself (XDP_TX).
+        Answered = ("answered"),
+        /// A plain request that the program could have answered, had the frame's buffer room for the reply:
+        /// redirected.
+        RedirectNoRoom = ("redirect_no_room"),
         /// For a served endpoint, but the queue has no AF_XDP socket.
         NoSocket = ("no_socket"),
         /// Shorter than its headers or its IP datagram.
@@ -111,14 +116,16 @@ impl ReadFrame for [u8] {
 
 /// What is served on the interface that received the frame.
 pub trait Serves {
+    /// What is known about an endpoint beside that it is served.
+    type Entry;
     /// Whether frames to this hardware address are for this interface.
     fn mac(&self, address: &[u8; 6]) -> bool;
-    /// Checks that exactly this endpoint, whose port is `port`, is served.
+    /// Checks that exactly this endpoint, whose port is `port`, is served, and returns its entry.
     ///
     /// # Errors
     /// [`Verdict::OtherPort`] if no address is served on the port, which ends most UDP traffic; otherwise
     /// [`Verdict::OtherAddress`].
-    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict>;
+    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<Self::Entry, Verdict>;
 }
 
 /// IP version of a datagram.
@@ -213,7 +220,7 @@ const IPV4_FRAGMENT: u16 = 0x3fff;
 
 /// Decides whether `frame` is certainly a datagram for a served endpoint: at most one VLAN tag, IPv4 without
 /// options and unfragmented or IPv6 without extension headers, and UDP whose length is that of the IP
-/// payload.
+/// payload. Returns the datagram and the endpoint's entry.
 ///
 /// Ignores checksums and source addresses: the worker drops and counts a datagram for us that is wrong there.
 ///
@@ -223,10 +230,10 @@ const IPV4_FRAGMENT: u16 = 0x3fff;
 pub fn classify<F: ReadFrame + ?Sized, S: Serves + ?Sized>(
     frame: &F,
     served: &S,
-) -> Result<Datagram, Verdict> {
+) -> Result<(Datagram, S::Entry), Verdict> {
     // The start of the IP header is a constant on each path, so that neither the verifier nor the host's
     // compiler has to follow a variable offset.
-    let datagram = match frame.bytes(ETHERTYPE).copied().map(u16::from_be_bytes) {
+    let found = match frame.bytes(ETHERTYPE).copied().map(u16::from_be_bytes) {
         Some(ETHERTYPE_IPV4) => ipv4::<_, _, UNTAGGED>(frame, served)?,
         Some(ETHERTYPE_IPV6) => ipv6::<_, _, UNTAGGED>(frame, served)?,
         Some(ethertype) if is_vlan(ethertype) => {
@@ -244,7 +251,7 @@ pub fn classify<F: ReadFrame + ?Sized, S: Serves + ?Sized>(
     if frame.holds(MAX_FRAME + 1) {
         return Err(Verdict::TooLong);
     }
-    Ok(datagram)
+    Ok(found)
 }
 
 /// Whether the frame is addressed to this interface alone.
@@ -266,7 +273,7 @@ const fn is_vlan(ethertype: u16) -> bool {
 fn ipv4<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
     frame: &F,
     served: &S,
-) -> Result<Datagram, Verdict> {
+) -> Result<(Datagram, S::Entry), Verdict> {
     for_this_host(frame, served)?;
     let header: &[u8; IPV4_HEADER] = frame.bytes(IP).ok_or(Verdict::Truncated)?;
     if header[0] != IPV4_VERSION_AND_LENGTH || header[9] != PROTOCOL_UDP || is_fragment(header) {
@@ -276,8 +283,8 @@ fn ipv4<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
     let address = [header[16], header[17], header[18], header[19]];
     let shape = Shape::of(Version::V4, IP);
     let (port, udp_length) = udp_header(frame, shape.udp())?;
-    served.endpoint(&Endpoint::v4(address, port), port)?;
-    finish(frame, shape, udp_length, total.wrapping_sub(IPV4_HEADER as u16))
+    let entry = served.endpoint(&Endpoint::v4(address, port), port)?;
+    Ok((finish(frame, shape, udp_length, total.wrapping_sub(IPV4_HEADER as u16))?, entry))
 }
 
 /// The reason why an IPv4 header is not one of 20 bytes before an unfragmented UDP datagram.
@@ -303,7 +310,7 @@ const fn is_fragment(header: &[u8; IPV4_HEADER]) -> bool {
 fn ipv6<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
     frame: &F,
     served: &S,
-) -> Result<Datagram, Verdict> {
+) -> Result<(Datagram, S::Entry), Verdict> {
     for_this_host(frame, served)?;
     let header: &[u8; 8] = frame.bytes(IP).ok_or(Verdict::Truncated)?;
     if header[0] >> 4 != 6 {
@@ -320,8 +327,8 @@ fn ipv6<F: ReadFrame + ?Sized, S: Serves + ?Sized, const IP: usize>(
     let address: &[u8; 16] = frame.bytes(IP + 24).ok_or(Verdict::Truncated)?;
     let shape = Shape::of(Version::V6, IP);
     let (port, udp_length) = udp_header(frame, shape.udp())?;
-    served.endpoint(&Endpoint::v6(*address, port), port)?;
-    finish(frame, shape, udp_length, payload)
+    let entry = served.endpoint(&Endpoint::v6(*address, port), port)?;
+    Ok((finish(frame, shape, udp_length, payload)?, entry))
 }
 
 /// Returns the destination port and the UDP length.

@@ -22,6 +22,7 @@ pub mod classify;
 pub mod enumeration;
 pub mod frame;
 pub mod outcome;
+pub mod plain_frame;
 #[cfg(feature = "alloc")]
 pub mod rings;
 #[cfg(feature = "alloc")]

@@ -1,10 +1,10 @@
 //! What is served on an interface: the user-space side of the XDP program's maps.
 
 use crate::classify::{Endpoint, PORT_WORDS, Serves, Verdict};
-use crate::source::{self, Seen, SourceRules};
+use crate::source::{self, REFUSED_BITS, Seen, SourceRules, refused_bit};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The endpoints served on one interface, and the sources refused there. Built at every change of addresses
 /// and never changed afterwards, so that workers share it without a lock.
@@ -78,6 +78,17 @@ impl Served {
         }
         words
     }
+
+    /// The XDP program's bitmap of refused sources, by [`refused_bit`].
+    pub fn refused_words(&self) -> Vec<u64> {
+        let v4 = self.refused_v4.iter().map(|ip| IpAddr::V4(Ipv4Addr::from_bits(*ip)));
+        let v6 = self.refused_v6.iter().map(|ip| IpAddr::V6(Ipv6Addr::from_bits(*ip)));
+        let mut words = vec![0; REFUSED_BITS as usize / 64];
+        for bit in v4.chain(v6).map(|ip| refused_bit(&ip)) {
+            words[usize::from(bit / 64)] |= 1u64 << (bit % 64);
+        }
+        words
+    }
 }
 
 impl SourceRules for Served {
@@ -91,6 +102,8 @@ impl SourceRules for Served {
 }
 
 impl Serves for Served {
+    type Entry = ();
+
     #[inline(always)]
     fn mac(&self, address: &[u8; 6]) -> bool {
         self.mac == *address

@@ -30,6 +30,24 @@ impl SourceRules for NoSourceRules {
     }
 }
 
+/// Bits of the map in which the XDP program looks refused sources up: see [`refused_bit`].
+pub const REFUSED_BITS: u32 = 1 << 16;
+
+/// The bit that stands for `ip`. Sources that share it with a refused one are not answered in the kernel; the
+/// worker, which compares whole addresses, answers them.
+#[inline(always)]
+pub const fn refused_bit(ip: &IpAddr) -> u16 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits() as u16,
+        IpAddr::V6(ip) => {
+            let bits = ip.to_bits();
+            let words = (bits >> 64) as u64 ^ bits as u64;
+            let halves = (words >> 32) as u32 ^ words as u32;
+            (halves >> 16) as u16 ^ halves as u16
+        }
+    }
+}
+
 /// Decides whether a datagram or connection from `ip` and `port` may be answered.
 ///
 /// # Errors

@@ -6,12 +6,16 @@
 
 mod crc;
 mod fingerprint;
+mod permission;
 pub mod plain;
+mod plain_request;
 #[cfg(feature = "alloc")]
 mod responder;
 mod wire;
 
 pub use fingerprint::TransactionCrc;
+pub use permission::Permission;
+pub(crate) use plain_request::PlainRequest;
 #[cfg(feature = "alloc")]
 pub use responder::{
     AlternateServer, Answer, Change, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, Transport,

@@ -32,14 +32,16 @@ fn the_layout_is_where_the_builder_put_it() {
         (udp(ipv6_header(), Tag::One(7), &REQUEST), Shape::TaggedV6, 58),
     ];
     for (frame, shape, udp) in rows {
-        assert_eq!(classify(frame.as_slice(), &served()), Ok(Datagram { shape, udp_length: 28 }));
+        assert_eq!(classify(frame.as_slice(), &served()), Ok((Datagram { shape, udp_length: 28 }, ())));
         assert_eq!(shape.udp(), udp);
     }
 }
 
 #[test]
 fn a_frame_cut_at_any_byte_is_not_ours() {
-    let whole = |frame: &[u8]| classify(frame, &served()).map(|d| d.shape.udp() + usize::from(d.udp_length));
+    let whole = |frame: &[u8]| {
+        classify(frame, &served()).map(|(found, ())| found.shape.udp() + usize::from(found.udp_length))
+    };
     for case in cases().into_iter().filter(|case| case.verdict.is_ok()) {
         let end = whole(&case.frame).unwrap();
         for length in 0..end {

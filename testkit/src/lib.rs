@@ -10,6 +10,7 @@ pub mod judge;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod messages;
+pub mod plain;
 pub mod random;
 pub mod reference;
 pub mod ring_model;

@@ -1,17 +1,22 @@
-//! Maps, the frame as the classifier reads it, and the two entry points.
+//! Maps, the frame as the core reads and replaces it, and the entry points.
 #![allow(unsafe_code)]
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::xdp_action::XDP_PASS,
-    helpers::generated::bpf_xdp_get_buff_len,
+    bindings::xdp_action::{XDP_PASS, XDP_TX},
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     macros::{map, xdp},
     maps::{Array, HashMap, PerCpuArray, XskMap},
     programs::XdpContext,
 };
 use aya_log_ebpf::debug;
+use core::net::IpAddr;
 use xstun_core::classify::{Endpoint, PORT_WORDS, ReadFrame, Serves, Verdict, classify};
-use xstun_ebpf::packet::bytes;
+use xstun_core::outcome::Outcome;
+use xstun_core::plain_frame::{Declined, ReplaceFrame, answer_plain};
+use xstun_core::source::{REFUSED_BITS, SourceRules, refused_bit};
+use xstun_core::stun::Permission;
+use xstun_ebpf::packet::{bytes, bytes_mut};
 use xstun_ebpf::{MAX_ENDPOINTS, MAX_QUEUES, Mac};
 
 #[map]
@@ -23,48 +28,72 @@ static XSTUN_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 #[map]
 static XSTUN_MAC: Array<Mac> = Array::with_max_entries(1, 0);
 #[map]
-static XSTUN_VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::ALL.len() as u32, 0);
+static XSTUN_VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT as u32, 0);
+#[map]
+static XSTUN_OUTCOMES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
+#[map]
+static XSTUN_REFUSED: Array<u64> = Array::with_max_entries(REFUSED_BITS / 64, 0);
 
-/// For kernels with multi-buffer XDP (5.18): attaches at any MTU.
+/// Answers and redirects, for kernels with multi-buffer XDP (5.18): attaches at any MTU.
 #[xdp(frags)]
-fn xstun_frags(ctx: XdpContext) -> u32 {
-    run::<true>(&ctx)
+fn xstun_answers_frags(ctx: XdpContext) -> u32 {
+    run::<true, true>(&ctx)
 }
 
-/// For kernels before multi-buffer XDP, which refuse to load a program that declares it.
+/// Answers and redirects, for kernels before multi-buffer XDP, which refuse to load a program that declares it.
+#[xdp]
+fn xstun_answers_linear(ctx: XdpContext) -> u32 {
+    run::<false, true>(&ctx)
+}
+
+/// Redirects only, for kernels with multi-buffer XDP.
+#[xdp(frags)]
+fn xstun_frags(ctx: XdpContext) -> u32 {
+    run::<true, false>(&ctx)
+}
+
+/// Redirects only, for kernels before multi-buffer XDP.
 #[xdp]
 fn xstun_linear(ctx: XdpContext) -> u32 {
-    run::<false>(&ctx)
+    run::<false, false>(&ctx)
 }
 
 #[inline(always)]
-fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
-    let verdict = match classify(&Packet(ctx), &Maps) {
-        Ok(_) if FRAGS && has_fragments(ctx) => Verdict::MultiBuffer,
-        Ok(_) => return redirect(ctx),
-        Err(verdict) => verdict,
-    };
-    debug!(ctx, "pass: {}", verdict.name());
-    count(verdict);
-    XDP_PASS
+fn run<const FRAGS: bool, const ANSWERS: bool>(ctx: &XdpContext) -> u32 {
+    let (action, verdict) = decide::<FRAGS, ANSWERS>(ctx);
+    debug!(ctx, "{}: queue {}", verdict.name(), ctx.rx_queue_index());
+    add_one(XSTUN_VERDICTS.get_ptr_mut(verdict as u32));
+    action
+}
+
+/// Answers, redirects or passes the frame; returns what the kernel is to do with it, and the verdict.
+#[inline(always)]
+fn decide<const FRAGS: bool, const ANSWERS: bool>(ctx: &XdpContext) -> (u32, Verdict) {
+    let packet = Packet(ctx);
+    match classify(&packet, &Maps) {
+        Ok(_) if FRAGS && has_fragments(ctx) => (XDP_PASS, Verdict::MultiBuffer),
+        Ok((datagram, permission)) if ANSWERS && permission.may_answer() => {
+            match answer_plain(&packet, datagram, permission, &Maps) {
+                Ok(outcome) => {
+                    add_one(XSTUN_OUTCOMES.get_ptr_mut(outcome as u32));
+                    (XDP_TX, Verdict::Answered)
+                }
+                Err(Declined::NoRoom) => redirect(ctx, Verdict::RedirectNoRoom),
+                Err(Declined::NotPlain) => redirect(ctx, Verdict::Redirect),
+            }
+        }
+        Ok(_) => redirect(ctx, Verdict::Redirect),
+        Err(verdict) => (XDP_PASS, verdict),
+    }
 }
 
 /// Redirects the frame to the AF_XDP socket of its queue, or passes it to the stack if there is none. The
 /// map's fallback action makes both one helper call (Linux 5.3).
 #[inline(always)]
-fn redirect(ctx: &XdpContext) -> u32 {
-    let queue = ctx.rx_queue_index();
-    match XSTUN_SOCKETS.redirect(queue, u64::from(XDP_PASS)) {
-        Ok(action) => {
-            debug!(ctx, "redirect: queue {}", queue);
-            count(Verdict::Redirect);
-            action
-        }
-        Err(_) => {
-            debug!(ctx, "pass: no socket on queue {}", queue);
-            count(Verdict::NoSocket);
-            XDP_PASS
-        }
+fn redirect(ctx: &XdpContext, verdict: Verdict) -> (u32, Verdict) {
+    match XSTUN_SOCKETS.redirect(ctx.rx_queue_index(), u64::from(XDP_PASS)) {
+        Ok(action) => (action, verdict),
+        Err(_) => (XDP_PASS, Verdict::NoSocket),
     }
 }
 
@@ -76,9 +105,10 @@ fn has_fragments(ctx: &XdpContext) -> bool {
     ctx.data() + (length & 0xffff) > ctx.data_end()
 }
 
+/// Adds one to a slot of a per-CPU array.
 #[inline(always)]
-fn count(verdict: Verdict) {
-    if let Some(counter) = XSTUN_VERDICTS.get_ptr_mut(verdict as u32) {
+fn add_one(slot: Option<*mut u64>) {
+    if let Some(counter) = slot {
         // SAFETY: the pointer is to this CPU's own slot, and a program does not migrate while it runs.
         unsafe { *counter += 1 };
     }
@@ -105,26 +135,62 @@ impl ReadFrame for Packet<'_> {
     }
 }
 
+impl ReplaceFrame for Packet<'_> {
+    /// Moves the end of the frame, or its start where the buffer has no room behind it (on veth often).
+    #[inline(always)]
+    fn replace<const N: usize>(&self, reply: &[u8; N]) -> bool {
+        let context = self.0.as_ptr().cast();
+        let longer = N as i32 - (self.0.data_end() - self.0.data()) as i32;
+        // SAFETY: the helpers take the context that the kernel passed to this very call. They move the ends of
+        // the frame or fail, and no reference into it is alive: `self` has none, `reply` is a copy.
+        let moved = unsafe {
+            longer == 0
+                || bpf_xdp_adjust_tail(context, longer) == 0
+                || bpf_xdp_adjust_head(context, -longer) == 0
+        };
+        if !moved {
+            return false;
+        }
+        match bytes_mut::<N>(self.0) {
+            Some(frame) => {
+                *frame = *reply;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 /// What is served, from the maps that user space fills.
 struct Maps;
 
 impl Serves for Maps {
+    type Entry = Permission;
+
     #[inline(always)]
     fn mac(&self, address: &[u8; 6]) -> bool {
         XSTUN_MAC.get(0).is_some_and(|own| own[..6] == *address)
     }
 
     #[inline(always)]
-    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<(), Verdict> {
+    fn endpoint(&self, endpoint: &Endpoint, port: u16) -> Result<Permission, Verdict> {
         // The bitmap first: an array look-up costs a fraction of a hash look-up.
         if XSTUN_PORTS.get(u32::from(port) / 64).is_none_or(|word| word & 1 << (port % 64) == 0) {
             return Err(Verdict::OtherPort);
         }
-        // SAFETY: only the presence of the key matters; the value, which user space may change, is not read.
+        // SAFETY: the value is one byte, which is read once; user space may replace it at any time.
         match unsafe { XSTUN_SERVED.get(endpoint) } {
-            Some(_) => Ok(()),
+            Some(permission) => Ok(Permission::from_byte(*permission)),
             None => Err(Verdict::OtherAddress),
         }
+    }
+}
+
+impl SourceRules for Maps {
+    #[inline(always)]
+    fn refuses(&self, source: &IpAddr) -> bool {
+        let bit = refused_bit(source);
+        XSTUN_REFUSED.get(u32::from(bit) / 64).is_none_or(|word| word & 1 << (bit % 64) != 0)
     }
 }
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{fmt, ops::RangeInclusive};
 
-/// LLVM majors that the pinned bpf-linker can link to.
-pub(crate) const LINKER_LLVM: RangeInclusive<u32> = 21..=23;
+/// LLVM majors that the pinned bpf-linker can link to and that have the feature `allows-misaligned-mem-access`
+/// of BPF.
+pub(crate) const LINKER_LLVM: RangeInclusive<u32> = 22..=23;
 /// Version of bpf-linker.
 pub(crate) const LINKER_VERSION: &str = "0.13.0";
 /// The compiler that Debian keeps as new as its browsers need it, and the matching library sources.

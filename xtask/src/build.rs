@@ -4,6 +4,7 @@ use crate::bpf::BpfCompiler;
 use crate::children::ChildGuard;
 use crate::run::exec;
 use crate::setup::{self, Needs, ReadyMachine};
+use crate::strip;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -72,16 +73,17 @@ impl EarlyBuild {
     }
 }
 
-/// Builds the eBPF object and copies it to where `userspace/build.rs` looks for it.
+/// Builds the eBPF object and writes it, without DWARF, to where `userspace/build.rs` looks for it.
 ///
 /// # Errors
-/// Setup chose no compiler, the build failed, or the object cannot be copied.
+/// Setup chose no compiler, the build failed, or the object cannot be written.
 pub(crate) fn ebpf(workspace: &Workspace, ready: &ReadyMachine) -> Result<()> {
     let built = bpf(workspace, ready, PROGRAM)?;
     let object = workspace.ebpf_object();
-    if !is_current(workspace, &object, &built)? {
-        fs::copy(&built, &object)
-            .with_context(|| format!("cannot copy {} to {}", built.display(), object.display()))?;
+    let bytes = fs::read(&built).with_context(|| format!("the build made no {}", built.display()))?;
+    let bytes = strip::without_dwarf(&bytes)?;
+    if !is_current(workspace, &object, &bytes)? {
+        fs::write(&object, bytes).with_context(|| format!("cannot write {}", object.display()))?;
     }
     Ok(())
 }
@@ -132,6 +134,12 @@ fn bpf_cargo(workspace: &Workspace, compiler: &BpfCompiler) -> Result<Command> {
     let path = std::env::join_paths(tools.chain(std::env::split_paths(&path)))
         .context("cannot put the tools directory before PATH")?;
     cargo.current_dir(&workspace.root).env("PATH", path);
+    // Headers begin at even addresses, and no better: without the feature, which all architectures of xstun
+    // have, each number would be read byte by byte. BTF lets tools such as xdpdump attach to the program.
+    cargo.env(
+        "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
+        "-C link-arg=--cpu-features=+allows-misaligned-mem-access -C link-arg=--btf",
+    );
     cargo.args(["build", "--release", "-Z", "build-std=core", "--target", "bpfel-unknown-none"]);
     Ok(cargo)
 }
@@ -139,9 +147,8 @@ fn bpf_cargo(workspace: &Workspace, compiler: &BpfCompiler) -> Result<Command> {
 /// Whether the copy is that of the last build; replacing it would rebuild the host program. A copy that
 /// is equal but older than a source (a test may have changed, which is not in the object) is not
 /// current: `userspace/build.rs` decides by its time whether it is stale.
-fn is_current(workspace: &Workspace, copy: &Path, built: &Path) -> Result<bool> {
+fn is_current(workspace: &Workspace, copy: &Path, object: &[u8]) -> Result<bool> {
     let Ok(copied) = fs::metadata(copy).and_then(|metadata| metadata.modified()) else { return Ok(false) };
-    let object = fs::read(built).with_context(|| format!("the build made no {}", built.display()))?;
     if fs::read(copy)? != object {
         return Ok(false);
     }

@@ -20,6 +20,7 @@ mod number;
 mod run;
 mod sanitize;
 mod setup;
+mod strip;
 mod test;
 mod tidy;
 mod tool;

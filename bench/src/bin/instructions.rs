@@ -22,7 +22,7 @@ fn counted_answer(buffer: &mut [u8], length: usize, served: &Served, policy: &Po
 
 #[inline(never)]
 fn counted_classify(frame: &[u8], served: &Served) -> Result<Datagram, Verdict> {
-    classify(frame, served)
+    classify(frame, served).map(|(datagram, ())| datagram)
 }
 
 #[inline(never)]

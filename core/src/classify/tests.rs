@@ -15,6 +15,8 @@ const PORT_V6: u16 = 5349;
 struct Own;
 
 impl Serves for Own {
+    type Entry = ();
+
     fn mac(&self, address: &[u8; 6]) -> bool {
         *address == OWN_MAC
     }
@@ -73,7 +75,7 @@ fn ipv6(tags: &[u16], port: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn decide(frame: &[u8]) -> Result<Datagram, Verdict> {
-    classify(frame, &Own)
+    classify(frame, &Own).map(|(datagram, ())| datagram)
 }
 
 #[test]
@@ -196,7 +198,7 @@ fn a_frame_cut_at_any_length_is_truncated() {
             assert_eq!(classify(&guarded, &Own), Err(Verdict::Truncated), "{length} of {}", frame.len());
         }
         let guarded = Guarded { bytes: &frame, read_up_to: Cell::new(0) };
-        let found = classify(&guarded, &Own).unwrap();
+        let (found, ()) = classify(&guarded, &Own).unwrap();
         assert_eq!(guarded.read_up_to.get(), found.shape.udp() + UDP_HEADER, "only the headers are read");
     }
 }
@@ -253,7 +255,7 @@ proptest! {
     fn a_served_datagram_lies_within_the_frame(frame in nearly_served(), cut in any::<prop::sample::Index>()) {
         let frame = &frame[..=cut.index(frame.len())];
         let guarded = Guarded { bytes: frame, read_up_to: Cell::new(0) };
-        let verdict = classify(&guarded, &Own);
+        let verdict = classify(&guarded, &Own).map(|(datagram, ())| datagram);
         prop_assert_eq!(verdict, decide(frame), "the verdict does not depend on the reader");
         if let Ok(Datagram { shape, udp_length }) = verdict {
             let (udp, udp_length) = (shape.udp(), usize::from(udp_length));

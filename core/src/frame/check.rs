@@ -27,14 +27,17 @@ pub struct FrameRequest {
 #[inline(always)]
 pub fn locate<S: Serves + ?Sized>(frame: &[u8], served: &S) -> Result<Datagram, Outcome> {
     match frame.first_chunk() {
-        Some(start) => classify(&Whole { start, frame }, served).map_err(outcome),
+        Some(start) => match classify(&Whole { start, frame }, served) {
+            Ok((datagram, _)) => Ok(datagram),
+            Err(verdict) => Err(outcome(verdict)),
+        },
         None => locate_short(frame, served),
     }
 }
 
 #[cold]
 fn locate_short<S: Serves + ?Sized>(frame: &[u8], served: &S) -> Result<Datagram, Outcome> {
-    classify(frame, served).map_err(outcome)
+    classify(frame, served).map(|(datagram, _)| datagram).map_err(outcome)
 }
 
 /// Length of the shortest frame with a request: Ethernet, IPv4, UDP and the STUN header. The headers of IPv6

@@ -32,7 +32,7 @@ pub fn run(frame: &[u8]) {
     let verdict = classify(&recorded, &*SERVED);
     let ours = judge::ours(frame);
     match verdict {
-        Ok(datagram) => {
+        Ok((datagram, ())) => {
             let ours = ours.expect("the other parser accepts the datagram too");
             let (udp, length) = (datagram.shape.udp(), usize::from(datagram.udp_length));
             assert_eq!(&frame[udp + 8..udp + length], ours.payload());
@@ -40,11 +40,17 @@ pub fn run(frame: &[u8]) {
             assert!(recorded.end.get() <= udp + 8);
             let mut other = frame.to_vec();
             other[udp + 8..].fill(0xee);
-            assert_eq!(classify(other.as_slice(), &*SERVED), Ok(datagram));
+            assert_eq!(classify(other.as_slice(), &*SERVED), Ok((datagram, ())));
         }
         Err(verdict) => {
             assert!(ours.is_none(), "{verdict:?}");
-            let program_verdicts = [Verdict::Redirect, Verdict::NoSocket, Verdict::MultiBuffer];
+            let program_verdicts = [
+                Verdict::Redirect,
+                Verdict::Answered,
+                Verdict::RedirectNoRoom,
+                Verdict::NoSocket,
+                Verdict::MultiBuffer,
+            ];
             assert!(!program_verdicts.contains(&verdict), "{verdict:?}");
             assert!(verdict != Verdict::TooLong || frame.len() > MAX_FRAME);
         }

@@ -30,6 +30,7 @@ const CORE: &[Rule] = &[
     rule("stun", &["outcome"]),
     rule("frame", &["classify", "outcome", "source"]),
     rule("answer", &["classify", "frame", "outcome", "served", "stun"]),
+    rule("plain_frame", &["classify", "frame", "outcome", "source", "stun"]),
 ];
 
 const USERSPACE: &[Rule] = &[

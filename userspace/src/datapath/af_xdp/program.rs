@@ -17,6 +17,7 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use xstun_core::classify::{Endpoint, Verdict};
 use xstun_core::served::Served;
+use xstun_core::stun::Permission;
 use xstun_ebpf::loss::LossFilter;
 use xstun_ebpf::{
     MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac, PROGRAM_FRAGS, PROGRAM_LINEAR, mac_value,
@@ -188,7 +189,9 @@ impl XdpProgram {
         let known: HashSet<Endpoint> =
             served.keys().filter_map(|key| Some(Endpoint::from_bytes(key.ok()?))).collect();
         for endpoint in now.endpoints().iter().filter(|endpoint| !known.contains(endpoint)) {
-            served.insert(endpoint.to_bytes(), 1, 0).map_err(refused(MAP_SERVED))?;
+            served
+                .insert(endpoint.to_bytes(), Permission::REDIRECT.to_byte(), 0)
+                .map_err(refused(MAP_SERVED))?;
         }
         let wanted: HashSet<Endpoint> = now.endpoints().iter().copied().collect();
         for endpoint in known.difference(&wanted) {

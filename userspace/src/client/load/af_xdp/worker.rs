@@ -217,7 +217,7 @@ fn reject(checker: &mut ReplyChecker) {
 fn check(shared: &XdpLoadPlan, checker: &mut ReplyChecker, bytes: &[u8], now: u64) {
     // Another XDP program may redirect any frame here. One that is not for a flow is ignored, not counted
     // as wrong.
-    let Ok(datagram) = classify(bytes, &shared.served) else { return };
+    let Ok((datagram, ())) = classify(bytes, &shared.served) else { return };
     match frame::parse(bytes, &datagram) {
         Some(reply) if is_same_endpoint(&reply.from, &shared.plan.server) => {
             match shared.flows.find(reply.to) {
