@@ -1,11 +1,15 @@
-//! What the benchmark's generator and its loader share: names and layouts of the maps, and offsets in a
-//! request.
+//! What the benchmark's programs in the kernel and their loaders share: names and layouts of the maps, and
+//! offsets in a request.
 #![no_std]
 
-/// Name of the program, which asks and counts replies.
-pub const PROGRAM: &str = "xstun_flood";
+/// Name of the generator, which sends requests and counts replies.
+pub const PROGRAM_FLOOD: &str = "xstun_flood";
+/// Name of the program that sends every UDP datagram back: the limit of answers in the kernel.
+pub const PROGRAM_SWAP: &str = "xstun_swap";
 /// Array of one [`Plan`].
 pub const MAP_PLAN: &str = "XSTUN_PLAN";
+/// Array of one [`Template`].
+pub const MAP_TEMPLATE: &str = "XSTUN_TEMPLATE";
 /// Per-CPU array of `u64`, indexed by [`Count`].
 pub const MAP_COUNTS: &str = "XSTUN_COUNTS";
 /// Per-CPU array of [`LATENCIES`] counters, indexed by [`latency_index`].
@@ -26,6 +30,15 @@ pub mod offset {
     /// The frame's end.
     pub const END: usize = STUN + 20;
 }
+
+/// Bytes after the request's end that each run cuts off again. The kernel keeps a frame's length from the
+/// previous run, in which the frame may have become a longer reply, unless the program changes the length
+/// (`frame_was_changed` and `ctx_was_changed` in net/bpf/test_run.c).
+pub const SPARE: usize = 2;
+/// The request's frame and [`SPARE`] bytes, in words of the host's byte order.
+pub type Template = [u64; 8];
+
+const _: () = assert!(size_of::<Template>() == offset::END + SPARE);
 
 /// Units per nanosecond of the intervals between requests.
 pub const FRACTIONS: u64 = 1 << 10;
@@ -74,6 +87,8 @@ of_words! {
         pub ports,
         /// The server's port.
         pub server_port,
+        /// Not 0 if the server sends requests back, so that these count as right replies.
+        pub reflected,
         /// The kernel's monotonic time of the first request, in nanoseconds; 0 before it.
         pub start,
         /// Nanoseconds since then, as last looked at.
@@ -92,7 +107,7 @@ of_words! {
 /// What came from the server's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// A success with the true address and port.
+    /// A success with the true address and port, or a request that was sent back where that is expected.
     Right,
     /// Anything else.
     Other,
@@ -146,10 +161,10 @@ mod tests {
 
     #[test]
     fn a_plan_is_its_words() {
-        let words = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        let words = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13];
         assert_eq!(Plan::from_words(words).to_words(), words);
         assert_eq!(size_of::<Plan>(), size_of_val(&words));
         assert_eq!(core::mem::offset_of!(Plan, interface), 2 * 8);
-        assert_eq!(core::mem::offset_of!(Plan, due), 9 * 8);
+        assert_eq!(core::mem::offset_of!(Plan, due), 10 * 8);
     }
 }

@@ -20,7 +20,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use xstun::interface::{self, Interface};
 use xstun_bench_ebpf::{
-    Count, FRACTIONS, MAP_COUNTS, MAP_LATENCIES, MAP_PLAN, PROGRAM, Plan, latency_of, offset,
+    Count, FRACTIONS, MAP_COUNTS, MAP_LATENCIES, MAP_PLAN, MAP_TEMPLATE, PROGRAM_FLOOD, Plan, SPARE,
+    Template, latency_of, offset,
 };
 
 /// Asks a server on the other end of a veth pair.
@@ -47,7 +48,7 @@ struct Arguments {
     /// Source ports; the next power of two is taken
     #[arg(long, default_value_t = 64)]
     ports: u16,
-    /// Take whatever comes from the server's port for a reply: the server sends requests back
+    /// The server sends requests back: take these for replies
     #[arg(long)]
     reflected: bool,
 }
@@ -86,16 +87,20 @@ fn run(arguments: &Arguments) -> Result<()> {
         first_port: FIRST_PORT.into(),
         ports: arguments.ports.next_power_of_two().into(),
         server_port: arguments.server.port().into(),
+        reflected: arguments.reflected.into(),
         ..Plan::default()
     };
-    let program: &mut Xdp = ebpf.program_mut(PROGRAM).ok_or("the object has no program")?.try_into()?;
+    let mut template: Array<_, Template> =
+        ebpf.map_mut(MAP_TEMPLATE).ok_or("the object has no template")?.try_into()?;
+    template.set(0, words(&frame)?, 0)?;
+    let program: &mut Xdp = ebpf.program_mut(PROGRAM_FLOOD).ok_or("the object has no program")?.try_into()?;
     program.load()?;
     program.attach_to_if_index(interface.index, XdpMode::Driver)?;
     let mut slices = Vec::new();
     for _ in 0..arguments.slices.get() {
-        slices.push(ask(&mut ebpf, &frame, &plan, arguments.reflected)?);
+        slices.push(ask(&mut ebpf, &frame, &plan)?);
     }
-    println!("{}", report(&ebpf, &slices, slice, arguments.reflected)?);
+    println!("{}", report(&ebpf, &slices, slice)?);
     Ok(())
 }
 
@@ -124,10 +129,10 @@ impl Slice {
 }
 
 /// Asks for the time of one slice, and waits for its last replies.
-fn ask(ebpf: &mut Ebpf, frame: &[u8], plan: &Plan, reflected: bool) -> Result<Slice> {
-    let before = (replies(ebpf, reflected)?, sums(ebpf, MAP_LATENCIES)?);
+fn ask(ebpf: &mut Ebpf, frame: &[u8], plan: &Plan) -> Result<Slice> {
+    let before = (count(ebpf, Count::Right)?, sums(ebpf, MAP_LATENCIES)?);
     plan_map(ebpf)?.set(0, plan.to_words(), 0)?;
-    let program: &mut Xdp = ebpf.program_mut(PROGRAM).ok_or("the object has no program")?.try_into()?;
+    let program: &mut Xdp = ebpf.program_mut(PROGRAM_FLOOD).ok_or("the object has no program")?.try_into()?;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_nanos(plan.duration) {
         program.test_run(TestRunOptions {
@@ -141,18 +146,16 @@ fn ask(ebpf: &mut Ebpf, frame: &[u8], plan: &Plan, reflected: bool) -> Result<Sl
     let Plan { sent, omitted, latest, .. } = Plan::from_words(plan_map(ebpf)?.get(&0, 0)?);
     let after = sums(ebpf, MAP_LATENCIES)?;
     let latencies = after.iter().zip(&before.1).map(|(after, before)| after - before).collect();
-    Ok(Slice { sent, replies: replies(ebpf, reflected)? - before.0, omitted, latest, latencies })
+    Ok(Slice { sent, replies: count(ebpf, Count::Right)? - before.0, omitted, latest, latencies })
 }
 
-/// Replies that count, so far.
-fn replies(ebpf: &Ebpf, reflected: bool) -> Result<u64> {
-    let counts = sums(ebpf, MAP_COUNTS)?;
-    Ok(counts[Count::Right as usize] + if reflected { counts[Count::Other as usize] } else { 0 })
+/// What was counted so far.
+fn count(ebpf: &Ebpf, what: Count) -> Result<u64> {
+    Ok(sums(ebpf, MAP_COUNTS)?[what as usize])
 }
 
 /// Sums and medians over the slices, as one JSON object.
-fn report(ebpf: &Ebpf, slices: &[Slice], slice: Duration, reflected: bool) -> Result<serde_json::Value> {
-    let other = sums(ebpf, MAP_COUNTS)?[Count::Other as usize];
+fn report(ebpf: &Ebpf, slices: &[Slice], slice: Duration) -> Result<serde_json::Value> {
     let quantile = |part: f64| {
         let measured: Vec<f64> = slices.iter().filter_map(|slice| slice.quantile(part)).collect();
         (!measured.is_empty()).then(|| median(measured.into_iter()))
@@ -163,7 +166,7 @@ fn report(ebpf: &Ebpf, slices: &[Slice], slice: Duration, reflected: bool) -> Re
     Ok(json!({
         "sent": sum(|slice| slice.sent),
         "received": sum(|slice| slice.replies),
-        "wrong": if reflected { 0 } else { other },
+        "wrong": count(ebpf, Count::Other)?,
         "omitted": sum(|slice| slice.omitted),
         "latest_us": slices.iter().map(|slice| slice.latest).max().unwrap_or_default() as f64 / 1000.0,
         "loss": median(slices.iter().map(lost)),
@@ -180,7 +183,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
-/// The frame of the first request, on its way to the server. Its checksums stay right for all others.
+/// The frame of the first request, on its way to the server, with the spare bytes behind it. Its checksums
+/// stay right for all others.
 fn request(server: SocketAddrV4, interface: &Interface) -> Result<Vec<u8>> {
     let address = IpAddr::V4(*server.ip());
     let route = interface::route(address, interface)?;
@@ -208,7 +212,14 @@ fn request(server: SocketAddrV4, interface: &Interface) -> Result<Vec<u8>> {
         .udp(FIRST_PORT, server.port())
         .write(&mut frame, &message)?;
     assert_eq!(frame.len(), offset::END);
+    frame.extend([0; SPARE]);
     Ok(frame)
+}
+
+/// A frame as the program copies it.
+fn words(frame: &[u8]) -> Result<Template> {
+    let words = frame.chunks_exact(8).map(|word| Ok(u64::from_ne_bytes(word.try_into()?)));
+    words.collect::<Result<Vec<_>>>()?.try_into().map_err(|_| "the frame has another length".into())
 }
 
 fn plan_map(ebpf: &mut Ebpf) -> Result<Array<&mut MapData, [u64; Plan::WORDS]>> {

@@ -2,7 +2,7 @@
 //! nothing. The XDP program, the rings, the UMEM and the socket options are those of xstun; parsing,
 //! checksums, STUN and counters are left out. Not for use: it answers anything.
 //!
-//! Prints `ready` when it serves, and serves until it is killed.
+//! Serves until it is killed.
 
 use clap::Parser;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -61,7 +61,6 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let descriptor = socket.as_raw_fd();
     let mut frames = FrameQueue::new(socket);
     program.enter_socket(0, descriptor)?;
-    println!("ready");
     serve_forever(&mut frames, arguments.busy_poll)
 }
 

@@ -1,20 +1,27 @@
-//! One program for both directions. The frame that is sent is user space's; what differs from one
-//! request to the next is written such that its checksum stays right: whatever a word gains,
-//! another one loses (RFC 1624).
+//! The generator: one program for both directions. The frame that is sent is user space's template; what
+//! differs from one request to the next is written such that its checksum stays right: whatever a word
+//! gains, another one loses (RFC 1624).
+//!
+//! A page that was sent comes back to the test run with what the server left in it: where the server
+//! answers in the frame itself (XDP_TX), that is a reply, with a reply's length. Each run therefore writes
+//! the whole frame and sets its length; otherwise the generator's own broken frames look like loss.
 #![allow(unsafe_code)]
 
 use aya_ebpf::{
+    EbpfContext as _,
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
-    helpers::{bpf_ktime_get_ns, bpf_redirect},
+    helpers::{bpf_ktime_get_ns, bpf_redirect, bpf_xdp_adjust_tail},
     macros::{map, xdp},
     maps::{Array, PerCpuArray},
     programs::XdpContext,
 };
-use xstun_bench_ebpf::{Count, FRACTIONS, LATENCIES, Plan, SLACK, latency_index, offset};
+use xstun_bench_ebpf::{Count, FRACTIONS, LATENCIES, Plan, SLACK, SPARE, Template, latency_index, offset};
 use xstun_ebpf::packet::bytes;
 
 #[map]
 static XSTUN_PLAN: Array<Plan> = Array::with_max_entries(1, 0);
+#[map]
+static XSTUN_TEMPLATE: Array<Template> = Array::with_max_entries(1, 0);
 #[map]
 static XSTUN_COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Count::ALL.len() as u32, 0);
 #[map]
@@ -55,18 +62,26 @@ fn ask(ctx: &XdpContext) -> u32 {
     if due > plan.elapsed || plan.elapsed >= plan.duration {
         return XDP_DROP;
     }
+    let Some(template) = XSTUN_TEMPLATE.get(0) else { return XDP_DROP };
     let start = ctx.data();
-    if start + offset::END > ctx.data_end() {
+    if start + size_of::<Template>() > ctx.data_end() {
         return XDP_DROP;
     }
     let port = ((plan.first_port + (plan.sent & (plan.ports - 1))) as u16).to_be_bytes();
     let time = (plan.start + due) as u32;
-    // SAFETY: the frame was just seen to have all these bytes, and in this call it is this program's.
+    // SAFETY: the frame was just seen to have all these bytes, and in this call it is this program's. In a
+    // test run it starts at a multiple of eight: a page's start, two structures of the kernel, 256 bytes.
     unsafe {
+        *(start as *mut Template) = *template;
         *((start + offset::SOURCE_PORT) as *mut [u8; 2]) = port;
         *((start + offset::PORT_COMPLEMENT) as *mut [u8; 2]) = port.map(|byte| !byte);
         *((start + offset::TIME) as *mut [u8; 4]) = time.to_be_bytes();
         *((start + offset::TIME_COMPLEMENT) as *mut [u8; 4]) = (!time).to_be_bytes();
+    }
+    // SAFETY: the helper takes the context that the kernel passed to this call, and the packet is not touched
+    // after it.
+    if unsafe { bpf_xdp_adjust_tail(ctx.as_ptr().cast(), -(SPARE as i32)) } != 0 {
+        return XDP_DROP;
     }
     plan.sent += 1;
     plan.due += plan.interval;
@@ -100,12 +115,21 @@ fn tally(ctx: &XdpContext, plan: &Plan) -> u32 {
     if !ours || headers[offset::SOURCE_PORT..][..2] != (plan.server_port as u16).to_be_bytes() {
         return XDP_PASS;
     }
-    match bytes(ctx, offset::STUN).filter(|reply| is_right(headers, reply)) {
-        Some(reply) => {
+    let message = bytes::<HEADER>(ctx, offset::STUN);
+    let right = |message: &&[u8; HEADER]| {
+        if plan.reflected != 0 {
+            continues(headers, message, REQUEST)
+        } else {
+            let attribute = bytes(ctx, offset::STUN + HEADER);
+            continues(headers, message, SUCCESS) && attribute.is_some_and(|it| has_address(headers, it))
+        }
+    };
+    match message.filter(right) {
+        Some(message) => {
             count(Count::Right);
             // SAFETY: the helper takes nothing and only reads the clock.
             let now = unsafe { bpf_ktime_get_ns() } as u32;
-            let time = &reply[offset::TIME - offset::STUN..];
+            let time = &message[offset::TIME - offset::STUN..];
             let sent = u32::from_be_bytes([time[0], time[1], time[2], time[3]]);
             add(&XSTUN_LATENCIES, latency_index(now.wrapping_sub(sent)));
         }
@@ -114,26 +138,37 @@ fn tally(ctx: &XdpContext, plan: &Plan) -> u32 {
     XDP_DROP
 }
 
-/// What is looked at of a reply: its header, and XOR-MAPPED-ADDRESS with an IPv4 address, which every
-/// server that is measured sends first. Some send more after it.
-const REPLY: usize = 32;
+/// Length of a STUN header.
+const HEADER: usize = 20;
+/// Length of XOR-MAPPED-ADDRESS with an IPv4 address, which every server that is measured sends first.
+const ATTRIBUTE: usize = 12;
 /// Headers of UDP and STUN, in bytes.
-const WITHOUT_ATTRIBUTES: u16 = 8 + 20;
+const WITHOUT_ATTRIBUTES: u16 = (8 + HEADER) as u16;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+/// Message type of a Binding request.
+const REQUEST: [u8; 2] = [0, 1];
+/// Message type of its success response.
+const SUCCESS: [u8; 2] = [1, 1];
 
-/// Whether it is a success for a request of ours, with the address and the port that it was sent to.
+/// Whether it is a message of this type with the transaction ID of a request of ours from this port.
 #[inline(always)]
-fn is_right(headers: &[u8; offset::STUN], reply: &[u8; REPLY]) -> bool {
-    let (address, port) = (&headers[30..34], &headers[36..38]);
-    let xored = |index: usize| reply[24 + 4 + index] == address[index] ^ COOKIE[index];
-    let (udp, attributes) = ([headers[38], headers[39]], [reply[2], reply[3]]);
-    reply[..2] == [1, 1]
+fn continues(headers: &[u8; offset::STUN], message: &[u8; HEADER], kind: [u8; 2]) -> bool {
+    let port = &headers[36..38];
+    let (udp, attributes) = ([headers[38], headers[39]], [message[2], message[3]]);
+    message[..2] == kind
         && u16::from_be_bytes(udp) == u16::from_be_bytes(attributes).wrapping_add(WITHOUT_ATTRIBUTES)
-        && reply[4..8] == COOKIE
-        && reply[8..10] == [!port[0], !port[1]]
-        && reply[10..14] == [!reply[14], !reply[15], !reply[16], !reply[17]]
-        && reply[20..26] == [0, 0x20, 0, 8, 0, 1]
-        && reply[26..28] == [port[0] ^ COOKIE[0], port[1] ^ COOKIE[1]]
+        && message[4..8] == COOKIE
+        && message[8..10] == [!port[0], !port[1]]
+        && message[10..14] == [!message[14], !message[15], !message[16], !message[17]]
+}
+
+/// Whether the attribute says the address and the port that the reply was sent to.
+#[inline(always)]
+fn has_address(headers: &[u8; offset::STUN], attribute: &[u8; ATTRIBUTE]) -> bool {
+    let (address, port) = (&headers[30..34], &headers[36..38]);
+    let xored = |index: usize| attribute[8 + index] == address[index] ^ COOKIE[index];
+    attribute[..6] == [0, 0x20, 0, 8, 0, 1]
+        && attribute[6..8] == [port[0] ^ COOKIE[0], port[1] ^ COOKIE[1]]
         && xored(0)
         && xored(1)
         && xored(2)
@@ -153,12 +188,7 @@ fn add(map: &PerCpuArray<u64>, index: u32) {
     }
 }
 
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// bpf_redirect needs no GPL helper; this names the terms of the crate in the kernel's words.
+/// The crate's licence in the kernel's words. No helper in use requires the GPL.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
