@@ -48,6 +48,9 @@ pub(crate) struct BenchOptions {
     /// Measure only these rows; docs/ stays unchanged
     #[arg(long, value_name = "ROW,...", value_delimiter = ',', conflicts_with = "instructions")]
     only: Vec<String>,
+    /// Measure only the rows that the bars of kernel answers compare; docs/ stays unchanged
+    #[arg(long, conflicts_with_all = ["instructions", "only"])]
+    kernel_answers: bool,
     /// Measure this xstun instead of the one of these sources, to compare two builds. Builds nothing: the
     /// other programs are those of the last run. docs/ stays unchanged
     #[arg(long, value_name = "FILE", conflicts_with = "instructions")]
@@ -58,6 +61,14 @@ pub(crate) struct BenchOptions {
     /// Seconds per load
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     step: f64,
+}
+
+impl BenchOptions {
+    /// Keys of the rows to measure; all if empty.
+    fn only(&self) -> Vec<String> {
+        let kernel_answers = contenders::KERNEL_ANSWERS.iter().filter(|_| self.kernel_answers);
+        self.only.iter().cloned().chain(kernel_answers.map(|id| (*id).to_owned())).collect()
+    }
 }
 
 const PAGE: &str = "docs/measurements.md";
@@ -71,7 +82,7 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     if options.instructions {
         return instructions::run(workspace, options.bless);
     }
-    let contenders = chosen(&options.only)?;
+    let contenders = chosen(&options.only())?;
     if !rustix::process::geteuid().is_root() {
         bail!(
             "the benchmark makes network namespaces and loads XDP programs, which needs root: run \
@@ -136,7 +147,7 @@ fn publish(
     let title = format!("xstun beside its limit and other servers, {}, {}", setting.day, setting.machine);
     let plot = plot::svg(rows, &title);
     let section = report::section(rows, &setting, "benchmark.svg");
-    if options.quick || !options.only.is_empty() || options.xstun.is_some() {
+    if options.quick || !options.only().is_empty() || options.xstun.is_some() {
         write(&programs.scratch().join("benchmark.svg"), &plot)?;
         return write(&programs.scratch().join("measurements.md"), &section);
     }
@@ -146,12 +157,12 @@ fn publish(
     write(&workspace.root.join(PLOT), &plot)
 }
 
-/// Sets up, and builds xstun, the limit, the generator and the baselines.
+/// Sets up, and builds xstun, the limits, the generator and the baselines.
 fn build_all(workspace: &Workspace) -> Result<()> {
     let ready = build::everything(workspace, Needs::BENCH)?;
     let mut limit = workspace.cargo();
     limit.args(["build", "--release", "--package", "xstun-bench", "--features", "flood"]);
-    exec(limit.args(["--bin", "limit", "--bin", "flood"]))?;
+    exec(limit.args(["--bin", "limit", "--bin", "swap", "--bin", "flood"]))?;
     build::generator(workspace, &ready)?;
     let mut baselines = workspace.cargo();
     baselines.args(["build", "--release", "--locked", "--manifest-path", "bench/baselines/Cargo.toml"]);

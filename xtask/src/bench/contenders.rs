@@ -24,7 +24,7 @@ pub(super) struct Contender {
 /// The role of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContenderKind {
-    /// The most that AF_XDP allows.
+    /// The most that a way to serve allows.
     Limit,
     Ours,
     /// Another server.
@@ -34,6 +34,7 @@ pub(super) enum ContenderKind {
 #[derive(Clone, Debug)]
 enum Launch {
     Limit(&'static [&'static str]),
+    Swap(&'static [&'static str]),
     Xstun(&'static [&'static str]),
     XstunSockets,
     Coturn,
@@ -46,6 +47,11 @@ const OWN: &[Napi] = &[
     Napi::Thread(CoreOrder::InTurn, ReplyReceiver::Thread),
     Napi::Thread(CoreOrder::ServerFirst, ReplyReceiver::Sender),
     Napi::Thread(CoreOrder::InTurn, ReplyReceiver::Sender),
+];
+/// The same where the kernel answers: the server has nothing to run, so who goes first decides nothing.
+const IN_KERNEL: &[Napi] = &[
+    Napi::Thread(CoreOrder::ServerFirst, ReplyReceiver::Thread),
+    Napi::Thread(CoreOrder::ServerFirst, ReplyReceiver::Sender),
 ];
 /// The kernel's defaults: for a worker that polls, and if there is no other core to choose.
 const DEFAULT: &[Napi] = &[Napi::Plain];
@@ -61,6 +67,34 @@ const fn contender(
     Contender { id, label, kind, width, settings, launch }
 }
 
+const KERNEL_NATIVE: [&str; 4] = ["--xdp-mode", "native", "--kernel-answers", "on"];
+const KERNEL_GENERIC: [&str; 4] = ["--xdp-mode", "generic", "--kernel-answers", "on"];
+const NATIVE: [&str; 4] = ["--xdp-mode", "native", "--kernel-answers", "off"];
+const NATIVE_BUSY_POLL: [&str; 5] = ["--xdp-mode", "native", "--kernel-answers", "off", "--busy-poll"];
+const GENERIC: [&str; 4] = ["--xdp-mode", "generic", "--kernel-answers", "off"];
+
+/// The rows that the bars of kernel answers compare.
+pub(super) const KERNEL_ANSWERS: [&str; 9] = [
+    "limit-kernel",
+    "limit-kernel-generic",
+    "kernel",
+    "kernel-generic",
+    "af-xdp",
+    "af-xdp-generic",
+    "socket",
+    "batch",
+    "coturn",
+];
+
+/// The rows that are the limit of a row, by their keys.
+pub(super) fn limits_of(id: &str) -> &'static [&'static str] {
+    match id {
+        "kernel" | "limit-kernel" => &["limit-kernel"],
+        "kernel-generic" | "limit-kernel-generic" => &["limit-kernel-generic"],
+        _ => &["limit", "limit-busy-poll"],
+    }
+}
+
 /// All rows, in the order of the table.
 pub(super) fn all() -> Vec<Contender> {
     let mut rows = on_one_core();
@@ -70,28 +104,39 @@ pub(super) fn all() -> Vec<Contender> {
 
 fn on_one_core() -> Vec<Contender> {
     use ContenderKind::{Limit, Other, Ours};
-    const NATIVE: &[&str] = &["--xdp-mode", "native"];
-    const NATIVE_BUSY_POLL: &[&str] = &["--xdp-mode", "native", "--busy-poll"];
-    let limit = |id, label, settings, flags| contender(id, label, Limit, 1, settings, Launch::Limit(flags));
+    let limit = |id, label, settings, launch| contender(id, label, Limit, 1, settings, launch);
     let ours = |id, label, settings, launch| contender(id, label, Ours, 1, settings, launch);
     let other = |id, label, launch| contender(id, label, Other, 1, OWN, launch);
-    vec![
-        limit("limit-busy-poll", "limit: bare AF_XDP swap loop, busy polling", DEFAULT, &["--busy-poll"]),
-        limit("limit", "limit: bare AF_XDP swap loop, interrupts", OWN, &[]),
-        ours(
-            "af-xdp-busy-poll",
-            "xstun, AF_XDP native, busy polling",
-            DEFAULT,
-            Launch::Xstun(NATIVE_BUSY_POLL),
+    let busy = Launch::Limit(&["--busy-poll"]);
+    let mut rows = vec![
+        limit("limit-kernel", "limit: bare XDP_TX swap, native", IN_KERNEL, Launch::Swap(&[])),
+        limit(
+            "limit-kernel-generic",
+            "limit: bare XDP_TX swap, generic",
+            IN_KERNEL,
+            Launch::Swap(&["--generic"]),
         ),
-        ours("af-xdp", "xstun, AF_XDP native, interrupts", OWN, Launch::Xstun(NATIVE)),
-        ours("af-xdp-generic", "xstun, AF_XDP generic", OWN, Launch::Xstun(&["--xdp-mode", "generic"])),
+        limit("limit-busy-poll", "limit: bare AF_XDP swap loop, busy polling", DEFAULT, busy),
+        limit("limit", "limit: bare AF_XDP swap loop, interrupts", OWN, Launch::Limit(&[])),
+    ];
+    rows.extend(
+        [
+            ("kernel", "xstun, kernel answers, native", IN_KERNEL, &KERNEL_NATIVE[..]),
+            ("kernel-generic", "xstun, kernel answers, generic", IN_KERNEL, &KERNEL_GENERIC[..]),
+            ("af-xdp-busy-poll", "xstun, AF_XDP native, busy polling", DEFAULT, &NATIVE_BUSY_POLL[..]),
+            ("af-xdp", "xstun, AF_XDP native, interrupts", OWN, &NATIVE[..]),
+            ("af-xdp-generic", "xstun, AF_XDP generic", OWN, &GENERIC[..]),
+        ]
+        .map(|(id, label, settings, flags)| ours(id, label, settings, Launch::Xstun(flags))),
+    );
+    rows.extend([
         ours("socket", "xstun, sockets", OWN, Launch::XstunSockets),
         other("batch", "recvmmsg and sendmmsg, fixed reply", Launch::Baseline("batch")),
         other("one", "recv_from and send_to, `stun` crate", Launch::Baseline("one")),
         other("tokio", "tokio, `stun` crate", Launch::Baseline("tokio")),
         other("coturn", "coturn", Launch::Coturn),
-    ]
+    ]);
+    rows
 }
 
 fn on_two_cores() -> Vec<Contender> {
@@ -99,12 +144,7 @@ fn on_two_cores() -> Vec<Contender> {
     let row = |id, label, kind, launch| contender(id, label, kind, 2, DEFAULT, launch);
     let one = "recv_from and send_to, SO_REUSEPORT, 2 cores";
     vec![
-        row(
-            "af-xdp-2",
-            "xstun, AF_XDP native, interrupts, 2 queues",
-            Ours,
-            Launch::Xstun(&["--xdp-mode", "native"]),
-        ),
+        row("af-xdp-2", "xstun, AF_XDP native, interrupts, 2 queues", Ours, Launch::Xstun(&NATIVE)),
         row("socket-2", "xstun, sockets, 2 cores", Ours, Launch::XstunSockets),
         row("one-2", one, Other, Launch::Baseline("one")),
         row("coturn-2", "coturn, 2 cores", Other, Launch::Coturn),
@@ -118,9 +158,10 @@ pub(super) struct Programs {
     /// The xstun that is measured.
     pub(super) served: PathBuf,
     limit: PathBuf,
+    swap: PathBuf,
     /// The program that runs the generator in the kernel.
     pub(super) flood: PathBuf,
-    /// The generator's eBPF object.
+    /// The eBPF object of the generator and the swap.
     pub(super) generator: PathBuf,
     baselines: PathBuf,
     scratch: PathBuf,
@@ -132,6 +173,7 @@ impl Programs {
             xstun: workspace.xstun("release"),
             served: workspace.xstun("release"),
             limit: workspace.target.join("release/limit"),
+            swap: workspace.target.join("release/swap"),
             flood: workspace.target.join("release/flood"),
             generator: build::generator_object(workspace),
             baselines: baselines_target(workspace).join("release/xstun-baselines"),
@@ -174,6 +216,10 @@ impl Contender {
             Launch::Limit(flags) => {
                 command.arg(&programs.limit).args([&network.interface, &address]).args(flags);
             }
+            Launch::Swap(flags) => {
+                command.arg(&programs.swap).args([&network.interface, "--object"]);
+                command.arg(&programs.generator).args(flags);
+            }
             Launch::Xstun(flags) => {
                 command.arg(&programs.served).args(["serve", "--datapath", "af-xdp", "--listen", &address]);
                 command.args(["--interface", &network.interface, "--cores", &server]).args(flags);
@@ -201,7 +247,7 @@ impl Contender {
 
 #[cfg(test)]
 mod tests {
-    use super::{ContenderKind, all};
+    use super::{ContenderKind, KERNEL_ANSWERS, all, limits_of};
     use std::collections::BTreeSet;
 
     #[test]
@@ -212,5 +258,14 @@ mod tests {
         for kind in [ContenderKind::Limit, ContenderKind::Ours, ContenderKind::Other] {
             assert!(rows.iter().any(|row| row.kind == kind));
         }
+    }
+
+    #[test]
+    fn rows_that_others_refer_to_exist() {
+        let rows = all();
+        let kind = |id: &str| rows.iter().find(|row| row.id == id).map(|row| row.kind);
+        assert!(KERNEL_ANSWERS.iter().all(|id| kind(id).is_some()));
+        let limits = rows.iter().flat_map(|row| limits_of(row.id));
+        assert!(limits.copied().all(|id| kind(id) == Some(ContenderKind::Limit)));
     }
 }

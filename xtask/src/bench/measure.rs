@@ -13,6 +13,11 @@ use std::time::{Duration, Instant};
 
 /// Rate of the flood, as a multiple of the capacity.
 pub(super) const FLOOD: f64 = 5.0;
+/// Requests a second of the load at which all rows that answer so many are compared by processor time: most
+/// of that is for wake-ups, which depend on the rate.
+pub(super) const FIXED: f64 = 300_000.0;
+/// Capacity below which a row is not loaded with [`FIXED`]: it would count what a saturated server takes.
+const FIXED_CAPACITY: f64 = 0.9 * FIXED;
 /// Time for a server to settle after its first reply, and for the interfaces' addresses.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long the idle server is measured.
@@ -162,7 +167,7 @@ impl Bench<'_> {
         std::thread::sleep(SETTLE);
         let before = (Instant::now(), server.used()?);
         std::thread::sleep(IDLE);
-        let idle = server.used()?.process - before.1.process;
+        let idle = server.used()?.with_napi - before.1.with_napi;
         numbers.set(Metric::Idle, idle as f64 / before.0.elapsed().as_nanos() as f64);
         let memory = server.memory()?;
         numbers.set(Metric::Memory, memory as f64);
@@ -174,12 +179,21 @@ impl Bench<'_> {
 
         let before = server.used()?;
         let half = generator.run(found.best.replies / 2.0, self.effort.step, self.interrupt)?;
-        let used = server.used()?.process - before.process;
+        let used = server.used()?.with_napi - before.with_napi;
         numbers.set(Metric::ProcessTime, used as f64 / self.replies(&half));
         if let Some([p50, p99, p999]) = half.latency {
             numbers.set(Metric::P50, p50);
             numbers.set(Metric::P99, p99);
             numbers.set(Metric::P999, p999);
+        }
+
+        if found.best.replies >= FIXED_CAPACITY {
+            let before = server.used()?;
+            let fixed = generator.run(FIXED, self.effort.step, self.interrupt)?;
+            let used = server.used()?;
+            numbers.set(Metric::FixedTime, (used.with_napi - before.with_napi) as f64 / self.replies(&fixed));
+            let own = (used.process - before.process) as f64;
+            numbers.set(Metric::OwnThreads, own / self.effort.step.as_nanos() as f64);
         }
 
         let before = server.used()?;

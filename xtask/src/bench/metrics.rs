@@ -17,8 +17,12 @@ pub(super) enum Metric {
     P99,
     /// Its 99.9th percentile.
     P999,
-    /// Nanoseconds that the server's threads run per reply, at half the capacity.
+    /// Nanoseconds that the server's threads and its NAPI threads run per reply, at half the capacity.
     ProcessTime,
+    /// The same at [`FIXED`](super::measure::FIXED) requests per second.
+    FixedTime,
+    /// Share of a core that the server's own threads take at that rate.
+    OwnThreads,
     /// Nanoseconds that the server's cores are busy per reply, under the flood.
     CoreTime,
     /// Bytes resident before the load.
@@ -30,7 +34,7 @@ pub(super) enum Metric {
 }
 
 impl Metric {
-    pub(super) const ALL: [Metric; 11] = [
+    pub(super) const ALL: [Metric; 13] = [
         Metric::Capacity,
         Metric::Flood,
         Metric::FloodSent,
@@ -38,6 +42,8 @@ impl Metric {
         Metric::P99,
         Metric::P999,
         Metric::ProcessTime,
+        Metric::FixedTime,
+        Metric::OwnThreads,
         Metric::CoreTime,
         Metric::Memory,
         Metric::MemoryGrowth,
@@ -53,6 +59,8 @@ impl Metric {
             Metric::P99 => "half_capacity_p99_us",
             Metric::P999 => "half_capacity_p999_us",
             Metric::ProcessTime => "process_ns_per_reply",
+            Metric::FixedTime => "fixed_rate_process_ns_per_reply",
+            Metric::OwnThreads => "fixed_rate_own_threads_cores",
             Metric::CoreTime => "flood_core_ns_per_reply",
             Metric::Memory => "resident_bytes",
             Metric::MemoryGrowth => "resident_growth_bytes",

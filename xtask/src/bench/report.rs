@@ -1,6 +1,7 @@
 //! The results as text: a table for the terminal and the page, and the page's section.
 
 use super::bars::judge;
+use super::contenders::limits_of;
 use super::metrics::{BenchRow, Metric};
 use crate::number::grouped;
 use std::fmt::Write as _;
@@ -17,13 +18,14 @@ pub(super) struct BenchContext {
 }
 
 /// The heads of the table's columns.
-const HEADS: [&str; 8] = [
+const HEADS: [&str; 9] = [
     "server",
     "replies/s at no more than 0.1 % loss",
-    "of the limit",
+    "of its limit",
     "replies/s under the flood (requests/s)",
     "p50, p99, p99.9 at half that, µs",
     "its threads' time per reply, ns",
+    "the same at 300,000/s; its own threads then, % of a core",
     "memory, MiB",
     "idle, % of a core",
 ];
@@ -54,10 +56,11 @@ fn cells(row: &BenchRow, rows: &[BenchRow]) -> [String; HEADS.len()] {
     const MIB: f64 = 1024.0 * 1024.0;
     let limit = rows
         .iter()
-        .filter(|row| row.id.starts_with("limit"))
+        .filter(|limit| limits_of(row.id).contains(&limit.id))
         .filter_map(|row| row.get(Metric::Capacity))
         .max_by(f64::total_cmp);
     let number = |metric| row.get(metric).map_or("-".to_owned(), grouped);
+    let percent = |metric| row.get(metric).map_or("-".to_owned(), |cores| format!("{:.2}", cores * 100.0));
     let capacity = row.get(Metric::Capacity);
     let bound = if row.bound_by_generator { " or more" } else { "" };
     let latency = [Metric::P50, Metric::P99, Metric::P999]
@@ -69,8 +72,9 @@ fn cells(row: &BenchRow, rows: &[BenchRow]) -> [String; HEADS.len()] {
         format!("{} ({})", number(Metric::Flood), number(Metric::FloodSent)),
         latency.join(", "),
         number(Metric::ProcessTime),
+        format!("{}; {}", number(Metric::FixedTime), percent(Metric::OwnThreads)),
         row.get(Metric::Memory).map_or("-".to_owned(), |bytes| format!("{:.1}", bytes / MIB)),
-        row.get(Metric::Idle).map_or("-".to_owned(), |cores| format!("{:.2}", cores * 100.0)),
+        percent(Metric::Idle),
     ]
 }
 
@@ -102,7 +106,9 @@ pub(super) fn section(rows: &[BenchRow], setting: &BenchContext, plot: &str) -> 
          program makes the requests and redirects them into the pair (`bench/src/bin/flood.rs`); for several \
          queues `xstun load` sends them over AF_XDP. Every number is the median of {} round{}; a load lasts \
          {} s. The flood is 5 times the row's own capacity, or what the generator can send. Latency counts \
-         from the intended time of sending. The settings of a veth pair decide which core does its receive \
+         from the intended time of sending. The time of its threads includes that of the kernel threads that \
+         poll its interface (NAPI). The limit of a row is the bare swap of its kind: XDP_TX for kernel \
+         answers, AF_XDP for all others. The settings of a veth pair decide which core does its receive \
          work; each row has the setting with its highest capacity:\n",
         setting.rounds,
         if setting.rounds == 1 { "" } else { "s" },
@@ -142,12 +148,12 @@ mod tests {
         let table = table(&rows());
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 5);
-        assert!(lines.iter().all(|line| line.matches('|').count() == 9));
+        assert!(lines.iter().all(|line| line.matches('|').count() == 10));
         assert!(lines.iter().all(|line| line.chars().count() == lines[0].chars().count()));
         let cells: Vec<&str> = lines[3].split('|').map(str::trim).collect();
         assert_eq!(
-            cells[1..9],
-            ["af-xdp", "1,000,000", "1.05", "990,000 (5,000,000)", "10, 21, -", "-", "10.5", "0.12"]
+            cells[1..10],
+            ["af-xdp", "1,000,000", "1.05", "990,000 (5,000,000)", "10, 21, -", "-", "-; -", "10.5", "0.12"]
         );
         assert!(lines[4].contains("250,000 or more"));
     }
@@ -169,7 +175,7 @@ mod tests {
             assert!(section.contains(part), "{part}");
         }
         assert!(section.contains("- batch: plain; the generator shares"));
-        assert!(section.find("at least 15") < section.find("of the limit"));
+        assert!(section.find("at least 15") < section.find("of its limit"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn numbers(values: &[(Metric, f64)]) -> Numbers {
 pub(super) fn row(id: &'static str, numbers: &Numbers) -> BenchRow {
     let kind = match id {
         id if id.starts_with("limit") => ContenderKind::Limit,
-        id if id.starts_with("af-xdp") || id.starts_with("socket") => ContenderKind::Ours,
+        id if ["af-xdp", "kernel", "socket"].iter().any(|ours| id.starts_with(ours)) => ContenderKind::Ours,
         _ => ContenderKind::Other,
     };
     BenchRow {

@@ -1,10 +1,11 @@
 //! The server that is measured.
 
 use super::contenders::{Contender, Programs};
-use super::network::{BenchNetwork, Cores, SERVER};
+use super::generator::Generator;
+use super::network::{BenchNetwork, Cores};
 use crate::children::ChildGuard;
 use crate::interrupt::Interrupt;
-use crate::run::{ask, shown};
+use crate::run::shown;
 use anyhow::{Context as _, Result, bail};
 use std::fs::{self, File};
 use std::process::Stdio;
@@ -13,6 +14,10 @@ use std::time::{Duration, Instant};
 /// Longest wait for it to be ready.
 const LIMIT: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(100);
+/// The load that shows that it answers. An ordinary client would not do where the kernel answers: what
+/// XDP_TX sends reaches the other end of a veth pair only if that end has an XDP program, as the
+/// generator's has.
+const FIRST_LOAD: (f64, Duration) = (1000.0, Duration::from_millis(100));
 
 /// A running server. Drop kills it.
 pub(super) struct MeasuredServer<'a> {
@@ -24,8 +29,10 @@ pub(super) struct MeasuredServer<'a> {
 /// Processor time used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Used {
-    /// Nanoseconds of the server's threads, and of the NAPI threads of its interface.
+    /// Nanoseconds of the server's threads.
     pub(super) process: u64,
+    /// Nanoseconds of the server's threads, and of the NAPI threads of its interface.
+    pub(super) with_napi: u64,
     /// Nanoseconds that the server's cores were not idle, soft interrupts included.
     pub(super) cores: u64,
 }
@@ -49,14 +56,9 @@ impl<'a> MeasuredServer<'a> {
         let child = command.spawn().with_context(|| format!("cannot run `{}`", shown(&command)))?;
         let mut server = MeasuredServer { child: ChildGuard(child), network, cores: cores.clone() };
         let text = || fs::read_to_string(&log).unwrap_or_default();
-        let ready = || {
-            if contender.answers() {
-                let mut probe = network.client.command(&programs.xstun);
-                ask(probe.args(["probe", &SERVER.to_string(), "--timeout", "0.5"])).is_some()
-            } else {
-                text().lines().any(|line| line == "ready")
-            }
-        };
+        let generator = Generator::new(programs, network, cores, contender);
+        let (rate, duration) = FIRST_LOAD;
+        let ready = || generator.run(rate, duration, interrupt).is_ok_and(|sample| sample.replies > 0.0);
         let deadline = Instant::now() + LIMIT;
         while !ready() {
             interrupt.check()?;
@@ -74,12 +76,13 @@ impl<'a> MeasuredServer<'a> {
 
     /// Processor time so far.
     pub(super) fn used(&self) -> Result<Used> {
-        let mut process = 0;
-        for pid in [self.child.0.id()].into_iter().chain(self.network.napi_threads()) {
-            process += process_time(pid)?;
+        let process = process_time(self.child.0.id())?;
+        let mut with_napi = process;
+        for pid in self.network.napi_threads() {
+            with_napi += process_time(pid)?;
         }
         let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
-        Ok(Used { process, cores: busy(&stat, &self.cores.server) })
+        Ok(Used { process, with_napi, cores: busy(&stat, &self.cores.server) })
     }
 
     /// Bytes of its memory that are resident, including rings and packets.
