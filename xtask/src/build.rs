@@ -101,6 +101,14 @@ pub(crate) fn generator_object(workspace: &Workspace) -> PathBuf {
     object(workspace, GENERATOR.binary)
 }
 
+/// Builds the program that passes everything, and returns its path.
+///
+/// # Errors
+/// Setup chose no compiler, or the build failed.
+pub(crate) fn pass(workspace: &Workspace, ready: &ReadyMachine) -> Result<PathBuf> {
+    bpf(workspace, ready, PASS)
+}
+
 /// A program for the kernel: its package and its binary.
 struct BpfProgram {
     package: &'static str,
@@ -109,6 +117,8 @@ struct BpfProgram {
 
 /// The XDP program of the server.
 const PROGRAM: BpfProgram = BpfProgram { package: "xstun-ebpf", binary: "xstun-xdp" };
+/// The program for the other end of the demonstration's veth pair.
+const PASS: BpfProgram = BpfProgram { package: "xstun-ebpf", binary: "xstun-pass" };
 /// The generator of the benchmark.
 const GENERATOR: BpfProgram = BpfProgram { package: "xstun-bench-ebpf", binary: "xstun-generator" };
 

@@ -1,6 +1,8 @@
 //! The clients that query the server, and how each prints its mapped address.
 
-use super::network::{CLIENT_PORT, CLIENT_V4, CLIENT_V6, DemoNetwork, SERVER_V4, SERVER_V6};
+use super::network::{
+    CLIENT_INTERFACE, CLIENT_PORT, CLIENT_V4, CLIENT_V6, DemoNetwork, SERVER_V4, SERVER_V6,
+};
 use crate::children::capture;
 use crate::interrupt::Interrupt;
 use crate::number::grouped;
@@ -128,7 +130,28 @@ fn probe(command: &mut Command, interrupt: &Interrupt) -> Result<SocketAddr> {
     address(mapped).with_context(|| format!("'{mapped}' is no address"))
 }
 
-/// Sends requests as fast as the server answers for `seconds`; returns a sentence with the rate.
+/// What a load gave.
+pub(super) struct LoadResult {
+    sent: f64,
+    received: f64,
+    /// Replies per second.
+    rate: f64,
+}
+
+impl fmt::Display for LoadResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LoadResult { sent, received, rate } = *self;
+        write!(
+            f,
+            "{:>9} replies/s ({} requests sent, {} answered)",
+            grouped(rate),
+            grouped(sent),
+            grouped(received)
+        )
+    }
+}
+
+/// Sends as many requests as it can for `seconds`, over AF_XDP: sockets would be slower than the server.
 ///
 /// # Errors
 /// `xstun load` failed, got no reply, or got a wrong one.
@@ -137,9 +160,10 @@ pub(super) fn load(
     xstun: &Path,
     seconds: u32,
     interrupt: &Interrupt,
-) -> Result<String> {
+) -> Result<LoadResult> {
     let mut command = network.client.command(xstun);
     command.args(["load", &SERVER_V4.to_string(), "--json", "--duration", &seconds.to_string()]);
+    command.args(["--interface", CLIENT_INTERFACE]);
     let captured = capture(&mut command, LIMIT + Duration::from_secs(seconds.into()), interrupt)?;
     if !captured.status.success() {
         bail!("exited with {} and printed: {}", captured.status, captured.printed());
@@ -150,12 +174,7 @@ pub(super) fn load(
     if received < 1.0 || rate < 1.0 {
         bail!("no reply to {sent} requests");
     }
-    Ok(format!(
-        "{} replies/s ({} requests sent, {} answered)",
-        grouped(rate),
-        grouped(sent),
-        grouped(received)
-    ))
+    Ok(LoadResult { sent, received, rate })
 }
 
 #[cfg(test)]

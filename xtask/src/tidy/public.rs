@@ -15,9 +15,10 @@ use std::collections::HashSet;
 const LIBRARIES: [&str; 6] =
     ["core/src/", "userspace/src/", "testkit/src/", "xdp-ebpf/src/", "bench/src/", "bench/ebpf/src/"];
 /// Files and directories in a library's directory that are other crates too.
-const BINARIES: [&str; 7] = [
+const BINARIES: [&str; 8] = [
     "userspace/src/main.rs",
     "xdp-ebpf/src/main.rs",
+    "xdp-ebpf/src/pass.rs",
     "xdp-ebpf/src/program.rs",
     "bench/ebpf/src/flood.rs",
     "bench/ebpf/src/main.rs",
