@@ -73,6 +73,7 @@ impl BenchOptions {
 
 const PAGE: &str = "docs/measurements.md";
 const PLOT: &str = "docs/benchmark.svg";
+const README: &str = "README.md";
 
 /// Measures what the options say.
 ///
@@ -111,8 +112,8 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     publish(workspace, options, &programs, effort, &rows)
 }
 
-/// Prints the results and writes them: always as JSON, and as the page and the plot if all rows were
-/// measured in full.
+/// Prints the results and writes them: always as JSON, and as the page, the plot and the README's table if
+/// all rows were measured in full.
 fn publish(
     workspace: &Workspace,
     options: &BenchOptions,
@@ -151,9 +152,11 @@ fn publish(
         write(&programs.scratch().join("benchmark.svg"), &plot)?;
         return write(&programs.scratch().join("measurements.md"), &section);
     }
-    let page = workspace.root.join(PAGE);
-    let before = fs::read_to_string(&page).unwrap_or_default();
-    write(&page, &page::with_section(&before, &section).context(PAGE)?)?;
+    for (name, section) in [(PAGE, section), (README, report::summary(rows, &setting))] {
+        let page = workspace.root.join(name);
+        let before = fs::read_to_string(&page).unwrap_or_default();
+        write(&page, &page::with_section(&before, &section).context(name)?)?;
+    }
     write(&workspace.root.join(PLOT), &plot)
 }
 

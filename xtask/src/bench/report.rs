@@ -121,9 +121,31 @@ pub(super) fn section(rows: &[BenchRow], setting: &BenchContext, plot: &str) -> 
     text
 }
 
+/// The rows of the README's table.
+const SUMMARY: [&str; 8] =
+    ["limit-kernel", "kernel", "kernel-generic", "limit", "af-xdp", "socket", "batch", "coturn"];
+
+/// The README's table: the rows that say the most.
+pub(super) fn summary(rows: &[BenchRow], setting: &BenchContext) -> String {
+    let mut text = format!(
+        "From one run of `{}` on a veth pair, with the server on one core and the generator on the other ({}; \
+         {}). Each server has those settings of the pair under which it sustained most.\n\n\
+         | server | replies/s at no more than 0.1 % loss | under a flood of up to five times that | p50, p99 \
+         at half of it, µs |\n|---|---|---|---|\n",
+        setting.command, setting.machine, setting.day
+    );
+    for row in rows.iter().filter(|row| SUMMARY.contains(&row.id)) {
+        let [label, capacity, _, _, latency, ..] = cells(row, rows);
+        let flood = row.get(Metric::Flood).map_or("-".to_owned(), grouped);
+        let latency = latency.rsplit_once(", ").map_or("", |(p50_p99, _)| p50_p99);
+        let _ = writeln!(text, "| {label} | {capacity} | {flood} | {latency} |");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{BenchContext, bars, section, table};
+    use super::{BenchContext, bars, section, summary, table};
     use crate::bench::metrics::{BenchRow, Metric};
     use crate::bench::sample::{numbers, row};
 
@@ -158,17 +180,31 @@ mod tests {
         assert!(lines[4].contains("250,000 or more"));
     }
 
-    #[test]
-    fn the_section_has_context_verdicts_and_numbers() {
-        let setting = BenchContext {
+    fn setting() -> BenchContext {
+        BenchContext {
             day: "2026-01-02".into(),
             commit: Some("abc1234".into()),
             machine: "Linux 6.18, a processor, 2 cores".into(),
             command: "cargo xtask bench".into(),
             rounds: 3,
             step: 2.0,
-        };
-        let section = section(&rows(), &setting, "benchmark.svg");
+        }
+    }
+
+    #[test]
+    fn the_summary_has_context_and_the_rows_that_it_names() {
+        let mut rows = rows();
+        rows.push(row("tokio", &numbers(&[(Metric::Capacity, 1.0)])));
+        let summary = summary(&rows, &setting());
+        assert!(summary.contains("`cargo xtask bench`") && summary.contains("2 cores; 2026-01-02"));
+        assert!(summary.contains("\n| af-xdp | 1,000,000 | 990,000 | 10, 21 |\n"));
+        assert!(summary.contains("\n| batch | 250,000 or more | 70,000 | -, - |\n"));
+        assert!(!summary.contains("tokio"));
+    }
+
+    #[test]
+    fn the_section_has_context_verdicts_and_numbers() {
+        let section = section(&rows(), &setting(), "benchmark.svg");
         for part in
             ["2026-01-02", "abc1234", "Linux 6.18", "`cargo xtask bench`", "3 rounds", "benchmark.svg"]
         {
