@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 use xstun_core::answer::answer;
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
-use xstun_core::stun::Policy;
+use xstun_core::stun::{Permission, Policy};
 use xstun_testkit::frames::{CLIENT_MAC, served};
 use xstun_testkit::judge;
+use xstun_testkit::plain::answer_in_kernel;
 
 const NO_CLASSIC: u8 = 128;
 static SERVED: LazyLock<Served> = LazyLock::new(served);
@@ -28,6 +29,7 @@ pub fn run(input: &[u8]) {
         Some((outcome, expected)) => assert_eq!((result.outcome, reply), (outcome, &expected[..])),
         None => assert!(matches!(result.outcome, Outcome::BadFrame | Outcome::NotServed), "{result:?}"),
     }
+    check_answer_in_kernel(&request, classic, result.outcome, reply);
     let unfinished = judge::ours(&request).is_some_and(|ours| ours.is_unfinished() && ours.fault().is_none());
     assert_eq!(result.unfinished_checksum, unfinished, "{result:?}");
     if result.length == 0 {
@@ -35,6 +37,14 @@ pub fn run(input: &[u8]) {
         return;
     }
     check_reply_is_not_answered(&buffer[..result.length], &policy);
+}
+
+/// Checks that the XDP program's way to a reply gives `reply`, or nothing.
+fn check_answer_in_kernel(request: &[u8], classic: bool, outcome: Outcome, reply: &[u8]) {
+    let permission = Permission::answer(classic, true);
+    if let Ok(found) = answer_in_kernel(request, true, &SERVED, permission) {
+        assert_eq!(found, (outcome, reply.to_vec()), "kernel and worker answer alike");
+    }
 }
 
 /// Checks that a host which serves the client's endpoint does not answer the reply.
