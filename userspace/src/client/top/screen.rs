@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -27,6 +28,17 @@ enum ScreenEvent {
     Fetched(Box<Result<ServerStatus>>),
     /// A signal asks the program to end.
     End,
+}
+
+/// Why the fetching thread ends.
+#[derive(Debug, PartialEq, Eq)]
+enum FetchEnd {
+    /// The screen has ended.
+    NoScreen,
+    /// The terminal is closed.
+    NoTerminal,
+    /// A signal asks the program to end.
+    Signal,
 }
 
 /// What the screen shows.
@@ -47,11 +59,26 @@ pub(super) fn run(args: &TopArgs) -> Result<()> {
     let runtime = fetch::runtime()?;
     // Before the terminal is taken over, so that a wrong address is reported like any other error.
     let first = runtime.block_on(fetch::status(args.server))?;
+    // From here on, so that no signal ends the program while the terminal is taken over.
+    let signal = end_signal(&runtime)?;
     let (sender, events) = channel();
     let (server, every) = (args.server, args.interval);
+    let fetch = move || {
+        let is_open = || io::stdout().is_terminal();
+        match runtime.block_on(fetch_periodically(server, every, &sender, signal, is_open)) {
+            FetchEnd::NoScreen => {}
+            FetchEnd::NoTerminal => std::process::exit(0),
+            FetchEnd::Signal => {
+                // If the terminal is gone, nothing can be restored: crossterm reads end-of-file forever, and
+                // the screen never receives the event.
+                thread::sleep(EXIT_TIMEOUT);
+                std::process::exit(0);
+            }
+        }
+    };
     thread::Builder::new()
         .name("fetch".into())
-        .spawn(move || runtime.block_on(fetch_periodically(server, every, &sender)))
+        .spawn(fetch)
         .map_err(|error| Failure::system("cannot start a thread").because(error))?;
     let view = ServerView::new(server, None, first.clone());
     let mut state =
@@ -83,38 +110,57 @@ impl Drop for TerminalGuard {
     }
 }
 
-/// Fetches the status at every interval, until the receiver is gone or a signal asks for the end.
-async fn fetch_periodically(server: SocketAddr, every: Duration, events: &Sender<ScreenEvent>) {
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else { return };
+/// Catches the signals that end the program, and returns what waits for the first of them.
+///
+/// # Errors
+/// System: a signal cannot be caught.
+fn end_signal(runtime: &Runtime) -> Result<impl Future<Output = ()> + Send + 'static> {
+    let _context = runtime.enter();
+    let catch = |kind| signal(kind).map_err(|error| Failure::system("cannot catch a signal").because(error));
+    let mut terminate = catch(SignalKind::terminate())?;
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut hangup = catch(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
+/// Fetches the status at every interval, until the screen or the terminal is gone or `signal` comes. `is_open`
+/// tells whether there still is a terminal.
+async fn fetch_periodically(
+    server: SocketAddr,
+    every: Duration,
+    events: &Sender<ScreenEvent>,
+    signal: impl Future<Output = ()>,
+    is_open: impl Fn() -> bool,
+) -> FetchEnd {
+    tokio::pin!(signal);
     let mut tick = interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick is immediate, and the first status is already fetched.
     tick.tick().await;
-    let had_terminal = io::stdout().is_terminal();
     loop {
-        // A terminal may close without a signal: a shell that ignores SIGHUP forwards none.
-        if had_terminal && !io::stdout().is_terminal() {
-            std::process::exit(0);
+        // A terminal may close without a signal (a shell that ignores SIGHUP forwards none), and at any time: also
+        // before this thread first looks.
+        if !is_open() {
+            return FetchEnd::NoTerminal;
         }
         let event = tokio::select! {
-            _ = terminate.recv() => ScreenEvent::End,
-            _ = interrupt.recv() => ScreenEvent::End,
-            _ = hangup.recv() => ScreenEvent::End,
+            () = &mut signal => ScreenEvent::End,
             status = async { tick.tick().await; fetch::status(server).await } => {
                 ScreenEvent::Fetched(Box::new(status))
             }
         };
         let is_end = matches!(event, ScreenEvent::End);
-        let is_sent = events.send(event).is_ok();
-        if is_end && is_sent {
-            // If the terminal is gone, nothing can be restored: crossterm reads end-of-file forever, and
-            // the screen never receives the event.
-            tokio::time::sleep(EXIT_TIMEOUT).await;
-            std::process::exit(0);
+        if events.send(event).is_err() {
+            return FetchEnd::NoScreen;
         }
-        if !is_sent {
-            return;
+        if is_end {
+            return FetchEnd::Signal;
         }
     }
 }

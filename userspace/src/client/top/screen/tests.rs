@@ -1,6 +1,6 @@
 use super::super::ServerView;
 use super::super::tests::{SERVER, status};
-use super::ScreenState;
+use super::{FetchEnd, ScreenEvent, ScreenState, fetch, fetch_periodically};
 use crate::error::Failure;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -18,6 +18,28 @@ fn shown(screen: &mut ScreenState, height: u16) -> Vec<String> {
     let buffer = terminal.backend().buffer();
     let line = |y| (0..120).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
     (0..height).map(line).collect()
+}
+
+/// Fetches until the thread would end, with a server that never answers.
+fn fetched(signal: impl Future<Output = ()>, is_open: bool) -> (FetchEnd, Vec<ScreenEvent>) {
+    let (sender, events) = std::sync::mpsc::channel();
+    let hour = std::time::Duration::from_secs(3600);
+    let fetching = fetch_periodically(SERVER, hour, &sender, signal, || is_open);
+    let end = fetch::runtime().unwrap().block_on(fetching);
+    (end, events.try_iter().collect())
+}
+
+/// The screen is drawn while the thread starts, so the terminal may be closed before the thread first looks at it.
+#[test]
+fn a_terminal_that_is_closed_before_the_first_look_ends_the_program() {
+    let (end, events) = fetched(std::future::pending(), false);
+    assert_eq!((end, events.len()), (FetchEnd::NoTerminal, 0));
+}
+
+#[test]
+fn a_signal_before_the_first_fetch_reaches_the_screen() {
+    let (end, events) = fetched(std::future::ready(()), true);
+    assert!(end == FetchEnd::Signal && matches!(events[..], [ScreenEvent::End]));
 }
 
 fn key(code: KeyCode) -> KeyEvent {
