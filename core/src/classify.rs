@@ -5,6 +5,7 @@
 //! kernel's stack untouched, where ordinary sockets serve it if it is STUN.
 
 use crate::enumeration;
+use core::cmp::Ordering;
 
 /// Longest frame that is redirected, in bytes from the destination MAC: a UMEM frame of 2,048 bytes without
 /// the kernel's 256 bytes of headroom (XDP_PACKET_HEADROOM). An unfragmented STUN request is far shorter.
@@ -14,19 +15,30 @@ pub const MAX_FRAME: usize = 2048 - 256;
 pub const PORT_WORDS: u32 = 65_536 / 64;
 
 /// A served address and port: the key of the XDP program's hash map. The bytes are the address (IPv4 in the
-/// first four), the port, the IP version and a zero, all in network order. Aligned so that the XDP program
-/// builds it in words.
-#[repr(C, align(4))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint([u8; 20]);
+/// last four of its 16), the port, the IP version and a zero, all in network order. Held in words, with which the XDP
+/// program builds it: in bytes, its zeros would be a loop.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint([u32; 5]);
+
+impl Ord for Endpoint {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.to_bytes().cmp(&other.to_bytes())
+    }
+}
+
+impl PartialOrd for Endpoint {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Endpoint {
     /// Key of an IPv4 address and port.
     #[inline(always)]
     pub const fn v4(address: [u8; 4], port: u16) -> Self {
-        let [a, b, c, d] = address;
         let [high, low] = port.to_be_bytes();
-        Endpoint([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low, 4, 0])
+        Endpoint([0, 0, 0, u32::from_ne_bytes(address), u32::from_ne_bytes([high, low, 4, 0])])
     }
 
     /// Key of an IPv6 address and port.
@@ -34,17 +46,39 @@ impl Endpoint {
     pub const fn v6(address: [u8; 16], port: u16) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
         let [high, low] = port.to_be_bytes();
-        Endpoint([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, high, low, 6, 0])
+        let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p], [high, low, 6, 0]];
+        let [w0, w1, w2, w3, w4] = words;
+        Endpoint([
+            u32::from_ne_bytes(w0),
+            u32::from_ne_bytes(w1),
+            u32::from_ne_bytes(w2),
+            u32::from_ne_bytes(w3),
+            u32::from_ne_bytes(w4),
+        ])
     }
 
     /// The key as the map holds it.
+    #[inline(always)]
     pub const fn to_bytes(self) -> [u8; 20] {
-        self.0
+        let [w0, w1, w2, w3, w4] = self.0;
+        let [a, b, c, d] = w0.to_ne_bytes();
+        let [e, f, g, h] = w1.to_ne_bytes();
+        let [i, j, k, l] = w2.to_ne_bytes();
+        let [m, n, o, p] = w3.to_ne_bytes();
+        let [high, low, version, zero] = w4.to_ne_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, high, low, version, zero]
     }
 
     /// A key read back from the map.
     pub const fn from_bytes(bytes: [u8; 20]) -> Self {
-        Endpoint(bytes)
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, high, low, version, zero] = bytes;
+        Endpoint([
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
+            u32::from_ne_bytes([m, n, o, p]),
+            u32::from_ne_bytes([high, low, version, zero]),
+        ])
     }
 }
 

@@ -153,10 +153,10 @@ fn sorted_unique<T: Ord>(mut items: Vec<T>) -> Vec<T> {
 /// The address and port of a map key.
 #[inline(always)]
 fn address(endpoint: Endpoint) -> (IpAddr, u16) {
-    let [a, b, c, d, rest @ ..] = endpoint.to_bytes();
-    let [e, f, g, h, i, j, k, l, m, n, o, p, high, low, version, _] = rest;
+    let [a, b, c, d, e, f, g, h, rest @ ..] = endpoint.to_bytes();
+    let [i, j, k, l, m, n, o, p, high, low, version, _] = rest;
     let ip: IpAddr = match version {
-        4 => [a, b, c, d].into(),
+        4 => [m, n, o, p].into(),
         _ => [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].into(),
     };
     (ip, u16::from_be_bytes([high, low]))

@@ -179,12 +179,16 @@ impl Serves for Maps {
             return Err(Verdict::OtherPort);
         }
         // SAFETY: the value is one byte, which is read once; user space may replace it at any time.
-        match unsafe { XSTUN_SERVED.get(endpoint) } {
+        match unsafe { XSTUN_SERVED.get(&AlignedKey(*endpoint).0) } {
             Some(permission) => Ok(Permission::from_byte(*permission)),
             None => Err(Verdict::OtherAddress),
         }
     }
 }
+
+/// A key as the compiler may build it on the stack in words of eight bytes, whose alignment the verifier checks.
+#[repr(align(8))]
+struct AlignedKey(Endpoint);
 
 impl SourceRules for Maps {
     #[inline(always)]

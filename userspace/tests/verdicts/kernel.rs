@@ -142,7 +142,7 @@ impl Kernel {
         for address in [IpAddr::V4(frames::IPV4), IpAddr::V6(frames::IPV6)] {
             let mut key = [0; 20];
             match address {
-                IpAddr::V4(v4) => key[..4].copy_from_slice(&v4.octets()),
+                IpAddr::V4(v4) => key[12..16].copy_from_slice(&v4.octets()),
                 IpAddr::V6(v6) => key[..16].copy_from_slice(&v6.octets()),
             }
             key[16..18].copy_from_slice(&frames::PORT.to_be_bytes());
