@@ -183,7 +183,8 @@ fn a_predecessor_refuses_a_second_take_over() {
     assert!(!path.exists());
 }
 
-/// While draining, /readyz fails and requests are answered; then the server exits by itself.
+/// While draining, /readyz fails and requests are answered. Two servers drain for longer than the test takes, and exit
+/// on SIGTERM; the other two exit by themselves.
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_server_drains_by_signal_and_by_command() {
@@ -193,23 +194,27 @@ fn a_server_drains_by_signal_and_by_command() {
     let link = lab.link();
     let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
     let ready = || get(&lab.server, "127.0.0.1:9100".parse().unwrap(), "/readyz").status;
-    for by_signal in [true, false] {
-        let flags = [control.as_str(), "--drain-seconds=5", "--metrics-listen=127.0.0.1:9100"];
-        let server = SOCKETS.serve(&lab, &flags);
+    let program = xstun().into_string().unwrap();
+    for (seconds, by_signal) in [("3600", true), ("3600", false), ("1", true), ("1", false)] {
+        let limit = format!("--drain-seconds={seconds}");
+        let server = SOCKETS.serve(&lab, &[&control, &limit, "--metrics-listen=127.0.0.1:9100"]);
         assert_eq!(ready(), 200);
         if by_signal {
             server.signal(Signal::USR1);
         } else {
-            let program = xstun().into_string().unwrap();
             let printed = lab.server.run(&[&program, "drain", &control]);
-            assert_eq!(printed, "draining: it exits in 5 seconds\n");
+            assert_eq!(printed, format!("draining: it exits in {seconds} seconds\n"));
         }
         server.wait_for("draining", |line| {
             line["message"].as_str().is_some_and(|message| message.starts_with("draining"))
         });
+        if seconds == "1" {
+            server.ended();
+            continue;
+        }
         assert_eq!(ready(), 503);
         assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 3478)), asker.address());
-        let counters = server.ended();
+        let counters = server.stop_by(Signal::TERM);
         assert!(counters.replies("sockets") > 0, "{}", counters.log);
     }
     assert!(!directory.path().join("control").exists(), "the server removes its control socket");
