@@ -15,7 +15,13 @@ fn each_frame_gets_its_verdict() {
 #[test]
 fn the_table_reaches_every_verdict_that_a_frame_alone_can_reach() {
     let met: HashSet<_> = cases().into_iter().filter_map(|case| case.verdict.err()).collect();
-    let of_the_program = [Verdict::Redirect, Verdict::NoSocket, Verdict::MultiBuffer];
+    let of_the_program = [
+        Verdict::Redirect,
+        Verdict::Answered,
+        Verdict::RedirectNoRoom,
+        Verdict::NoSocket,
+        Verdict::MultiBuffer,
+    ];
     for verdict in Verdict::ALL {
         assert_eq!(met.contains(&verdict), !of_the_program.contains(&verdict), "{verdict:?}");
     }
