@@ -36,24 +36,28 @@ static XSTUN_REFUSED: Array<u64> = Array::with_max_entries(REFUSED_BITS / 64, 0)
 
 /// Answers and redirects, for kernels with multi-buffer XDP (5.18): attaches at any MTU.
 #[xdp(frags)]
+#[inline(always)]
 fn xstun_answers_frags(ctx: XdpContext) -> u32 {
     run::<true, true>(&ctx)
 }
 
 /// Answers and redirects, for kernels before multi-buffer XDP, which refuse to load a program that declares it.
 #[xdp]
+#[inline(always)]
 fn xstun_answers_linear(ctx: XdpContext) -> u32 {
     run::<false, true>(&ctx)
 }
 
 /// Redirects only, for kernels with multi-buffer XDP.
 #[xdp(frags)]
+#[inline(always)]
 fn xstun_frags(ctx: XdpContext) -> u32 {
     run::<true, false>(&ctx)
 }
 
 /// Redirects only, for kernels before multi-buffer XDP.
 #[xdp]
+#[inline(always)]
 fn xstun_linear(ctx: XdpContext) -> u32 {
     run::<false, false>(&ctx)
 }
