@@ -15,7 +15,9 @@ pub use doctor::DoctorArgs;
 pub use drain::DrainArgs;
 pub use load::LoadArgs;
 pub use probe::ProbeArgs;
-pub(crate) use serve::{Advertise, BindModeArg, DatapathArg, PathArgs, ReplyArgs, StreamArgs, XdpModeArg};
+pub(crate) use serve::{
+    Advertise, BindModeArg, DatapathArg, KernelAnswersArg, PathArgs, ReplyArgs, StreamArgs, XdpModeArg,
+};
 pub use serve::{FixedArgs, LiveArgs, LogFormat, LogLevel, ServeArgs, live_keys};
 pub use top::TopArgs;
 

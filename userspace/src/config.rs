@@ -9,7 +9,7 @@ mod metrics;
 mod policy;
 mod stream;
 
-pub(crate) use crate::cli::{BindModeArg, DatapathArg, LogLevel, XdpModeArg};
+pub(crate) use crate::cli::{BindModeArg, DatapathArg, KernelAnswersArg, LogLevel, XdpModeArg};
 pub(crate) use cores::{cores, ranges};
 pub(crate) use credentials::CredentialsConfig;
 pub use listen::Listen;
@@ -74,6 +74,8 @@ pub(crate) struct LiveConfig {
     pub(crate) credentials: Option<CredentialsConfig>,
     /// How long health checks fail before a server that drains exits.
     pub(crate) drain: Duration,
+    /// Whether the XDP programs answer plain requests by themselves.
+    pub(crate) kernel_answers: KernelAnswersArg,
     /// Least severe level that is logged.
     pub(crate) log_level: LogLevel,
     /// All of the policy but the credentials, which stand in a file: see [`LiveConfig::policy`].
@@ -87,7 +89,7 @@ impl Config {
     /// Usage: a sentence that names the flag and the value.
     pub(crate) fn from_args(args: &ServeArgs, available: &[usize]) -> Result<Self> {
         let ServeArgs { config: _, fixed, live } = args;
-        check_path(fixed)?;
+        check_path(fixed, live.kernel_answers)?;
         let live = LiveConfig::from_args(live)?;
         let fixed = FixedConfig::from_args(fixed, available)?;
         if let Some(address) = &fixed.metrics {
@@ -128,13 +130,14 @@ impl FixedConfig {
 
 impl LiveConfig {
     fn from_args(args: &LiveArgs) -> Result<Self> {
-        let LiveArgs { listen, reply, credentials, log_level, stream, drain_seconds } = args;
+        let LiveArgs { listen, kernel_answers, reply, credentials, log_level, stream, drain_seconds } = args;
         let (open_policy, listen) = policy::policy(reply, Listen::new(listen)?, credentials)?;
         Ok(LiveConfig {
             stream: StreamConfig::from_args(stream, &listen)?,
             listen,
             credentials: CredentialsConfig::from_args(credentials)?,
             drain: *drain_seconds,
+            kernel_answers: *kernel_answers,
             log_level: *log_level,
             open_policy,
         })
@@ -142,7 +145,7 @@ impl LiveConfig {
 }
 
 /// Checks that the options about interfaces have an interface and go together.
-fn check_path(args: &FixedArgs) -> Result<()> {
+fn check_path(args: &FixedArgs, kernel_answers: KernelAnswersArg) -> Result<()> {
     // Destructured, so that an option that is not considered here does not compile.
     let FixedArgs { interfaces, path, xdp_log, metrics_listen: _, log_format: _, control: _, take_over: _ } =
         args;
@@ -155,6 +158,7 @@ fn check_path(args: &FixedArgs) -> Result<()> {
             (queues.is_some(), "--queues", ""),
             (*busy_poll, "--busy-poll", ""),
             (*xdp_log, "--xdp-log", ""),
+            (kernel_answers == KernelAnswersArg::On, "--kernel-answers", " on"),
         ];
         if let Some((_, flag, value)) = needs_interface.into_iter().find(|(given, ..)| *given) {
             return Err(Failure::usage(format!("{flag}{value} requires an interface"))
@@ -168,6 +172,14 @@ fn check_path(args: &FixedArgs) -> Result<()> {
         )
         .of_value("--bind-mode", "zero-copy")
         .of_value("--xdp-mode", "generic"));
+    }
+    if *datapath == DatapathArg::Socket && kernel_answers == KernelAnswersArg::On {
+        return Err(Failure::usage(
+            "--kernel-answers on is not available with --datapath socket: no XDP program is attached",
+        )
+        .of_value("--kernel-answers", "on")
+        .of_value("--datapath", "socket")
+        .remedy("use --kernel-answers auto, or --datapath auto"));
     }
     Ok(())
 }

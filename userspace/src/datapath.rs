@@ -20,7 +20,7 @@ pub(crate) use inheritance::InheritedLink;
 pub(crate) use ladder::InterfacePath;
 pub(crate) use step_down::{AF_XDP_BUILT, StepDown};
 
-use crate::config::{Config, LiveConfig};
+use crate::config::{Config, KernelAnswersArg, LiveConfig};
 use crate::error::{Failure, Result};
 use crate::interface;
 use af_xdp::{AfXdp, TakenOverLink};
@@ -119,15 +119,37 @@ impl Datapath {
         Ok(())
     }
 
-    /// Prepares to serve `live` with `policy` instead: binds what is new and reads the certificate.
+    /// Prepares to serve `live` with `policy` instead: binds what is new, reads the certificate, and withdraws the
+    /// kernel answers that these do not allow. Until [`Datapath::adopt`] the workers give them.
     ///
     /// # Errors
-    /// An address cannot be bound, or the certificate cannot be used; nothing is changed.
-    pub(crate) fn prepare(&self, live: LiveConfig, policy: Policy) -> Result<PreparedChange> {
+    /// An address cannot be bound, the certificate cannot be used, or kernel answers are not available or cannot be
+    /// withdrawn; nothing is changed.
+    pub(crate) fn prepare(&mut self, live: LiveConfig, policy: Policy) -> Result<PreparedChange> {
         live.check_on_host(interface::addresses(None)?.iter().map(|address| address.ip))?;
         let sockets = self.sockets.bind(&live.listen)?;
         let streams = self.streams.bind(&live.listen, &live.stream)?;
+        self.prepare_answers(live.kernel_answers, &policy)?;
         Ok(PreparedChange { live, policy, sockets, streams })
+    }
+
+    fn prepare_answers(&mut self, wanted: KernelAnswersArg, policy: &Policy) -> Result<()> {
+        let prepare = |path: &mut InterfacePath| match &mut path.af_xdp {
+            Some(af_xdp) => af_xdp.prepare_answers(wanted, policy),
+            None if wanted == KernelAnswersArg::On => {
+                Err(af_xdp::no_kernel_answers(&path.name, "the sockets serve it since the start"))
+            }
+            None => Ok(()),
+        };
+        let prepared = self.interfaces.iter_mut().try_for_each(prepare);
+        if prepared.is_err() {
+            self.over_af_xdp().for_each(AfXdp::restore_answers);
+        }
+        prepared
+    }
+
+    fn over_af_xdp(&mut self) -> impl Iterator<Item = &mut AfXdp> {
+        self.interfaces.iter_mut().filter_map(|path| path.af_xdp.as_mut())
     }
 
     /// Serves a prepared configuration from now on. Addresses that are no longer configured are served too,
@@ -140,6 +162,7 @@ impl Datapath {
         self.sockets.add(sockets);
         let added = self.streams.add(streams, &live.stream);
         self.policy.store(Arc::new(policy));
+        self.over_af_xdp().for_each(|af_xdp| af_xdp.adopt_answers(live.kernel_answers));
         self.config.live = live;
         self.refresh().and(added)
     }
@@ -178,7 +201,7 @@ impl Datapath {
 
     /// Closes the queues of the interface with this index; see [`AfXdp::close_queues`].
     pub(crate) fn close_queues(&mut self, index: u32) {
-        for af_xdp in self.interfaces.iter_mut().filter_map(|path| path.af_xdp.as_mut()) {
+        for af_xdp in self.over_af_xdp() {
             if af_xdp.interface().index == index {
                 af_xdp.close_queues();
             }
@@ -190,10 +213,7 @@ impl Datapath {
     /// # Errors
     /// An XDP program could not be restored: the frames of its interface pass to the sockets.
     pub(crate) fn restore(&mut self) -> Result<()> {
-        for af_xdp in self.interfaces.iter_mut().filter_map(|path| path.af_xdp.as_mut()) {
-            af_xdp.restore()?;
-        }
-        Ok(())
+        self.over_af_xdp().try_for_each(AfXdp::restore)
     }
 
     /// Leaves all datagrams and new connections to the successor. Open connections stay.

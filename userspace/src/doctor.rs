@@ -61,6 +61,7 @@ pub fn examine(names: &[String], ebpf_object: bool) -> Result<DoctorReport> {
     for interface in examined {
         let facts = facts::InterfaceFacts::gather(interface, &every)?;
         let mut checks = facts.check(&host);
+        checks.extend(prediction::check_kernel_answers(&facts, &host));
         checks.push(prediction::predict(&facts, &host));
         interfaces.push((facts.interface.name, checks));
     }

@@ -8,6 +8,9 @@ use xstun_core::enumeration;
 /// Recommended port of `--metrics-listen`, on the loopback address; `xstun top` connects there by default.
 pub(crate) const METRICS_PORT: u16 = 9478;
 
+/// Path of the requests that an XDP program answers by itself, beside the paths of workers and transports.
+pub(crate) const XDP_PATH: &str = "xdp";
+
 /// A server at one moment. Counts are since its start, or since the start of a worker if that is later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ServerStatus {
@@ -56,6 +59,19 @@ pub(crate) struct InterfaceStatus {
     pub(crate) attached: Option<bool>,
     /// Whether frames that the program redirects arrived at the last check; absent without a program.
     pub(crate) delivering: Option<bool>,
+    /// What the program answers by itself; absent without a program.
+    pub(crate) kernel_answers: Option<KernelAnswersStatus>,
+}
+
+/// The plain requests that the XDP program of an interface answers by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KernelAnswersStatus {
+    /// Whether it answers any.
+    pub(crate) serving: bool,
+    /// Why, or why not.
+    pub(crate) reason: String,
+    /// Counts of those that it answered; they reach no worker.
+    pub(crate) counts: MessageCounts,
 }
 
 enumeration! {

@@ -22,6 +22,12 @@ impl Permission {
         Permission(Permission::ANSWER | classic | zero_transaction)
     }
 
+    /// Returns what both permissions allow.
+    pub const fn common(self, other: Self) -> Self {
+        let both = Permission(self.0 & other.0);
+        if both.may_answer() { both } else { Permission::REDIRECT }
+    }
+
     /// Whether plain requests may be answered.
     #[inline(always)]
     pub const fn may_answer(self) -> bool {
@@ -49,5 +55,33 @@ impl Permission {
     #[inline(always)]
     pub const fn from_byte(byte: u8) -> Self {
         Permission(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Permission;
+    use std::vec::Vec;
+
+    #[test]
+    fn what_two_permissions_have_in_common_is_allowed_by_both() {
+        let all = [Permission::REDIRECT].into_iter().chain(
+            [(false, false), (false, true), (true, false), (true, true)]
+                .map(|(c, z)| Permission::answer(c, z)),
+        );
+        let all: Vec<_> = all.collect();
+        for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
+            let common = one.common(other);
+            assert_eq!(common, other.common(one));
+            assert_eq!(common.may_answer(), one.may_answer() && other.may_answer(), "{one:?} {other:?}");
+            let flag = |of: fn(Permission) -> bool| (of(common), common.may_answer() && of(one) && of(other));
+            for (found, expected) in
+                [flag(Permission::includes_classic), flag(Permission::includes_zero_transaction)]
+            {
+                assert_eq!(found, expected, "{one:?} {other:?}");
+            }
+            assert_eq!(Permission::from_byte(common.to_byte()), common);
+        }
+        assert_eq!(Permission::REDIRECT.to_byte(), 0);
     }
 }

@@ -98,6 +98,12 @@ pub struct LiveArgs {
     #[arg(short, long, value_name = "ADDR:PORT", display_order = 2)]
     pub(crate) listen: Vec<SocketAddr>,
 
+    /// Answer plain requests inside the XDP program, and leave the others to the workers; `auto` does so
+    /// where zero-copy is not available and the driver is known to transmit such replies, and in generic
+    /// mode
+    #[arg(long, value_enum, default_value_t, display_order = 16)]
+    pub(crate) kernel_answers: KernelAnswersArg,
+
     /// Which requests are answered, and with what.
     #[command(flatten, next_display_order = 20)]
     pub(crate) reply: ReplyArgs,
@@ -249,6 +255,18 @@ pub(crate) enum BindModeArg {
     ZeroCopy,
     /// Copy.
     Copy,
+}
+
+/// Value of `--kernel-answers`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KernelAnswersArg {
+    /// Where they are known to be faster and to leave.
+    #[default]
+    Auto,
+    /// On every interface, or an error.
+    On,
+    /// Nowhere.
+    Off,
 }
 
 /// Value of `--log-level`.

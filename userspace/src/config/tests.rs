@@ -1,4 +1,4 @@
-use super::{Config, CredentialsConfig, ranges};
+use super::{Config, CredentialsConfig, KernelAnswersArg, ranges};
 use crate::cli::{Cli, Command};
 use crate::error::FailureKind;
 use clap::Parser as _;
@@ -25,6 +25,15 @@ fn without_flags_sockets_listen_on_both_wildcards_and_every_core_works() {
     assert!(config.live.listen.by_default);
     assert_eq!(config.fixed.cores, [0, 1, 2, 3, 6]);
     assert!(config.live.open_policy.classic);
+}
+
+#[test]
+fn kernel_answers_are_a_live_choice_which_only_on_ties_to_an_interface() {
+    let kernel_answers = |flags| config(flags).unwrap().live.kernel_answers;
+    assert_eq!(kernel_answers(""), KernelAnswersArg::Auto);
+    assert_eq!(kernel_answers("-i a --kernel-answers on"), KernelAnswersArg::On);
+    assert_eq!(kernel_answers("-i a --datapath socket --kernel-answers off"), KernelAnswersArg::Off);
+    assert_eq!(kernel_answers("--datapath socket --kernel-answers auto"), KernelAnswersArg::Auto);
 }
 
 #[test]
@@ -96,6 +105,12 @@ const INVALID: &[(&str, &str)] = &[
     ("--queues 2", "--queues requires an interface"),
     ("--queues 0 -i a", "--queues"),
     ("-i a --xdp-mode generic --bind-mode zero-copy", "--bind-mode zero-copy"),
+    ("--kernel-answers on", "--kernel-answers on requires an interface"),
+    (
+        "-i a --datapath socket --kernel-answers on",
+        "--kernel-answers on is not available with --datapath socket",
+    ),
+    ("-i a --kernel-answers perhaps", "--kernel-answers"),
     ("--listen 192.0.2.1:0", "--listen 192.0.2.1:0 has port 0"),
     ("--listen 192.0.2.1", "--listen"),
     ("--listen 224.0.0.1:3478", "is a group address"),

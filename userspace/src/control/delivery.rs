@@ -2,6 +2,7 @@
 //! deliver.
 
 use std::collections::HashMap;
+use xstun_core::classify::Verdict;
 
 /// Frames redirected between two checks, without one arriving, that count as a failure. A few may be on their
 /// way at any moment.
@@ -46,7 +47,10 @@ impl DeliveryCheck {
     /// Checks an interface; returns whether delivery has just turned out to be broken.
     pub(super) fn is_broken(&mut self, name: &str, path: &crate::datapath::af_xdp::AfXdp) -> bool {
         let Ok(verdicts) = path.verdicts() else { return false };
-        let redirected = verdicts[xstun_core::classify::Verdict::Redirect as usize];
+        let redirected = [Verdict::Redirect, Verdict::RedirectNoRoom]
+            .map(|verdict| verdicts[verdict.index()])
+            .iter()
+            .sum();
         // A frame that the kernel counts as dropped at the socket was delivered to it.
         let arrived = path
             .queues()

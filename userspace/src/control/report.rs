@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use tracing::{info, warn};
 use xstun_core::classify::Verdict;
+use xstun_core::outcome::Outcome;
 use xstun_ebpf::loss::DriverLoss;
 
 /// Logs what serves, where, and each step down with its reason: a line for each interface, one for the sockets,
@@ -46,6 +47,7 @@ fn interface(path: &InterfacePath) {
         queues = cores.len(),
         cores = join(&cores),
         listen = join(&af_xdp.served().addresses()),
+        kernel_answers = af_xdp.kernel_answers().to_string(),
         stepped_down = join(af_xdp.step_downs()),
         "serving"
     );
@@ -66,7 +68,9 @@ fn on_sockets(path: &InterfacePath) {
 pub(super) fn status(datapath: &Datapath) -> String {
     let over_af_xdp = |path: &InterfacePath| {
         let af_xdp = path.af_xdp.as_ref()?;
-        Some(format!("{} queues over AF_XDP ({})", af_xdp.queues().count(), af_xdp.mode().name()))
+        let plain = if af_xdp.kernel_answers().on { ", plain requests in the XDP program" } else { "" };
+        let (queues, mode) = (af_xdp.queues().count(), af_xdp.mode().name());
+        Some(format!("{queues} queues over AF_XDP ({mode}){plain}"))
     };
     let interfaces = datapath.interfaces.iter().map(|path| {
         let by = over_af_xdp(path).unwrap_or_else(|| "sockets".to_owned());
@@ -140,30 +144,46 @@ pub(super) fn streams(datapath: &Datapath) -> Vec<(&'static str, Arc<StreamStats
     transports.map(|transport| (transport.name, Arc::clone(&transport.stats))).collect()
 }
 
-/// Returns the nonzero verdicts of each XDP program, and what the driver lost after them, by interface.
-pub(super) fn verdicts(datapath: &Datapath) -> Vec<(String, String)> {
-    datapath
-        .interfaces
-        .iter()
-        .filter_map(|path| {
+/// What one XDP program counted, and whether it answered.
+pub(super) struct ProgramCounters {
+    interface: String,
+    /// The nonzero verdicts, and what the driver lost after them.
+    verdicts: String,
+    /// How the requests ended that it answered.
+    answers: String,
+    /// Whether it answered plain requests at the end, and why.
+    kernel_answers: String,
+}
+
+impl ProgramCounters {
+    /// Returns what each XDP program counted.
+    pub(super) fn of_all(datapath: &Datapath) -> Vec<ProgramCounters> {
+        let of = |path: &InterfacePath| {
             let af_xdp = path.af_xdp.as_ref()?;
             let verdicts = Verdict::ALL.into_iter().zip(af_xdp.verdicts().ok()?);
             let verdicts = verdicts.map(|(verdict, count)| (verdict.name().to_owned(), count));
             let losses = DriverLoss::ALL.into_iter().zip(af_xdp.losses().unwrap_or_default());
             let losses = losses.map(|(loss, count)| (format!("lost_{}", loss.name()), count));
-            Some((path.name.clone(), nonzero(verdicts.chain(losses))))
-        })
-        .collect()
+            let answers = Outcome::ALL.map(Outcome::name).into_iter().zip(af_xdp.kernel_outcomes().ok()?);
+            Some(ProgramCounters {
+                interface: path.name.clone(),
+                verdicts: nonzero(verdicts.chain(losses)),
+                answers: nonzero(answers),
+                kernel_answers: af_xdp.kernel_answers().to_string(),
+            })
+        };
+        datapath.interfaces.iter().filter_map(of).collect()
+    }
 }
 
 /// Logs every nonzero count.
 pub(super) fn counters(
     workers: &[WorkerCounters],
     streams: &[(&'static str, Arc<StreamStats>)],
-    verdicts: &[(String, String)],
+    programs: &[ProgramCounters],
 ) {
-    for (interface, counters) in verdicts {
-        info!(path = "xdp", interface, counters, "counters");
+    for ProgramCounters { interface, verdicts, answers, kernel_answers } in programs {
+        info!(path = "xdp", interface, counters = verdicts, answers, kernel_answers, "counters");
     }
     for WorkerCounters { path, interface, number, stats } in workers {
         let counters = nonzero(stats.named());

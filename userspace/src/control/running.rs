@@ -257,9 +257,9 @@ impl<'a> RunningServer<'a> {
         self.manager.stopping();
         let counters = report::WorkerCounters::of_all(&self.datapath);
         let streams = report::streams(&self.datapath);
-        let verdicts = report::verdicts(&self.datapath);
+        let programs = report::ProgramCounters::of_all(&self.datapath);
         drop(self.datapath);
-        report::counters(&counters, &streams, &verdicts);
+        report::counters(&counters, &streams, &programs);
     }
 }
 

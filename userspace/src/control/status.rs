@@ -4,14 +4,16 @@ use super::heartbeats::Heartbeats;
 use super::process;
 use super::state::SharedState;
 use super::supervisor::Supervisor;
-use crate::datapath::af_xdp::{BindMode, XdpMode};
+use crate::datapath::af_xdp::{AfXdp, BindMode, XdpMode};
 use crate::datapath::socket::stream::{CloseReason, RefusalReason, StreamTransport};
 use crate::datapath::{self, Datapath, InterfacePath};
 use crate::stats::WorkerStats;
 use crate::status::{
-    InterfaceStatus, LadderRung, MessageCounts, ServerStatus, TransportStatus, WorkerStatus,
+    InterfaceStatus, KernelAnswersStatus, LadderRung, MessageCounts, ServerStatus, TransportStatus,
+    WorkerStatus,
 };
 use std::collections::BTreeMap;
+use xstun_core::outcome::Outcome;
 use xstun_ebpf::loss::DriverLoss;
 
 /// Returns the status of `datapath` with the results of `supervisor` and `heartbeats`.
@@ -104,6 +106,24 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
         step_downs: supervisor.step_downs.count(&path.name),
         attached: Some(supervisor.attachment.is_attached(&path.name)),
         delivering: Some(!supervisor.delivery.is_doubtful(&path.name)),
+        kernel_answers: Some(kernel_answers(af_xdp)),
+    }
+}
+
+fn kernel_answers(af_xdp: &AfXdp) -> KernelAnswersStatus {
+    let decision = af_xdp.kernel_answers();
+    let outcomes = Outcome::ALL.into_iter().zip(af_xdp.kernel_outcomes().unwrap_or([0; Outcome::COUNT]));
+    let replies = outcomes.clone().filter(|(outcome, _)| outcome.is_reply()).map(|(_, count)| count).sum();
+    KernelAnswersStatus {
+        serving: decision.on,
+        reason: decision.why,
+        counts: MessageCounts {
+            // The program counts a request only when it answers it.
+            received: outcomes.clone().map(|(_, count)| count).sum(),
+            replies,
+            outcomes: owned(outcomes.map(|(outcome, count)| (outcome.name(), count))),
+            ..MessageCounts::default()
+        },
     }
 }
 

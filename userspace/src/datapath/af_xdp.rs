@@ -1,9 +1,11 @@
 //! One interface over AF_XDP: its program, sockets and workers, started and stopped in the one order
 //! that loses nothing. Up: attach, bind, fill, then into the map. Down: out of the map, detach, close.
 
+mod answers;
 pub(crate) mod bind;
 mod fallback;
 pub mod frame_queue;
+mod kernel_answers;
 mod link;
 mod mode;
 mod poll_budget;
@@ -16,6 +18,7 @@ pub mod umem;
 mod worker;
 
 pub(crate) use fallback::{attach, bind_modes};
+pub(crate) use kernel_answers::{AnswerDecision, decide_by_default, no_kernel_answers};
 pub use mode::{BindMode, XdpMode};
 pub(crate) use program::object_present;
 pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};
@@ -24,12 +27,14 @@ pub use umem::{FRAME_SIZE, FRAMES, RING_SIZE};
 use super::{InheritedLink, StepDown};
 use crate::error::{Failure, Result};
 use crate::interface::{Interface, NapiSettings};
+use answers::KernelAnswers;
 use arc_swap::ArcSwap;
 use program::XdpProgram;
 use queue::QueueThread;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
 use xstun_core::served::Served;
+use xstun_core::stun::Policy;
 use xstun_ebpf::loss::DriverLoss;
 
 /// An interface that is served over AF_XDP. Dropping it takes everything down.
@@ -38,6 +43,8 @@ pub(crate) struct AfXdp {
     program: XdpProgram,
     mode: XdpMode,
     served: Arc<ArcSwap<Served>>,
+    policy: Arc<ArcSwap<Policy>>,
+    answers: KernelAnswers,
     queues: Vec<QueueThread>,
     ended: Vec<EndedQueue>,
     /// The kernel's stack has the frames of all queues, for good.
@@ -49,18 +56,19 @@ pub(crate) struct AfXdp {
 }
 
 impl AfXdp {
-    /// Serves `now` from here on. The program follows before the workers, so that frames on their way to a
-    /// removed address are still answered. Between the two, a worker counts a frame to an added address as not
-    /// served.
+    /// Serves `now` from here on, by the policy in force. The program follows before the workers, so that frames on
+    /// their way to a removed address are still answered. Between the two, a worker counts a frame to an added
+    /// address as not served.
     ///
     /// # Errors
     /// The kernel refused a map update; the old state may then be partly in force.
     pub(crate) fn update(&mut self, interface: Interface, now: Served) -> Result<()> {
         self.interface = interface;
+        let permissions = answers::permissions(&now, &self.policy.load(), self.answers.decision().on);
         if **self.served.load() == now {
-            return Ok(());
+            return self.program.permit(&permissions);
         }
-        let result = self.program.serve(&now);
+        let result = self.program.serve_with(&now, &permissions);
         self.served.store(Arc::new(now));
         result
     }

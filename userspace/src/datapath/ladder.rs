@@ -1,9 +1,9 @@
 //! Takes one interface as high on the ladder as it goes: AF_XDP, or else the sockets.
 
-use super::af_xdp::{AfXdp, AfXdpRequest, TakenOverLink};
+use super::af_xdp::{AfXdp, AfXdpRequest, TakenOverLink, no_kernel_answers};
 use super::endpoints;
 use super::step_down::{StepDown, must_not_step_down};
-use crate::config::{Config, DatapathArg};
+use crate::config::{Config, DatapathArg, KernelAnswersArg};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Address, Interface};
 use arc_swap::ArcSwap;
@@ -43,6 +43,7 @@ impl InterfacePath {
         taken_over: Option<TakenOverLink<'_>>,
     ) -> Result<Self> {
         let config = &context.config.fixed;
+        let kernel_answers = context.config.live.kernel_answers;
         let mut path = InterfacePath {
             name: interface.name.clone(),
             receive_queues: interface::receive_queues(&interface),
@@ -58,16 +59,23 @@ impl InterfacePath {
             if config.datapath == DatapathArg::AfXdp {
                 return Err(failure.remedy("use --datapath auto or socket"));
             }
+            if kernel_answers == KernelAnswersArg::On {
+                return Err(no_kernel_answers(&path.name, why));
+            }
             path.stepped_down.push(StepDown::new("af-xdp", &failure));
             return Ok(path);
         }
         let mut cores = config.cores.clone();
         cores.rotate_left(first_core % config.cores.len());
         let served = endpoints::served(&interface, &context.config.live.listen, context.host);
-        let request = AfXdpRequest { config, served, policy: Arc::clone(context.policy), cores: &cores };
+        let policy = Arc::clone(context.policy);
+        let request = AfXdpRequest { config, served, kernel_answers, policy, cores: &cores };
         match AfXdp::start(interface, &request, taken_over) {
             Ok(af_xdp) => path.af_xdp = Some(af_xdp),
             Err(failure) if must_not_step_down(config, &failure) => return Err(failure),
+            Err(failure) if kernel_answers == KernelAnswersArg::On => {
+                return Err(no_kernel_answers(&path.name, failure));
+            }
             Err(failure) => path.stepped_down.push(StepDown::new("af-xdp", &failure)),
         }
         Ok(path)

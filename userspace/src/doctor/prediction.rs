@@ -3,10 +3,12 @@
 use super::check::{Check, PREDICTION};
 use super::facts::{FRAME_MTU, InterfaceFacts};
 use super::host::HostFacts;
-use crate::datapath::drivers::{self, ZeroCopy, no_busy_poll, zero_copy};
+use crate::datapath::af_xdp::{AnswerDecision, BindMode, XdpMode, decide_by_default};
+use crate::datapath::drivers::{self, DriverTrust, no_busy_poll, zero_copy};
 use crate::output::counted;
 
-/// Returns one line: XDP mode, copy mode or zero-copy, queues; or why only sockets would serve.
+/// Returns one line: XDP mode, copy mode or zero-copy, queues, and who answers plain requests; or why only sockets
+/// would serve.
 pub(super) fn predict(facts: &InterfaceFacts, host: &HostFacts) -> Check {
     let found = match sockets_only(facts, host) {
         Some(reason) => format!("sockets only: {reason}"),
@@ -17,10 +19,47 @@ pub(super) fn predict(facts: &InterfaceFacts, host: &HostFacts) -> Check {
             };
             let queues = counted(facts.queues.into(), "queue");
             let cores = counted(facts.queues.min(host.cores).into(), "core");
-            format!("{mode}; {bind}; {queues} on {cores}")
+            let plain = if kernel_answers(facts, host).on { "the XDP program" } else { "the workers" };
+            format!("{mode}; {bind}; {queues} on {cores}; plain requests answered by {plain}")
         }
     };
     Check::info(PREDICTION, found)
+}
+
+/// Returns whether the XDP program would answer plain requests, and what to do if that could be better. `None` if only
+/// sockets would serve.
+pub(super) fn check_kernel_answers(facts: &InterfaceFacts, host: &HostFacts) -> Option<Check> {
+    const CHECK: &str = "kernel answers";
+    if sockets_only(facts, host).is_some() {
+        return None;
+    }
+    let decision = kernel_answers(facts, host);
+    let check = Check::info(CHECK, decision.to_string());
+    Some(match facts.driver.as_deref() {
+        _ if decision.on || predicted_bind(facts, host) == BindMode::ZeroCopy => check,
+        Some("veth") => check.fix(
+            "if the other end of the pair runs an XDP program (one that passes is enough): xstun serve \
+             --kernel-answers on",
+        ),
+        _ => check.fix(
+            "xstun serve --kernel-answers on uses it anyway; measure with xstun load before you rely on it",
+        ),
+    })
+}
+
+/// Returns the decision of `--kernel-answers auto`, if the predicted modes are those that serve.
+fn kernel_answers(facts: &InterfaceFacts, host: &HostFacts) -> AnswerDecision {
+    let mode = if generic_only(facts, host).is_some() { XdpMode::Generic } else { XdpMode::Native };
+    let driver = facts.driver.as_deref().unwrap_or_default();
+    decide_by_default(driver, host.kernel, mode, predicted_bind(facts, host))
+}
+
+fn predicted_bind(facts: &InterfaceFacts, host: &HostFacts) -> BindMode {
+    let native = generic_only(facts, host).is_none();
+    let trusted =
+        facts.driver.as_deref().is_some_and(|driver| zero_copy(driver, host.kernel) == DriverTrust::Trusted);
+    let offered = facts.xdp.is_none_or(|xdp| xdp.zero_copy());
+    if native && trusted && offered { BindMode::ZeroCopy } else { BindMode::Copy }
 }
 
 /// Returns why AF_XDP cannot serve the interface, if so.
@@ -80,21 +119,21 @@ fn bind_mode(facts: &InterfaceFacts, host: &HostFacts) -> String {
         _ if facts.xdp.is_some_and(|xdp| !xdp.zero_copy()) => {
             format!("copy mode ({driver} has no zero-copy here)")
         }
-        ZeroCopy::Trusted if facts.interface.mtu > FRAME_MTU => {
+        DriverTrust::Trusted if facts.interface.mtu > FRAME_MTU => {
             "zero-copy unless the MTU prevents it, then copy mode".into()
         }
-        ZeroCopy::Trusted => match no_busy_poll(driver) {
+        DriverTrust::Trusted => match no_busy_poll(driver) {
             None => "zero-copy, or copy mode if the bind is refused".into(),
             Some(reason) => {
                 format!("zero-copy, or copy mode if the bind is refused or with --busy-poll ({reason})")
             }
         },
-        ZeroCopy::Untrusted(reason) => {
+        DriverTrust::Untrusted(reason) => {
             format!(
                 "copy mode (zero-copy of {driver} is not trusted: {reason}; --bind-mode zero-copy forces it)"
             )
         }
-        ZeroCopy::Unsupported(reason) => format!("copy mode ({driver} has no zero-copy: {reason})"),
+        DriverTrust::Unsupported(reason) => format!("copy mode ({driver} has no zero-copy: {reason})"),
     }
 }
 

@@ -68,6 +68,13 @@ const REFUSALS: &[Refusal<'static>] = &[
     (&["--metrics-listen", "10.77.0.1:0"], USAGE, &["--metrics-listen", "9478"]),
     (&["--metrics-listen", "10.77.0.1:3478"], USAGE, &["--metrics-listen", "--listen", "one port"]),
     (&["--interface", "lo", "--datapath", "af-xdp", "--xdp-mode", "native"], SYSTEM, &["--datapath", "lo"]),
+    (&["--kernel-answers", "on"], USAGE, &["--kernel-answers on", "--interface"]),
+    (&["--interface", "lo", "--kernel-answers", "on"], SYSTEM, &["--kernel-answers on", "lo", "loopback"]),
+    (
+        &["--interface", "lo", "--datapath", "socket", "--kernel-answers", "on"],
+        USAGE,
+        &["--kernel-answers on", "--datapath socket"],
+    ),
 ];
 
 #[test]

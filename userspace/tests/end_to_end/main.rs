@@ -10,6 +10,7 @@ mod errors;
 mod frames;
 mod handover;
 mod http;
+mod kernel_answers;
 mod laboratory;
 mod lifecycle;
 mod load;

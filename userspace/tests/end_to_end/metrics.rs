@@ -2,7 +2,7 @@
 
 use crate::clients::is_program_installed;
 use crate::http::{self, get};
-use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
+use crate::modes::{GENERIC, KERNEL_GENERIC, KERNEL_NATIVE, Mode, NATIVE, SOCKETS, passing_program};
 use crate::streams::Certificate;
 use rustix::process::Signal;
 use std::cell::Cell;
@@ -73,6 +73,7 @@ fn check_by_promtool(namespace: &Namespace, text: &str) {
 
 fn counters_are_exposed(mode: Mode) {
     let lab = Lab::new(2);
+    let _passing = (mode == KERNEL_NATIVE).then(|| passing_program(&lab));
     let server = serve(mode, &lab, &[]);
     ask(&lab, 20);
     let ready = get(&lab.server, METRICS, "/readyz");
@@ -92,11 +93,15 @@ fn counters_are_exposed(mode: Mode) {
     let text = response.body;
     check_by_promtool(&lab.server, &text);
     let interface = ("interface", lab.link().server_interface.as_str());
-    if mode.path == "af-xdp" {
-        let rung = if mode == NATIVE { "native-copy" } else { "generic" };
+    if let Some(xdp_mode) = mode.xdp_mode() {
+        let rung = if xdp_mode == "native" { "native-copy" } else { "generic" };
         assert_eq!(sum(&text, "xstun_interface_queues", &[interface, ("rung", rung)]), 2, "{text}");
         assert_eq!(sum(&text, "xstun_xdp_attached", &[interface]), 1, "{text}");
-        assert!(sum(&text, "xstun_xdp_verdicts_total", &[interface, ("verdict", "redirect")]) >= 20);
+        let by_program = mode.path == "xdp";
+        assert_eq!(sum(&text, "xstun_kernel_answers", &[interface]), u64::from(by_program), "{text}");
+        let (verdict, other) = if by_program { ("answered", "redirect") } else { ("redirect", "answered") };
+        assert!(sum(&text, "xstun_xdp_verdicts_total", &[interface, ("verdict", verdict)]) >= 20, "{text}");
+        assert_eq!(sum(&text, "xstun_xdp_verdicts_total", &[interface, ("verdict", other)]), 0, "{text}");
         // The frames of the UMEM are accounted for.
         assert_eq!(sum(&text, "xstun_umem_frames", &[interface, ("queue", "0")]), 4096, "{text}");
         assert!(sum(&text, "xstun_umem_frames", &[interface, ("place", "fill")]) > 0, "{text}");
@@ -108,13 +113,16 @@ fn counters_are_exposed(mode: Mode) {
 
     // The last exposed values are those logged at exit, except for the counters of the kernel.
     let counters = server.stop();
-    for path in ["af-xdp", "sockets"] {
+    for path in ["xdp", "af-xdp", "sockets"] {
         for outcome in ["answered", "not_stun", "transmit_failed"] {
             let exposed = sum(&text, "xstun_outcomes_total", &[("path", path), ("outcome", outcome)]);
             assert_eq!(exposed, counters.get(path, outcome), "{mode:?} {path} {outcome}: {}", counters.log);
         }
         let received = sum(&text, "xstun_received_total", &[("path", path)]);
-        assert_eq!(received, counters.get(path, "received"), "{mode:?} {path}: {}", counters.log);
+        // The program counts what it answers, and nothing else.
+        let counted =
+            if path == "xdp" { counters.get(path, "answered") } else { counters.get(path, "received") };
+        assert_eq!(received, counted, "{mode:?} {path}: {}", counters.log);
     }
 }
 
@@ -134,6 +142,18 @@ fn counters_are_exposed_in_generic_mode() {
 #[ignore = "needs root: makes network namespaces"]
 fn counters_are_exposed_over_sockets() {
     counters_are_exposed(SOCKETS);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn counters_of_kernel_answers_are_exposed_in_native_mode() {
+    counters_are_exposed(KERNEL_NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn counters_of_kernel_answers_are_exposed_in_generic_mode() {
+    counters_are_exposed(KERNEL_GENERIC);
 }
 
 /// /readyz names an endpoint that does not answer, and succeeds again when it does.

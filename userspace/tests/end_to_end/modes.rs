@@ -1,5 +1,7 @@
 //! The modes of serving that every machine supports, pinned by flags.
 
+use xstun::datapath::af_xdp::XdpMode;
+use xstun::datapath::af_xdp::program::XdpProgram;
 use xstun_testkit::lab::Lab;
 use xstun_testkit::lab::server::Server;
 
@@ -14,15 +16,30 @@ pub(crate) struct Mode {
 
 /// AF_XDP, with the XDP program in the driver.
 pub(crate) const NATIVE: Mode = Mode {
-    flags: &["--datapath", "af-xdp", "--xdp-mode", "native"],
+    flags: &["--datapath", "af-xdp", "--xdp-mode", "native", "--kernel-answers", "off"],
     path: "af-xdp",
     xdp_mode: Some("native"),
 };
 
 /// AF_XDP, with the XDP program in the kernel's generic hook.
 pub(crate) const GENERIC: Mode = Mode {
-    flags: &["--datapath", "af-xdp", "--xdp-mode", "generic"],
+    flags: &["--datapath", "af-xdp", "--xdp-mode", "generic", "--kernel-answers", "off"],
     path: "af-xdp",
+    xdp_mode: Some("generic"),
+};
+
+/// Kernel answers, with the XDP program in the driver. The client's end of the pair must run an XDP program, or no
+/// reply reaches it: see [`passing_program`].
+pub(crate) const KERNEL_NATIVE: Mode = Mode {
+    flags: &["--datapath", "af-xdp", "--xdp-mode", "native", "--kernel-answers", "on"],
+    path: "xdp",
+    xdp_mode: Some("native"),
+};
+
+/// Kernel answers, with the XDP program in the kernel's generic hook, where they are the default.
+pub(crate) const KERNEL_GENERIC: Mode = Mode {
+    flags: &["--datapath", "af-xdp", "--xdp-mode", "generic"],
+    path: "xdp",
     xdp_mode: Some("generic"),
 };
 
@@ -40,7 +57,9 @@ impl Mode {
         let server = Server::start(&lab.server, &[&["--interface", interface], self.flags, more].concat());
         if let Some(xdp_mode) = self.xdp_mode {
             let line = server.serving_on(interface);
-            assert_eq!((&line["path"], &line["xdp_mode"]), (&self.path.into(), &xdp_mode.into()), "{line}");
+            assert_eq!((&line["path"], &line["xdp_mode"]), (&"af-xdp".into(), &xdp_mode.into()), "{line}");
+            let answers = line["kernel_answers"].as_str().expect("the line says whether the program answers");
+            assert_eq!(answers.starts_with("on: "), self.path == "xdp", "{line}");
         }
         assert_eq!(lab.server.has_xdp(interface), self.xdp_mode.is_some(), "an XDP program is attached");
         server
@@ -50,10 +69,26 @@ impl Mode {
     pub(crate) fn other_path(self) -> &'static str {
         if self.path == "af-xdp" { "sockets" } else { "af-xdp" }
     }
+
+    /// Where its XDP program runs, if it has one.
+    pub(crate) fn xdp_mode(self) -> Option<&'static str> {
+        self.xdp_mode
+    }
 }
 
 /// Whether a veth end can be busy-polled. Since Linux 6.13 that requires a driver that exposes its NAPI
 /// instances, which veth's does not.
 pub(crate) fn busy_polling_works() -> bool {
     xstun::kernel::running() < (6, 13)
+}
+
+/// Attaches an XDP program that passes every frame to the client's end of the lab's first link: xstun's own, which
+/// serves nothing there. It is detached on drop.
+pub(crate) fn passing_program(lab: &Lab) -> XdpProgram {
+    lab.client.enter(|| {
+        let interface = xstun::interface::find(&lab.link().client_interface).expect("the client's interface");
+        let mut program = XdpProgram::load(1, false).expect("the XDP program loads");
+        program.attach(&interface, XdpMode::Native).expect("the XDP program attaches");
+        program
+    })
 }

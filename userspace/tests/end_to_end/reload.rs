@@ -1,7 +1,7 @@
 //! The configuration is reloaded while the server runs, and under load.
 
 use crate::load::{RunningLoad, all_right};
-use crate::modes::{Mode, NATIVE, SOCKETS};
+use crate::modes::{KERNEL_GENERIC, KERNEL_NATIVE, Mode, NATIVE, SOCKETS, passing_program};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send,
     socket_with,
@@ -226,20 +226,20 @@ fn reply(lab: &Lab, server: SocketAddr, request: &[u8; 20]) -> Option<Vec<u8>> {
     Some(buffer[..length].to_vec())
 }
 
-/// Workers apply a changed policy, and the previous one once it is restored.
-#[test]
-#[ignore = "needs root: makes network namespaces"]
-fn workers_apply_a_reloaded_policy() {
+/// A changed policy is applied, and the previous one once it is restored. What the XDP program may no longer answer
+/// reaches the workers, which count it.
+fn a_reloaded_policy_is_applied(mode: Mode) {
     const CLASSIC: &[u8; 20] = b"\0\x01\0\0abcdefghijklmnop";
     const ZERO: &[u8; 20] = b"\0\x01\0\0\x21\x12\xa4\x42\0\0\0\0\0\0\0\0\0\0\0\0";
     const PLAIN: &[u8; 20] = b"\0\x01\0\0\x21\x12\xa4\x42abcdefghijkl";
     let lab = Lab::new(1);
+    let _passing = (mode == KERNEL_NATIVE).then(|| passing_program(&lab));
     let first = SocketAddr::new(lab.link().server_v4.into(), 3478);
     let answered = |request| reply(&lab, first, request).is_some();
     let has_software =
         || reply(&lab, first, PLAIN).map(|reply| reply.windows(2).any(|two| two == b"\x80\x22"));
     let mut file = ConfigFile::new(&text(&[first], ""));
-    let server = NATIVE.serve(&lab, &[&file.flag()]);
+    let server = mode.serve(&lab, &[&file.flag()]);
     for _ in 0..2 {
         wait_until("RFC 3489 requests to be answered", || answered(CLASSIC));
         wait_until("requests with a zero transaction ID to be answered", || answered(ZERO));
@@ -258,4 +258,81 @@ fn workers_apply_a_reloaded_policy() {
     for outcome in ["no_cookie", "zero_transaction"] {
         assert!(counters.get("af-xdp", outcome) >= 2, "{}", counters.log);
     }
+    assert!(counters.replies(mode.path) >= 6, "{}", counters.log);
+    // With SOFTWARE only the workers answer.
+    assert!(counters.replies("af-xdp") >= 2, "{}", counters.log);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn workers_apply_a_reloaded_policy() {
+    a_reloaded_policy_is_applied(NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn kernel_answers_follow_a_reloaded_policy_in_native_mode() {
+    a_reloaded_policy_is_applied(KERNEL_NATIVE);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn kernel_answers_follow_a_reloaded_policy_in_generic_mode() {
+    a_reloaded_policy_is_applied(KERNEL_GENERIC);
+}
+
+/// Kernel answers are switched on and off, and the policy changes under them, without a wrong or lost reply. The load's
+/// own XDP program lets the replies reach its end of the pair; before it is attached, only the workers answer.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn kernel_answers_are_switched_under_load_without_loss() {
+    const TEXTS: [&str; 7] = [
+        "kernel-answers = 'on'",
+        "kernel-answers = 'on'\nno-classic = true",
+        "kernel-answers = 'on'\nsoftware = true",
+        "kernel-answers = 'on'\ndrop-zero-transaction = true",
+        "",
+        "kernel-answers = 'on'",
+        "kernel-answers = 'off'",
+    ];
+    let lab = Lab::new(2);
+    let link = lab.link();
+    let first = SocketAddr::new(link.server_v4.into(), 3478);
+    let mut file = ConfigFile::new(&text(&[first], ""));
+    let (interface, config) = (link.server_interface.as_str(), file.flag());
+    let server =
+        Server::start(&lab.server, &["--interface", interface, "--xdp-mode", "native", config.as_str()]);
+    let running = RunningLoad::start(&lab, first, "4000");
+    for more in TEXTS {
+        let line = file.reload(&server, &text(&[first], more));
+        assert_eq!(line["message"], "configuration reloaded", "{line}");
+        // Long enough for each state to answer some.
+        thread::sleep(Duration::from_millis(200));
+    }
+    let requests = all_right("kernel answers", running.end());
+    let counters = server.stop();
+    let [by_program, by_workers] = ["xdp", "af-xdp"].map(|path| counters.replies(path));
+    assert!(by_program > 0 && by_workers > 0, "{}", counters.log);
+    // The load asks once more before it begins.
+    assert!(by_program + by_workers + counters.replies("sockets") > requests, "{}", counters.log);
+}
+
+/// `--kernel-answers on` cannot be reloaded where the sockets serve, and changes nothing.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn kernel_answers_that_are_not_available_are_refused() {
+    let lab = Lab::new(1);
+    let first = SocketAddr::new(lab.link().server_v4.into(), 3478);
+    let mut file = ConfigFile::new(&text(&[first], "interface = ['lo']"));
+    let server = Server::start(&lab.server, &[&file.flag()]);
+    let line = file.reload(&server, &text(&[first], "interface = ['lo']\nkernel-answers = 'on'"));
+    let message = line["message"].as_str().unwrap();
+    assert!(message.starts_with("cannot reload, the configuration is unchanged: "), "{line}");
+    let expected = format!("{}:3:", file.path().display());
+    assert!(
+        message.contains(&expected) && message.contains("--kernel-answers on is not available on lo"),
+        "{line}"
+    );
+    ask(&lab, first);
+    server.stop();
 }

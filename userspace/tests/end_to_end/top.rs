@@ -1,7 +1,7 @@
 //! `xstun top`, on a terminal and for scripts.
 
 use crate::metrics::{FLAGS, ask};
-use crate::modes::{NATIVE, SOCKETS};
+use crate::modes::{KERNEL_GENERIC, NATIVE, SOCKETS};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
@@ -150,6 +150,29 @@ fn once_prints_the_counters_as_json_and_text() {
     let queue = format!("{} q1", lab.link().server_interface);
     assert!(text.starts_with("xstun ") && text.contains(&queue) && text.contains("answered"), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
+    server.stop();
+}
+
+/// What the XDP program answers reaches no worker, and counts in the sums all the same.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn kernel_answers_are_shown_and_summed() {
+    let lab = Lab::new(1);
+    let server = KERNEL_GENERIC.serve(&lab, &FLAGS);
+    ask(&lab, 20);
+    let program = xstun();
+    let program = program.to_str().expect("a path in UTF-8");
+    let json = lab.server.run(&[program, "top", "--once", "--json", "--interval", "0.2"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let answers = &json["status"]["interfaces"][0]["kernel_answers"];
+    assert_eq!(answers["serving"], true, "{json:#}");
+    assert!(answers["counts"]["replies"].as_u64().unwrap() >= 20, "{json:#}");
+    assert_eq!(answers["counts"]["replies"], answers["counts"]["outcomes"]["answered"], "{json:#}");
+    assert!(json["rates"]["kernel_answers"][&lab.link().server_interface].is_object(), "{json:#}");
+    let text = lab.server.run(&[program, "top", "--once", "--interval", "0.2"]);
+    let outcome = text.lines().find(|line| line.starts_with("answered ")).unwrap_or_else(|| panic!("{text}"));
+    let total = outcome.split_whitespace().last().unwrap().parse::<u64>().unwrap();
+    assert!(total >= 20 && text.contains("KERNEL ANSWERS"), "{text}");
     server.stop();
 }
 

@@ -2,6 +2,7 @@
 
 use super::credentials::Credentials;
 use super::discovery::{Change, Discovery};
+use crate::stun::Permission;
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -98,6 +99,27 @@ impl Policy {
         let extras = self.extras.as_ref()?;
         let discovery = if destination.is_ipv4() { &extras.discovery_v4 } else { &extras.discovery_v6 };
         discovery.as_ref().filter(|discovery| discovery.has(destination))
+    }
+
+    /// Returns what the XDP program may answer by itself at `destination`: plain requests, if the reply there is the
+    /// plain one. It is not where credentials are required, where SOFTWARE is added, or at one of the four endpoints of
+    /// NAT behaviour discovery.
+    pub fn permission(&self, destination: &SocketAddr) -> Permission {
+        let Some(extras) = &self.extras else { return Permission::answer(self.classic, true) };
+        // Destructured, so that a feature that is not considered here does not compile. Only authenticated clients are
+        // redirected to another server.
+        let Extras {
+            discovery_v4: _,
+            discovery_v6: _,
+            software,
+            drop_zero_transaction,
+            alternate_server: _,
+            credentials,
+        } = extras;
+        if software.is_some() || credentials.is_some() || self.discovery(destination).is_some() {
+            return Permission::REDIRECT;
+        }
+        Permission::answer(self.classic, !drop_zero_transaction)
     }
 
     /// Returns the local endpoint from which the reply leaves if the request was sent to `destination` and

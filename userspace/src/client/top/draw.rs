@@ -7,6 +7,12 @@ use crate::status::{InterfaceStatus, ServerStatus, WorkerStatus};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use std::collections::BTreeMap;
+use xstun_core::classify::Verdict;
+
+/// Names of the verdicts that redirect a frame to a worker.
+const REDIRECTED: [&str; 2] = [Verdict::Redirect.name(), Verdict::RedirectNoRoom.name()];
+/// Name of the verdict that answers a request.
+const ANSWERED: &str = Verdict::Answered.name();
 
 const PLAIN: Style = Style::new();
 const QUIET: Style = Style::new().add_modifier(Modifier::DIM);
@@ -57,7 +63,9 @@ pub(super) fn header(view: &ServerView) -> Vec<Line<'static>> {
 /// Returns the lines that scroll, section by section.
 pub(super) fn body(view: &ServerView) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    for section in [workers(view), interfaces(view), outcomes(view), step_downs(&view.status)] {
+    let sections =
+        [workers(view), interfaces(view), kernel_answers(view), outcomes(view), step_downs(&view.status)];
+    for section in sections {
         if !section.is_empty() {
             lines.push(Line::default());
             lines.extend(section);
@@ -160,13 +168,17 @@ fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
         let verdicts = view.rates.as_ref().and_then(|rates| rates.verdicts.get(&interface.name));
         let verdicts = verdicts.filter(|verdicts| !verdicts.is_empty());
         let lost = view.rates.as_ref().and_then(|rates| rates.driver_lost.get(&interface.name)).copied();
-        let redirected = |of: &BTreeMap<String, f64>| of.get("redirect").copied().unwrap_or(0.0);
+        let of_verdicts = |of: &BTreeMap<String, f64>, names: &[&str]| -> f64 {
+            names.iter().filter_map(|name| of.get(*name)).sum()
+        };
+        let redirected = |of: &BTreeMap<String, f64>| of_verdicts(of, &REDIRECTED);
+        let taken = |of: &BTreeMap<String, f64>| redirected(of) + of_verdicts(of, &[ANSWERED]);
         vec![
             (interface.name.clone(), PLAIN),
             (rungs.join(", "), PLAIN),
             (program.0.to_owned(), program.1),
             number(verdicts.map(redirected)),
-            number(verdicts.map(|of| (of.values().sum::<f64>() - redirected(of)).max(0.0))),
+            number(verdicts.map(|of| (of.values().sum::<f64>() - taken(of)).max(0.0))),
             match lost.filter(|_| !interface.lost.is_empty()) {
                 Some(lost) => (brief(lost), bad_if(lost > 0.0)),
                 None => number(None),
@@ -178,11 +190,32 @@ fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
     if rows.is_empty() { Vec::new() } else { table(&COLUMNS, rows) }
 }
 
+/// Whether each XDP program answers plain requests, how many, and why.
+fn kernel_answers(view: &ServerView) -> Vec<Line<'static>> {
+    const COLUMNS: [Column; 4] =
+        [("KERNEL ANSWERS", false), ("STATE", false), ("REPLIES/s", true), ("REASON", false)];
+    let row = |interface: &InterfaceStatus| {
+        let answers = interface.kernel_answers.as_ref()?;
+        let state = if answers.serving { ("on", GOOD) } else { ("off", QUIET) };
+        let rate = view.rates.as_ref().and_then(|rates| rates.kernel_answers.get(&interface.name));
+        Some(vec![
+            (interface.name.clone(), PLAIN),
+            (state.0.to_owned(), state.1),
+            number(rate.map(|rate| rate.replies)),
+            (answers.reason.clone(), PLAIN),
+        ])
+    };
+    let rows: Vec<_> = view.status.interfaces.iter().filter_map(row).collect();
+    if rows.is_empty() { Vec::new() } else { table(&COLUMNS, rows) }
+}
+
 /// The outcomes that ever happened, by rate, the highest first.
 fn outcomes(view: &ServerView) -> Vec<Line<'static>> {
     let status = &view.status;
     let counts = status.workers.iter().map(|worker| &worker.counts);
     let counts = counts.chain(status.streams.iter().map(|stream| &stream.counts));
+    let answers = status.interfaces.iter().filter_map(|interface| interface.kernel_answers.as_ref());
+    let counts = counts.chain(answers.map(|answers| &answers.counts));
     let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
     for (outcome, count) in counts.flat_map(|counts| &counts.outcomes) {
         *totals.entry(outcome).or_default() += count;

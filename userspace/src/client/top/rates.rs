@@ -1,6 +1,6 @@
 //! Rates from two statuses of a server.
 
-use crate::status::{InterfaceStatus, MessageCounts, ServerStatus, WorkerStatus};
+use crate::status::{InterfaceStatus, MessageCounts, ServerStatus, WorkerStatus, XDP_PATH};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use xstun_ebpf::loss::DriverLoss;
@@ -26,6 +26,8 @@ pub(super) struct StatusRates {
     /// Workers in the order of [`ServerStatus::workers`], then TCP and TLS in the order of [`ServerStatus::streams`].
     #[serde(rename = "places")]
     pub(super) workers: Vec<WorkerRates>,
+    /// What the XDP programs answer by themselves, by interface.
+    pub(super) kernel_answers: BTreeMap<String, WorkerRates>,
     /// By outcome.
     pub(super) outcomes: BTreeMap<String, f64>,
     /// Verdicts of the XDP programs, by interface.
@@ -34,7 +36,7 @@ pub(super) struct StatusRates {
     pub(super) driver_lost: BTreeMap<String, f64>,
 }
 
-/// The rates of a worker, of TCP or of TLS.
+/// The rates of a worker, of TCP or TLS, or of what an XDP program answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct WorkerRates {
     pub(super) path: String,
@@ -75,12 +77,14 @@ impl StatusRates {
                 dropped: rate(before.map_or(0, dropped), dropped(worker), seconds),
                 ..WorkerRates::default()
             };
-            rates.add(before.map(|before| &before.counts), &worker.counts, worker_rates);
+            let worker_rates = rates.add(before.map(|before| &before.counts), &worker.counts, worker_rates);
+            rates.workers.push(worker_rates);
         }
         for stream in &now.streams {
             let before = previous.streams.iter().find(|before| before.path == stream.path);
             let stream_rates = WorkerRates { path: stream.path.clone(), ..WorkerRates::default() };
-            rates.add(before.map(|before| &before.counts), &stream.counts, stream_rates);
+            let stream_rates = rates.add(before.map(|before| &before.counts), &stream.counts, stream_rates);
+            rates.workers.push(stream_rates);
         }
         for interface in &now.interfaces {
             let before = previous.interfaces.iter().find(|before| before.name == interface.name);
@@ -94,13 +98,24 @@ impl StatusRates {
             let lost = rate(before.map_or(0, driver_lost), driver_lost(interface), seconds);
             rates.driver_lost.insert(interface.name.clone(), lost);
             rates.lost += lost;
+            let Some(answers) = &interface.kernel_answers else { continue };
+            let before = before.and_then(|before| before.kernel_answers.as_ref());
+            let (path, name) = (XDP_PATH.to_owned(), interface.name.clone());
+            let program = WorkerRates { path, interface: Some(name.clone()), ..WorkerRates::default() };
+            let program = rates.add(before.map(|before| &before.counts), &answers.counts, program);
+            rates.kernel_answers.insert(name, program);
         }
         Some(rates)
     }
 
-    /// Completes the rates of a worker with its counts, and adds them. A worker without previous counts
-    /// started from 0.
-    fn add(&mut self, previous: Option<&MessageCounts>, now: &MessageCounts, mut worker: WorkerRates) {
+    /// Completes the rates of a worker, a transport or an XDP program with its counts, adds them to the totals and
+    /// returns them. One without previous counts started from 0.
+    fn add(
+        &mut self,
+        previous: Option<&MessageCounts>,
+        now: &MessageCounts,
+        mut worker: WorkerRates,
+    ) -> WorkerRates {
         let (seconds, none) = (self.seconds, MessageCounts::default());
         let previous = previous.unwrap_or(&none);
         worker.received = rate(previous.received, now.received, seconds);
@@ -118,7 +133,7 @@ impl StatusRates {
         self.received += worker.received;
         self.replies += worker.replies;
         self.lost += worker.dropped;
-        self.workers.push(worker);
+        worker
     }
 }
 

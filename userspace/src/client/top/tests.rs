@@ -2,17 +2,16 @@ use super::rates::StatusRates;
 use super::text::{brief, grouped, time};
 use super::{ServerView, draw, json};
 use crate::status::{
-    InterfaceStatus, MessageCounts, ProcessStatus, ServerStatus, StepDownStatus, TransportStatus,
-    WorkerStatus,
+    InterfaceStatus, KernelAnswersStatus, MessageCounts, ProcessStatus, ServerStatus, StepDownStatus,
+    TransportStatus, WorkerStatus,
 };
 use std::net::SocketAddr;
 
 pub(super) const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9478);
 
-/// A server after `seconds`, in each of which its queue answered `answered` requests.
-pub(super) fn status(seconds: u64, answered: u64) -> ServerStatus {
-    let counts = |count: u64| MessageCounts {
+fn counts(count: u64) -> MessageCounts {
+    MessageCounts {
         received: count,
         batches: count / 2,
         wakeups: count / 4,
@@ -20,7 +19,37 @@ pub(super) fn status(seconds: u64, answered: u64) -> ServerStatus {
         outcomes: [("answered".to_owned(), count), ("not_stun".to_owned(), 3), ("no_room".to_owned(), 0)]
             .into(),
         ..MessageCounts::default()
-    };
+    }
+}
+
+/// An interface after `seconds`, in each of which its queue answered `answered` requests.
+fn interface(seconds: u64, answered: u64) -> InterfaceStatus {
+    InterfaceStatus {
+        name: "eth0".into(),
+        queues: [("native-copy".to_owned(), 1), ("sockets".to_owned(), 0)].into(),
+        verdicts: [
+            ("redirect".to_owned(), seconds * answered),
+            ("redirect_no_room".to_owned(), seconds),
+            ("answered".to_owned(), 200 * seconds),
+            ("not_udp".to_owned(), 50 * seconds),
+        ]
+        .into(),
+        kernel_answers: Some(KernelAnswersStatus {
+            serving: true,
+            reason: "generic mode".into(),
+            counts: counts(200 * seconds),
+        }),
+        attached: Some(true),
+        lost: [("transmit_bulk".to_owned(), 3 * seconds), ("redirect_ring_full".to_owned(), 9 * seconds)]
+            .into(),
+        delivering: Some(true),
+        step_downs: 1,
+        ..InterfaceStatus::default()
+    }
+}
+
+/// A server after `seconds`, in each of which its queue answered `answered` requests.
+pub(super) fn status(seconds: u64, answered: u64) -> ServerStatus {
     let queue = WorkerStatus {
         path: "af-xdp".into(),
         interface: Some("eth0".into()),
@@ -38,18 +67,7 @@ pub(super) fn status(seconds: u64, answered: u64) -> ServerStatus {
         version: "1.2.3".into(),
         state: "serving".into(),
         uptime: 90_000.0 + seconds as f64,
-        interfaces: vec![InterfaceStatus {
-            name: "eth0".into(),
-            queues: [("native-copy".to_owned(), 1), ("sockets".to_owned(), 0)].into(),
-            verdicts: [("redirect".to_owned(), seconds * answered), ("not_udp".to_owned(), 50 * seconds)]
-                .into(),
-            attached: Some(true),
-            lost: [("transmit_bulk".to_owned(), 3 * seconds), ("redirect_ring_full".to_owned(), 9 * seconds)]
-                .into(),
-            delivering: Some(true),
-            step_downs: 1,
-            ..InterfaceStatus::default()
-        }],
+        interfaces: vec![interface(seconds, answered)],
         workers: vec![queue, socket],
         streams: vec![TransportStatus {
             path: "tcp".into(),
@@ -80,8 +98,10 @@ fn rates_use_the_clock_of_the_server() {
     assert_eq!((queue.received, queue.replies, queue.batch), (1000.0, 1000.0, Some(2.0)));
     assert_eq!((queue.wakeups, queue.dropped), (250.0, 2.0));
     assert_eq!((rates.workers[1].received, rates.workers[1].batch), (0.0, None));
-    assert_eq!((rates.received, rates.replies, rates.lost), (1000.0, 1000.0, 2.0 + 3.0));
-    assert_eq!((rates.outcomes["answered"], rates.outcomes["not_stun"]), (1000.0, 0.0));
+    let program = &rates.kernel_answers["eth0"];
+    assert_eq!((&program.path[..], program.received, program.replies), ("xdp", 200.0, 200.0));
+    assert_eq!((rates.received, rates.replies, rates.lost), (1200.0, 1200.0, 2.0 + 3.0));
+    assert_eq!((rates.outcomes["answered"], rates.outcomes["not_stun"]), (1200.0, 0.0));
     assert_eq!(rates.verdicts["eth0"]["not_udp"], 50.0);
     assert_eq!(rates.driver_lost["eth0"], 3.0, "the socket counts frames that its full ring refused");
 }
@@ -109,14 +129,15 @@ fn the_view_shows_workers_outcomes_interfaces_and_step_downs() {
     };
     assert_line("xstun 1.2.3 serving up 1 d 1 h http://127.0.0.1:9478 1 hanging");
     assert_line(
-        "replies 12.3k/s received 12.3k/s lost 5/s connections 5 cores 0.50 memory 38 MiB files 0 of 0",
+        "replies 12.5k/s received 12.5k/s lost 5/s connections 5 cores 0.50 memory 38 MiB files 0 of 0",
     );
     assert_line("af-xdp eth0 q3 1 12.3k 12.3k 2.0 3.09k 2 2047 2049 0 0");
     assert_line("sockets hangs 2 0 0 - 0");
     assert_line("tcp 5 open 0 0");
     assert_line("eth0 1 native-copy attached 12.3k 50 3 1");
-    assert_line("answered 12.3k 172,837");
-    assert_line("not_stun 0 6");
+    assert_line("eth0 on 200 generic mode");
+    assert_line("answered 12.5k 175,637");
+    assert_line("not_stun 0 9");
     assert_line("1 d 1 h ago eth0 zero-copy no table knows the driver");
     assert!(!text.contains("no_room"), "an outcome that never happened is not shown:\n{text}");
 }
@@ -127,7 +148,9 @@ fn the_json_has_the_status_and_the_rates() {
     let json: serde_json::Value = serde_json::from_str(&json(&view).unwrap()).unwrap();
     assert_eq!(json["server"], "127.0.0.1:9478");
     assert_eq!(json["status"]["workers"][0]["frames"]["fill"], 2049);
-    assert_eq!(json["rates"]["outcomes"]["answered"], 1000.0);
+    assert_eq!(json["rates"]["outcomes"]["answered"], 1200.0);
+    assert_eq!(json["rates"]["kernel_answers"]["eth0"]["replies"], 200.0);
+    assert_eq!(json["status"]["interfaces"][0]["kernel_answers"]["counts"]["replies"], 2800);
     assert_eq!(json["rates"]["places"][0]["queue"], 3);
 }
 

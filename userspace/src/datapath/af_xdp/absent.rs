@@ -1,18 +1,23 @@
 //! AF_XDP in a build without the feature `af-xdp`: no path ever starts, so [`AfXdp`] has no value.
 
+mod kernel_answers;
 mod mode;
 #[expect(dead_code, reason = "no path starts, so none reads its request")]
 mod request;
 
+pub(crate) use kernel_answers::{AnswerDecision, decide_by_default, no_kernel_answers};
 pub use mode::{BindMode, XdpMode};
 pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};
 
 use super::{InheritedLink, StepDown};
+use crate::config::KernelAnswersArg;
 use crate::error::{Failure, Result};
 use crate::interface::Interface;
 use std::sync::Arc;
 use xstun_core::classify::Verdict;
+use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
+use xstun_core::stun::Policy;
 use xstun_ebpf::loss::DriverLoss;
 
 /// Whether this binary contains the eBPF object.
@@ -39,6 +44,26 @@ impl AfXdp {
     }
 
     pub(crate) fn update(&mut self, _interface: Interface, _now: Served) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn prepare_answers(&mut self, _wanted: KernelAnswersArg, _policy: &Policy) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn restore_answers(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) fn adopt_answers(&mut self, _wanted: KernelAnswersArg) {
+        match *self {}
+    }
+
+    pub(crate) fn kernel_answers(&self) -> AnswerDecision {
+        match *self {}
+    }
+
+    pub(crate) fn kernel_outcomes(&self) -> Result<[u64; Outcome::COUNT]> {
         match *self {}
     }
 

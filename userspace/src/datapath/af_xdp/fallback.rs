@@ -4,7 +4,7 @@ use super::mode::{BindMode, XdpMode};
 use super::program::XdpProgram;
 use crate::config::{BindModeArg, XdpModeArg};
 use crate::datapath::InheritedLink;
-use crate::datapath::drivers::{self, ZeroCopy};
+use crate::datapath::drivers::{self, DriverTrust};
 use crate::datapath::step_down::{StepDown, is_denied};
 use crate::error::{Failure, Result};
 use crate::interface::{self, Interface};
@@ -84,8 +84,8 @@ pub(crate) fn bind_modes(
         return Ok((vec![BindMode::Copy], None));
     }
     let why_not = match drivers::zero_copy(&driver, kernel::running()) {
-        ZeroCopy::Trusted => unpolled,
-        ZeroCopy::Untrusted(why) | ZeroCopy::Unsupported(why) => Some(why),
+        DriverTrust::Trusted => unpolled,
+        DriverTrust::Untrusted(why) | DriverTrust::Unsupported(why) => Some(why),
     };
     Ok(match why_not {
         None => (vec![BindMode::ZeroCopy, BindMode::Copy], None),

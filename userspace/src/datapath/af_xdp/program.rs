@@ -1,26 +1,31 @@
 //! The XDP program of one interface: loads it, attaches it, keeps its maps up to date, detaches it.
 
+mod entries;
 mod kernel_types;
 mod losses;
 mod verifier;
+
+pub(super) use entries::Permissions;
 
 use super::link::BpfLink;
 use super::mode::XdpMode;
 use crate::error::{Failure, Result};
 use crate::interface::Interface;
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, XskMap};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
+use entries::{EndpointEntries, EndpointMap};
 use log::Log;
-use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use xstun_core::classify::{Endpoint, Verdict};
+use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
 use xstun_core::stun::Permission;
 use xstun_ebpf::loss::LossFilter;
 use xstun_ebpf::{
-    MAP_MAC, MAP_PORTS, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac, PROGRAM_FRAGS, PROGRAM_LINEAR, mac_value,
+    MAP_MAC, MAP_OUTCOMES, MAP_PORTS, MAP_REFUSED, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac,
+    PROGRAM_ANSWERS_FRAGS, PROGRAM_ANSWERS_LINEAR, PROGRAM_FRAGS, PROGRAM_LINEAR, mac_value,
 };
 
 /// The object that `cargo xtask build` made, or nothing.
@@ -35,10 +40,24 @@ pub(crate) fn object_present() -> bool {
     !OBJECT.is_empty()
 }
 
+/// A program for kernels and drivers with multi-buffer frames, and the same one for all others.
+struct ProgramPair {
+    frags: &'static str,
+    linear: &'static str,
+}
+
+/// Answers plain requests where an endpoint's permission says so, and redirects the others.
+const ANSWERING: ProgramPair = ProgramPair { frags: PROGRAM_ANSWERS_FRAGS, linear: PROGRAM_ANSWERS_LINEAR };
+/// Redirects every request.
+const REDIRECTING: ProgramPair = ProgramPair { frags: PROGRAM_FRAGS, linear: PROGRAM_LINEAR };
+
 /// The XDP program of one interface, with its own maps.
 pub struct XdpProgram {
     ebpf: Ebpf,
+    pair: &'static ProgramPair,
+    /// The one of the pair that is loaded.
     name: &'static str,
+    entries: EndpointEntries,
     id: u32,
     link: Option<BpfLink>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
@@ -47,13 +66,38 @@ pub struct XdpProgram {
 }
 
 impl XdpProgram {
-    /// Loads the program for an interface with `queues` receive queues: as a multi-buffer program where the
-    /// kernel supports that, else as a linear one.
+    /// Loads the program that redirects every request, for an interface with `queues` receive queues: as a
+    /// multi-buffer program where the kernel supports that, else as a linear one.
     ///
     /// # Errors
     /// This binary contains no object, a permission is missing, or the verifier refuses the program.
     pub fn load(queues: u32, debug_log: bool) -> Result<Self> {
-        if !object_present() {
+        let mut program = XdpProgram::create(OBJECT, queues, debug_log)?;
+        program.load_pair(&REDIRECTING)?;
+        Ok(program)
+    }
+
+    /// Loads the larger program, which can answer plain requests, in the same two forms; or the one that
+    /// redirects every request, if the kernel refuses the larger one. Returns that refusal.
+    ///
+    /// # Errors
+    /// As of [`XdpProgram::load`].
+    pub(super) fn load_answering(queues: u32, debug_log: bool) -> Result<(Self, Option<Failure>)> {
+        let mut program = XdpProgram::create(OBJECT, queues, debug_log)?;
+        let refusal = program.load_answering_or_redirecting()?;
+        Ok((program, refusal))
+    }
+
+    fn load_answering_or_redirecting(&mut self) -> Result<Option<Failure>> {
+        match self.load_pair(&ANSWERING) {
+            Ok(()) => Ok(None),
+            Err(refusal) => self.load_pair(&REDIRECTING).map(|()| Some(refusal)),
+        }
+    }
+
+    /// Creates the maps of `object`; no program is loaded yet.
+    fn create(object: &[u8], queues: u32, debug_log: bool) -> Result<Self> {
+        if object.is_empty() {
             return Err(Failure::system("this xstun was built without its eBPF object")
                 .remedy("build it with `cargo xtask build`, or serve with --datapath socket"));
         }
@@ -61,7 +105,7 @@ impl XdpProgram {
         let mut ebpf = EbpfLoader::new()
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries(MAP_SOCKETS, queues)
-            .load(OBJECT)
+            .load(object)
             .map_err(|error| Failure::system("cannot create the XDP program's maps").because(error))?;
         let logger = if debug_log {
             Some(EbpfLogger::init(&mut ebpf).map_err(|error| {
@@ -72,14 +116,29 @@ impl XdpProgram {
         } else {
             None
         };
-        let name = match load(&mut ebpf, PROGRAM_FRAGS) {
-            Ok(()) => PROGRAM_FRAGS,
+        let (pair, entries) = (&REDIRECTING, EndpointEntries::default());
+        Ok(XdpProgram {
+            ebpf,
+            pair,
+            name: pair.linear,
+            entries,
+            id: 0,
+            link: None,
+            logger,
+            loss_filter: None,
+        })
+    }
+
+    fn load_pair(&mut self, pair: &'static ProgramPair) -> Result<()> {
+        self.pair = pair;
+        self.name = match load(&mut self.ebpf, pair.frags) {
+            Ok(()) => pair.frags,
             Err(_) => {
-                load(&mut ebpf, PROGRAM_LINEAR).map_err(verifier::refusal)?;
-                PROGRAM_LINEAR
+                load(&mut self.ebpf, pair.linear).map_err(verifier::refusal)?;
+                pair.linear
             }
         };
-        Ok(XdpProgram { ebpf, name, id: 0, link: None, logger, loss_filter: None })
+        Ok(())
     }
 
     /// Attaches the program to `interface`. The attachment is tied to a file descriptor of this process, so
@@ -146,13 +205,13 @@ impl XdpProgram {
         mut attach: impl FnMut(&mut Xdp) -> Result<BpfLink, ProgramError>,
     ) -> Result<(), ProgramError> {
         match self.install_loaded(&mut attach) {
-            Err(first) if self.name == PROGRAM_FRAGS && mode == XdpMode::Native => {
+            Err(first) if self.name == self.pair.frags && mode == XdpMode::Native => {
                 // A driver without multi-buffer receive may refuse a multi-buffer program.
-                load(&mut self.ebpf, PROGRAM_LINEAR)?;
-                self.name = PROGRAM_LINEAR;
+                load(&mut self.ebpf, self.pair.linear)?;
+                self.name = self.pair.linear;
                 let second = self.install_loaded(&mut attach);
                 if second.is_err() {
-                    self.name = PROGRAM_FRAGS;
+                    self.name = self.pair.frags;
                     return Err(first);
                 }
                 second
@@ -172,36 +231,70 @@ impl XdpProgram {
         Ok(())
     }
 
-    /// Updates the maps to `now`. Endpoints are inserted before their port is opened and removed before it is
-    /// closed. In between, a frame to an open port without its endpoint passes to the kernel's stack.
+    /// Updates the maps to `now`, so that every request is redirected.
     ///
     /// # Errors
     /// The kernel refused a map update.
     pub fn serve(&mut self, now: &Served) -> Result<()> {
-        let refused = |map: &str| {
-            let what = format!("cannot update the XDP program's map {map}");
-            move |error: aya::maps::MapError| Failure::system(what.clone()).because(error)
-        };
+        let redirect = now.endpoints().iter().map(|endpoint| (*endpoint, Permission::REDIRECT));
+        self.serve_with(now, &redirect.collect())
+    }
+
+    /// Updates the maps to `now`, with the `permissions` of its endpoints. Endpoints are inserted before their
+    /// port is opened and removed before it is closed. In between, a frame to an open port without its endpoint
+    /// passes to the kernel's stack. Refused sources are added before the endpoints and removed after them.
+    ///
+    /// # Errors
+    /// The kernel refused a map update.
+    pub(super) fn serve_with(&mut self, now: &Served, permissions: &Permissions) -> Result<()> {
         let mut mac: Array<_, Mac> = self.map(MAP_MAC)?;
-        mac.set(0, mac_value(now.mac_address()), 0).map_err(refused(MAP_MAC))?;
+        mac.set(0, mac_value(now.mac_address()), 0).map_err(not_updated(MAP_MAC))?;
+        let refused = now.refused_words();
+        self.set_words(MAP_REFUSED, &refused, |old, new| old | new)?;
+        self.permit(permissions)?;
+        self.set_words(MAP_PORTS, &now.port_words(), |_, new| new)?;
+        self.set_words(MAP_REFUSED, &refused, |_, new| new)
+    }
 
-        let mut served: HashMap<_, [u8; 20], u8> = self.map(MAP_SERVED)?;
-        let known: HashSet<Endpoint> =
-            served.keys().filter_map(|key| Some(Endpoint::from_bytes(key.ok()?))).collect();
-        for endpoint in now.endpoints().iter().filter(|endpoint| !known.contains(endpoint)) {
-            served
-                .insert(endpoint.to_bytes(), Permission::REDIRECT.to_byte(), 0)
-                .map_err(refused(MAP_SERVED))?;
-        }
-        let wanted: HashSet<Endpoint> = now.endpoints().iter().copied().collect();
-        for endpoint in known.difference(&wanted) {
-            served.remove(&endpoint.to_bytes()).map_err(refused(MAP_SERVED))?;
-        }
+    /// Gives the endpoints these permissions and removes all others.
+    ///
+    /// # Errors
+    /// The kernel refused a map update.
+    pub(super) fn permit(&mut self, permissions: &Permissions) -> Result<()> {
+        let mut entries = std::mem::take(&mut self.entries);
+        let updated = self.endpoint_map().and_then(|mut map| entries.update(&mut map, permissions));
+        self.entries = entries;
+        updated
+    }
 
-        let mut ports: Array<_, u64> = self.map(MAP_PORTS)?;
-        for (index, word) in (0..).zip(now.port_words()) {
-            if ports.get(&index, 0).map_err(refused(MAP_PORTS))? != word {
-                ports.set(index, word, 0).map_err(refused(MAP_PORTS))?;
+    /// Withdraws every permission that is not among these, and grants none.
+    ///
+    /// # Errors
+    /// The kernel refused a map update.
+    pub(super) fn withdraw(&mut self, permissions: &Permissions) -> Result<()> {
+        let mut entries = std::mem::take(&mut self.entries);
+        let withdrawn = self.endpoint_map().and_then(|mut map| entries.withdraw(&mut map, permissions));
+        self.entries = entries;
+        withdrawn
+    }
+
+    /// Whether the program answers plain requests to any endpoint.
+    pub(super) fn answers(&self) -> bool {
+        self.entries.any_may_answer()
+    }
+
+    fn endpoint_map(&mut self) -> Result<KernelEndpointMap<'_>> {
+        self.map(MAP_SERVED).map(KernelEndpointMap)
+    }
+
+    /// Sets each word of a bitmap to what `value` makes of the old and the new one.
+    fn set_words(&mut self, name: &'static str, new: &[u64], value: impl Fn(u64, u64) -> u64) -> Result<()> {
+        let mut words: Array<_, u64> = self.map(name)?;
+        for (index, new) in (0..).zip(new) {
+            let old = words.get(&index, 0).map_err(not_updated(name))?;
+            let word = value(old, *new);
+            if word != old {
+                words.set(index, word, 0).map_err(not_updated(name))?;
             }
         }
         Ok(())
@@ -242,12 +335,25 @@ impl XdpProgram {
     /// # Errors
     /// The kernel refused to read the map.
     pub(super) fn verdicts(&self) -> Result<[u64; Verdict::COUNT]> {
-        let unreadable = |error| {
-            Failure::system(format!("cannot read the XDP program's map {MAP_VERDICTS}")).because(error)
-        };
-        let map = self.ebpf.map(MAP_VERDICTS).ok_or_else(|| missing(MAP_VERDICTS))?;
+        self.sums(MAP_VERDICTS)
+    }
+
+    /// Returns how the requests ended that the program answered, summed over the CPUs, in the order of
+    /// [`Outcome::ALL`].
+    ///
+    /// # Errors
+    /// The kernel refused to read the map.
+    pub(super) fn outcomes(&self) -> Result<[u64; Outcome::COUNT]> {
+        self.sums(MAP_OUTCOMES)
+    }
+
+    /// Sums the first slots of a per-CPU array over the CPUs.
+    fn sums<const N: usize>(&self, name: &'static str) -> Result<[u64; N]> {
+        let unreadable =
+            |error| Failure::system(format!("cannot read the XDP program's map {name}")).because(error);
+        let map = self.ebpf.map(name).ok_or_else(|| missing(name))?;
         let counters = PerCpuArray::<_, u64>::try_from(map).map_err(unreadable)?;
-        let mut sums = [0; Verdict::COUNT];
+        let mut sums = [0; N];
         for (index, sum) in (0..).zip(sums.iter_mut()) {
             *sum = counters.get(&index, 0).map_err(unreadable)?.iter().sum();
         }
@@ -274,6 +380,23 @@ impl XdpProgram {
     }
 }
 
+/// The map of endpoints in the kernel.
+struct KernelEndpointMap<'a>(HashMap<&'a mut MapData, [u8; 20], u8>);
+
+impl EndpointMap for KernelEndpointMap<'_> {
+    fn set(&mut self, endpoint: Endpoint, permission: Permission) -> Result<()> {
+        self.0.insert(endpoint.to_bytes(), permission.to_byte(), 0).map_err(not_updated(MAP_SERVED))
+    }
+
+    fn remove(&mut self, endpoint: Endpoint) -> Result<()> {
+        self.0.remove(&endpoint.to_bytes()).map_err(not_updated(MAP_SERVED))
+    }
+}
+
+fn not_updated(map: &'static str) -> impl Fn(MapError) -> Failure {
+    move |error| Failure::system(format!("cannot update the XDP program's map {map}")).because(error)
+}
+
 /// Wraps an errno as aya does for its own calls.
 fn io(error: std::io::Error) -> ProgramError {
     ProgramError::IOError(error)
@@ -290,3 +413,6 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Progra
 fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<(), ProgramError> {
     xdp(ebpf, name)?.load()
 }
+
+#[cfg(test)]
+mod tests;

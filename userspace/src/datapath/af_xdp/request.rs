@@ -1,7 +1,7 @@
 //! What starts an AF_XDP path, and what it reports of its queues.
 
 use super::mode::BindMode;
-use crate::config::FixedConfig;
+use crate::config::{FixedConfig, KernelAnswersArg};
 use crate::datapath::InheritedLink;
 use crate::error::Result;
 use crate::stats::WorkerStats;
@@ -16,6 +16,8 @@ pub(crate) struct AfXdpRequest<'a> {
     pub(crate) config: &'a FixedConfig,
     /// The endpoints to serve at first.
     pub(crate) served: Served,
+    /// Whether the XDP program is to answer plain requests.
+    pub(crate) kernel_answers: KernelAnswersArg,
     /// The policy, shared by all workers.
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     /// Cores for the queues, in the order of the queues; used again from the first where they are fewer.

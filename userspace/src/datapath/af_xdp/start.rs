@@ -1,6 +1,7 @@
 //! Brings an interface up over AF_XDP.
 
 use super::AfXdp;
+use super::answers::KernelAnswers;
 use super::bind::QueuePlan;
 use super::fallback::{self, attach, bind_modes};
 use super::program::XdpProgram;
@@ -33,11 +34,11 @@ impl AfXdp {
             refuse_other_program(&interface)?;
         }
         let mut step_downs = Vec::new();
-        let mut program = XdpProgram::load(available, config.xdp_log)
-            .map_err(|failure| if is_denied(&failure) { failure.remedy(fallback::GRANT) } else { failure })?;
+        let mut answers = KernelAnswers::new(request.kernel_answers);
+        let mut program = load(&interface, available, config, &mut answers, &mut step_downs)?;
         let uncounted_losses = program.count_losses().err();
         // Before it runs: while its map of sockets is empty it passes everything, and a program that
-        // replaces the predecessor's must know the endpoints at once.
+        // replaces the predecessor's must know the endpoints at once. It answers nothing before the workers can.
         program.serve(&request.served)?;
         let mut predecessor = None;
         let mode = match taken_over {
@@ -56,6 +57,8 @@ impl AfXdp {
             program,
             mode,
             served,
+            policy: Arc::clone(&request.policy),
+            answers,
             queues: Vec::new(),
             ended: Vec::new(),
             down: false,
@@ -72,6 +75,7 @@ impl AfXdp {
         path.prepare_busy_poll(config)?;
         path.bind(queues, request, vacated)?;
         path.enter_sockets()?;
+        path.begin_answers(config)?;
         Ok(path)
     }
 
@@ -125,6 +129,27 @@ impl AfXdp {
         }
         Ok(())
     }
+}
+
+/// Loads the program that can answer, or else the one that redirects everything, which is a step down.
+///
+/// # Errors
+/// The kernel refuses both, or `--kernel-answers on` needs the first.
+fn load(
+    interface: &Interface,
+    queues: u32,
+    config: &FixedConfig,
+    answers: &mut KernelAnswers,
+    step_downs: &mut Vec<StepDown>,
+) -> Result<XdpProgram> {
+    let (program, refusal) = XdpProgram::load_answering(queues, config.xdp_log)
+        .map_err(|failure| if is_denied(&failure) { failure.remedy(fallback::GRANT) } else { failure })?;
+    if let Some(refusal) = refusal {
+        let step_down = answers.refused(&interface.name, refusal)?;
+        tracing::warn!(interface = interface.name, "no kernel answers: {}", step_down.reason);
+        step_downs.push(step_down);
+    }
+    Ok(program)
 }
 
 /// Returns how many queues to serve: all, or as many as `--queues` says.

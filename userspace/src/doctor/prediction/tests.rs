@@ -1,7 +1,7 @@
 use super::super::facts::InterfaceFacts;
 use super::super::host::{HostFacts, tests::good as host};
 use super::super::interface::tests::good;
-use super::predict;
+use super::{check_kernel_answers, predict};
 use crate::interface::{AttachedXdpMode, Features, XdpAttachment, XdpFeatures};
 
 fn predicted(host: &HostFacts, change: impl FnOnce(&mut InterfaceFacts)) -> String {
@@ -14,13 +14,14 @@ fn predicted(host: &HostFacts, change: impl FnOnce(&mut InterfaceFacts)) -> Stri
 fn a_trusted_driver_gets_zero_copy() {
     assert_eq!(
         predicted(&host(), |_| {}),
-        "native XDP; zero-copy, or copy mode if the bind is refused; 2 queues on 2 cores"
+        "native XDP; zero-copy, or copy mode if the bind is refused; 2 queues on 2 cores; plain requests answered by \
+         the workers"
     );
     let virtio =
         predicted(&HostFacts { kernel: (6, 18), ..host() }, |facts| facts.driver = Some("virtio_net".into()));
     assert!(virtio.contains("or with --busy-poll (virtio_net polls its transmit queue apart"), "{virtio}");
-    assert!(predicted(&host(), |facts| facts.queues = 8).ends_with("8 queues on 2 cores"));
-    assert!(predicted(&host(), |facts| facts.queues = 1).ends_with("1 queue on 1 core"));
+    assert!(predicted(&host(), |facts| facts.queues = 8).contains("; 8 queues on 2 cores;"));
+    assert!(predicted(&host(), |facts| facts.queues = 1).contains("; 1 queue on 1 core;"));
 }
 
 #[test]
@@ -31,13 +32,20 @@ fn an_untrusted_driver_gets_copy_mode_and_the_reason() {
         facts.driver = Some("veth".into());
         facts.xdp = Some(XdpFeatures::with(&["basic", "redirect", "rx-sg"]));
     });
-    assert_eq!(veth, "native XDP; copy mode (veth has no zero-copy here); 2 queues on 2 cores");
+    assert_eq!(
+        veth,
+        "native XDP; copy mode (veth has no zero-copy here); 2 queues on 2 cores; plain requests answered by the workers"
+    );
 }
 
 #[test]
 fn each_step_down_has_a_reason() {
     let generic = predicted(&host(), |facts| facts.xdp = Some(XdpFeatures::default()));
-    assert_eq!(generic, "generic XDP (the driver has no native XDP); copy mode; 2 queues on 2 cores");
+    assert_eq!(
+        generic,
+        "generic XDP (the driver has no native XDP); copy mode; 2 queues on 2 cores; plain requests answered by the \
+         XDP program"
+    );
     let jumbo = predicted(&HostFacts { kernel: (5, 15), ..host() }, |facts| facts.interface.mtu = 9000);
     assert!(jumbo.starts_with("generic XDP (multi-buffer frames require Linux 5.18)"), "{jumbo}");
     let vlan = predicted(&host(), |facts| facts.interface.kind = Some("vlan".into()));
@@ -62,6 +70,39 @@ fn each_step_down_has_a_reason() {
         "{}",
         by_table("e1000e")
     );
+}
+
+#[test]
+fn kernel_answers_are_recommended_by_the_driver_table() {
+    let checked = |change: &dyn Fn(&mut InterfaceFacts)| {
+        let mut facts = good();
+        change(&mut facts);
+        check_kernel_answers(&facts, &host())
+    };
+    let of_driver = |driver: &str, features: &[&str]| {
+        checked(&|facts| {
+            facts.driver = Some(driver.to_owned());
+            facts.xdp = Some(XdpFeatures::with(features));
+        })
+        .unwrap()
+    };
+    let ena = of_driver("ena", &["basic", "redirect"]);
+    assert_eq!((&ena.found[..], &ena.fix), ("on: copy mode, and the XDP_TX of ena is trusted", &None));
+    let generic = of_driver("ena", &[]);
+    assert!(generic.found.starts_with("on: generic mode") && generic.fix.is_none(), "{generic:?}");
+    let zero_copy = checked(&|_| {}).unwrap();
+    assert_eq!((&zero_copy.found[..], &zero_copy.fix), ("off: zero-copy serves", &None));
+    // The driver is trusted, but the device has no zero-copy.
+    let copy = of_driver("virtio_net", &["basic", "redirect"]);
+    assert!(copy.found.starts_with("on: copy mode"), "{copy:?}");
+    let veth = of_driver("veth", &["basic", "redirect"]);
+    assert!(
+        veth.found.starts_with("off: ") && veth.fix.as_ref().unwrap().contains("the other end"),
+        "{veth:?}"
+    );
+    let ice = of_driver("ice", &["basic", "redirect"]);
+    assert!(ice.fix.as_ref().unwrap().contains("--kernel-answers on"), "{ice:?}");
+    assert_eq!(checked(&|facts| facts.interface.up = false), None);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //! have.
 
 use crate::outcome::Outcome::{self, *};
+use crate::stun::credentials::{Credentials, ShortTerm};
 use crate::stun::{
-    AlternateServer, Answer, Discovery, Exchange, Extras, Policy, REPLY_ROOM, Software, respond,
+    AlternateServer, Answer, Discovery, Exchange, Extras, Permission, Policy, REPLY_ROOM, Software, respond,
 };
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::vec::Vec;
 use xstun_testkit::messages::{
     Attribute, BINDING_REQUEST, BINDING_SUCCESS, classic, fingerprinted, message, with_transaction,
@@ -217,6 +219,87 @@ fn no_client_is_redirected_without_credentials() {
         }
         let classic = classic(BINDING_REQUEST, attributes);
         assert_eq!(ask(&classic, FOUR[0], &policy).outcome, AnsweredClassic, "{attributes:?}");
+    }
+}
+
+/// The XDP program, which knows nothing of the policy but the permission of the endpoint, answers only where the
+/// policy gives the same reply.
+#[test]
+fn a_permission_allows_only_replies_that_the_policy_gives() {
+    const OTHER: &str = "192.0.2.3:3478";
+    let elsewhere = Permission::answer(true, true);
+    let short_term = Arc::new(Credentials::ShortTerm(ShortTerm::new([(&b"anna"[..], &b"secret"[..])])));
+    let v4 = Some("203.0.113.9:3478".parse().unwrap());
+    let rows: [(Extras, Permission, Permission); 6] = [
+        (Extras::default(), elsewhere, elsewhere),
+        (discovery(), Permission::REDIRECT, elsewhere),
+        (
+            Extras { software: Software::new("xstun"), ..Extras::default() },
+            Permission::REDIRECT,
+            Permission::REDIRECT,
+        ),
+        (
+            Extras { credentials: Some(short_term), ..Extras::default() },
+            Permission::REDIRECT,
+            Permission::REDIRECT,
+        ),
+        (
+            Extras { drop_zero_transaction: true, ..discovery() },
+            Permission::REDIRECT,
+            Permission::answer(true, false),
+        ),
+        // It redirects authenticated clients only.
+        (
+            Extras { alternate_server: AlternateServer { v4, v6: None }, ..Extras::default() },
+            elsewhere,
+            elsewhere,
+        ),
+    ];
+    for (extras, at_the_four, at_the_other) in rows {
+        let policy = with(extras);
+        for (endpoints, expected) in [(&FOUR[..], at_the_four), (&[OTHER][..], at_the_other)] {
+            for endpoint in endpoints {
+                assert_eq!(policy.permission(&addr(endpoint)), expected, "{endpoint}: {policy:?}");
+                let strict = Policy { classic: false, ..policy.clone() };
+                let common = expected.common(Permission::answer(false, true));
+                assert_eq!(strict.permission(&addr(endpoint)), common, "{endpoint}: {strict:?}");
+            }
+        }
+    }
+    assert_eq!(Policy::default().permission(&addr(OTHER)), elsewhere);
+    let strict = Policy { classic: false, extras: None };
+    assert_eq!(strict.permission(&addr(OTHER)), Permission::answer(false, true));
+}
+
+/// Where a permission allows answers, the policy's reply is that of the plain service, byte for byte.
+#[test]
+fn where_a_permission_allows_answers_the_reply_is_the_plain_one() {
+    let zero = with_transaction(BINDING_REQUEST, b"\x21\x12\xa4\x42\0\0\0\0\0\0\0\0\0\0\0\0", &[]);
+    let classic = classic(BINDING_REQUEST, &[]);
+    let requests = [request(&[]), fingerprinted(request(&[])), zero.clone(), classic.clone()];
+    let v4 = Some("203.0.113.9:3478".parse().unwrap());
+    let more = [
+        Extras::default(),
+        Extras { drop_zero_transaction: true, ..discovery() },
+        Extras { alternate_server: AlternateServer { v4, v6: None }, ..Extras::default() },
+    ];
+    let endpoint = "192.0.2.3:3478";
+    for extras in more {
+        for with_classic in [true, false] {
+            let policy = Policy { classic: with_classic, extras: Some(extras.clone()) };
+            let permission = policy.permission(&addr(endpoint));
+            assert!(permission.may_answer(), "{policy:?}");
+            for request in &requests {
+                let (found, plain) =
+                    (ask(request, endpoint, &policy), ask(request, endpoint, &Policy::default()));
+                let is_included = (*request != zero || permission.includes_zero_transaction())
+                    && (*request != classic || permission.includes_classic());
+                assert_eq!(found.outcome.is_reply(), is_included, "{policy:?}");
+                if is_included {
+                    assert_eq!((found.outcome, found.bytes), (plain.outcome, plain.bytes), "{policy:?}");
+                }
+            }
+        }
     }
 }
 

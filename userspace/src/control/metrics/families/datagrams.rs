@@ -2,10 +2,10 @@
 
 use super::MetricKind::{Counter, Gauge};
 use super::{MetricDefinition, Samples};
-use crate::status::{MessageCounts, ServerStatus, WorkerStatus};
+use crate::status::{MessageCounts, ServerStatus, WorkerStatus, XDP_PATH};
 
 /// Labels of a worker: the path, then the interface and receive queue of a worker over AF_XDP, or the core of one
-/// over sockets.
+/// over sockets. What an XDP program answers has the path and the interface.
 const WORKER: &[&str] = &["path", "interface", "queue", "core"];
 const WORKER_AND_OUTCOME: &[&str] = &["path", "interface", "queue", "core", "outcome"];
 const QUEUE: &[&str] = &["interface", "queue"];
@@ -29,7 +29,8 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_received_total",
         kind: Counter,
         labels: WORKER,
-        help: "Datagrams, frames (af-xdp) and messages (tcp, tls) received.",
+        help: "Datagrams, frames (af-xdp) and messages (tcp, tls) received; requests that the XDP program answered \
+               (xdp).",
         read: |status, samples| each_count(status, |labels, counts| samples.count(&labels, counts.received)),
     },
     MetricDefinition {
@@ -126,9 +127,14 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
     },
 ];
 
-/// Calls `take` with the labels and counts of each worker, TCP and TLS.
+/// Calls `take` with the labels and counts of each worker, each XDP program that answers, TCP and TLS.
 fn each_count(status: &ServerStatus, mut take: impl FnMut([&str; 4], &MessageCounts)) {
     each_worker(status, |labels, worker| take(labels, &worker.counts));
+    for interface in &status.interfaces {
+        if let Some(answers) = &interface.kernel_answers {
+            take([XDP_PATH, &interface.name, "", ""], &answers.counts);
+        }
+    }
     for stream in &status.streams {
         take([&stream.path, "", "", ""], &stream.counts);
     }

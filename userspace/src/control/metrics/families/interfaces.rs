@@ -8,8 +8,8 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         name: "xstun_xdp_verdicts_total",
         kind: Counter,
         labels: &["interface", "verdict"],
-        help: "Frames by verdict of the XDP program: redirect to the worker, or the reason for passing them to the \
-               kernel's stack.",
+        help: "Frames by verdict of the XDP program: answered by itself, redirected to the worker, or the reason for \
+               passing them to the kernel's stack.",
         read: |status, samples| {
             for interface in &status.interfaces {
                 for (verdict, count) in &interface.verdicts {
@@ -43,6 +43,20 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
             for interface in &status.interfaces {
                 for (rung, count) in &interface.queues {
                     samples.count(&[&interface.name, rung], (*count).into());
+                }
+            }
+        },
+    },
+    MetricDefinition {
+        name: "xstun_kernel_answers",
+        kind: Gauge,
+        labels: &["interface"],
+        help: "1 while the XDP program answers plain requests by itself, 0 while it leaves all of them to the workers; \
+               /status.json says why.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                if let Some(answers) = &interface.kernel_answers {
+                    samples.count(&[&interface.name], answers.serving.into());
                 }
             }
         },

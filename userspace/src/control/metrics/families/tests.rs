@@ -4,7 +4,8 @@ use super::{MetricDefinition, MetricKind, all, exposition};
 use crate::datapath::socket::stream::CloseReason;
 use crate::stats::{FrameLevels, KernelStats, WorkerStats};
 use crate::status::{
-    InterfaceStatus, LadderRung, MessageCounts, ServerStatus, TransportStatus, WorkerStatus,
+    InterfaceStatus, KernelAnswersStatus, LadderRung, MessageCounts, ServerStatus, TransportStatus,
+    WorkerStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use xstun_core::outcome::Outcome;
@@ -58,6 +59,11 @@ fn status() -> ServerStatus {
         lost: zeros(DriverLoss::ALL.map(DriverLoss::name)),
         attached: Some(true),
         delivering: Some(false),
+        kernel_answers: Some(KernelAnswersStatus {
+            serving: true,
+            reason: "copy mode".into(),
+            counts: counts(5),
+        }),
         ..InterfaceStatus::default()
     };
     ServerStatus {
@@ -79,6 +85,9 @@ fn each_metric_is_exposed_with_its_samples() {
     for line in [
         r#"xstun_outcomes_total{path="af-xdp",interface="eth0",queue="3",outcome="answered"} 7"#,
         r#"xstun_outcomes_total{path="sockets",core="2",outcome="answered"} 1099511627776"#,
+        r#"xstun_outcomes_total{path="xdp",interface="eth0",outcome="answered"} 5"#,
+        r#"xstun_received_total{path="xdp",interface="eth0"} 9"#,
+        r#"xstun_kernel_answers{interface="eth0"} 1"#,
         r#"xstun_outcomes_total{path="tls",outcome="not_stun"} 0"#,
         r#"xstun_received_total{path="sockets",core="2"} 9"#,
         r#"xstun_umem_frames{interface="eth0",queue="3",place="free"} 0"#,

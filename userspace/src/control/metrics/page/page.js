@@ -5,6 +5,7 @@ const SECONDS = 120;
 const LOST = ["transmit_full", "transmit_failed", "no_room"];
 // Frames that a driver lost and that no AF_XDP socket counts.
 const DRIVER_LOST = ["transmit", "transmit_bulk", "redirect_unbound", "redirect_mismatch", "redirect_other"];
+const REDIRECTED = ["redirect", "redirect_no_room"];
 const PLACES = ["free", "fill", "held", "transmit"];
 const SVG = "http://www.w3.org/2000/svg";
 const history = [];
@@ -57,7 +58,12 @@ function rates(now) {
 
 function places(status) {
   const all = new Map();
-  for (const one of status.interfaces) all.set("interface " + one.name, one);
+  for (const one of status.interfaces) {
+    all.set("interface " + one.name, one);
+    // What the XDP program answers reaches no worker.
+    const answers = one.kernel_answers;
+    if (answers) all.set("answers " + one.name, { ...answers, path: "xdp", interface: one.name });
+  }
   for (const one of status.workers) all.set(`worker ${one.path} ${one.interface} ${one.queue} ${one.core}`, one);
   for (const one of status.streams) all.set("stream " + one.path, one);
   all.set("process", status.process);
@@ -139,32 +145,40 @@ function show(status) {
       : one.attached === false ? ["not attached", "bad"]
       : one.delivering === false ? ["does not deliver", "bad"] : ["attached", ""];
     const verdicts = read => brief(one.attached === null ? null : rate(one, key, read));
-    const redirected = one => one.verdicts.redirect || 0;
+    const count = names => one => sum(names.map(name => one.verdicts[name] || 0));
+    const redirected = count(REDIRECTED);
+    const answered = count(["answered"]);
+    const answers = one.kernel_answers;
     return [
       [one.name], [one.listen.join(" ") || "those of the sockets", "quiet"],
       [rungs.map(([rung, count]) => `${count} ${rung}`).join(", ")], program,
-      [verdicts(redirected), "number"],
-      [verdicts(one => sum(Object.values(one.verdicts)) - redirected(one)), "number"],
+      [answers ? `${answers.serving ? "on" : "off"}: ${answers.reason}` : "–", "quiet"],
+      [verdicts(answered), "number"], [verdicts(redirected), "number"],
+      [verdicts(one => sum(Object.values(one.verdicts)) - answered(one) - redirected(one)), "number"],
       one.uncounted_losses ? ["not counted", "quiet"]
         : [verdicts(driverLost), rate(one, key, driverLost) > 0 ? "number bad" : "number"],
     ];
   }));
   at("interfaces").hidden = !status.interfaces.length;
 
-  fill("workers", counted.map(([key, one]) => {
+  const working = counted.filter(([, one]) => one.path !== "xdp" || one.serving || one.counts.received);
+  fill("workers", working.map(([key, one]) => {
     const per = read => brief(rate(one, key, read));
     const stream = one.accepted !== undefined;
+    const program = one.path === "xdp";
+    const thread = !stream && !program;
     const batches = rate(one, key, one => one.counts.batches);
     const full = batches > 0 ? (rate(one, key, one => one.counts.received) / batches).toFixed(1) : "–";
     const where = stream ? `${one.open} open, ${one.listen.join(" ")}`
+      : program ? `${one.interface}, XDP program`
       : one.queue === null ? status.sockets.join(" ") : `${one.interface}, queue ${one.queue}`;
     return [
       [one.ended ? one.path + " (ended)" : one.ticking === false ? one.path + " (hangs)" : one.path,
         one.ended || one.ticking === false ? "bad" : ""],
-      [where, "quiet"], [stream ? "" : one.core, "number"],
+      [where, "quiet"], [thread ? one.core : "", "number"],
       [per(one => one.counts.received), "number"], [per(one => one.counts.replies), "number"],
-      [stream ? "" : full, "number"], [stream ? "" : per(one => one.counts.wakeups), "number"],
-      [one.queue === null || stream ? "" : per(kernel), "number"], [stream ? "" : levels(one.frames)],
+      [thread ? full : "", "number"], [thread ? per(one => one.counts.wakeups) : "", "number"],
+      [thread && one.queue !== null ? per(kernel) : "", "number"], [thread ? levels(one.frames) : ""],
     ];
   }));
 

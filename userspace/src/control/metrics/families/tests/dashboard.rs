@@ -1,6 +1,7 @@
 //! The expressions of `deploy/grafana/xstun.json` name only metrics, labels and values that exist.
 
 use super::super::all;
+use crate::status::XDP_PATH;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use xstun_core::outcome::Outcome;
@@ -106,7 +107,7 @@ fn check(label: &str, value: &str, expression: &str) {
         _ if value.starts_with('$') => return,
         "outcome" => Outcome::ALL.map(Outcome::name).into(),
         "verdict" => xstun_core::classify::Verdict::ALL.map(|verdict| verdict.name()).into(),
-        "path" => vec!["af-xdp", "sockets", "tcp", "tls"],
+        "path" => vec!["af-xdp", "sockets", "tcp", "tls", XDP_PATH],
         _ => panic!("{label} should be a variable in {expression}"),
     };
     for one in value.split('|') {
