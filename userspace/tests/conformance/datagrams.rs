@@ -1,15 +1,19 @@
-//! The conformance table over AF_XDP and over UDP sockets.
+//! The conformance table over AF_XDP, with and without kernel answers, and over UDP sockets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use xstun_core::outcome::Outcome;
-use xstun_testkit::conformance::{PASSWORD, RequestEndpoints, Row, Setting, USER, public_addresses, rows};
+use xstun_core::served::Served;
+use xstun_testkit::conformance::{
+    PASSWORD, RequestEndpoints, Row, Setting, USER, policy, public_addresses, rows,
+};
 use xstun_testkit::lab::packets::{Datagram, Flow, PORT};
 use xstun_testkit::lab::server::{Counters, Server};
 use xstun_testkit::lab::wire::Wire;
 use xstun_testkit::lab::{Lab, Link, ip};
+use xstun_testkit::plain::answer_in_kernel;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Source port of the first row; each row has its own, which identifies its reply.
@@ -17,7 +21,8 @@ const FIRST_PORT: u16 = 20_000;
 /// Bytes of UDP payload that fit in the veth pair's MTU over IPv6.
 const MAX_UNFRAGMENTED: usize = 1500 - 40 - 8;
 
-const NATIVE: [&str; 4] = ["--datapath", "af-xdp", "--xdp-mode", "native"];
+const NATIVE: [&str; 6] = ["--datapath", "af-xdp", "--xdp-mode", "native", "--kernel-answers", "off"];
+const KERNEL_ANSWERS: [&str; 6] = ["--datapath", "af-xdp", "--xdp-mode", "generic", "--kernel-answers", "on"];
 const SOCKETS: [&str; 2] = ["--datapath", "socket"];
 
 /// Returns the flags for the setting. Adds the addresses that it needs to the server's host, and writes its
@@ -97,6 +102,23 @@ impl RowFlow<'_> {
         }
     }
 
+    /// The path that counts it, on a server whose plain requests are answered on `path`.
+    fn path<'p>(&self, path: &'p str, link: &Link) -> &'p str {
+        match path {
+            _ if !self.fits_frame => "sockets",
+            "xdp" if !self.is_plain(link) => "af-xdp",
+            path => path,
+        }
+    }
+
+    /// Whether the XDP program answers it.
+    fn is_plain(&self, link: &Link) -> bool {
+        let server = self.flow.destination;
+        let served = Served::new(link.server_mac, [(server.ip(), server.port())], []);
+        let permission = policy(self.row.setting, &self.endpoints()).permission(&server);
+        answer_in_kernel(&self.flow.frame(&self.row.request), true, &served, permission).is_ok()
+    }
+
     /// The datagram in `frame`, if its destination is that of this row's reply.
     fn reply_in(&self, frame: &[u8]) -> Option<Datagram> {
         let destination = SocketAddr::new(self.flow.source.ip(), self.row.port(&self.endpoints()));
@@ -155,7 +177,7 @@ fn run(path: &str, path_flags: &[&str]) {
         for frame in wire.drain() {
             row_flows.iter().for_each(|row_flow| assert_unanswered(row_flow, &frame));
         }
-        check_counters(&counters, path, &row_flows);
+        check_counters(&counters, path, link, &row_flows);
     }
 }
 
@@ -164,12 +186,15 @@ fn assert_unanswered(row_flow: &RowFlow, frame: &[u8]) {
     assert!(reply.is_none(), "{}: answered by {reply:?}", row_flow.row.name());
 }
 
-fn check_counters(counters: &Counters, path: &str, row_flows: &[RowFlow]) {
+fn check_counters(counters: &Counters, path: &str, link: &Link, row_flows: &[RowFlow]) {
     let mut expected: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut answered_by_program = 0;
     for row_flow in row_flows {
-        let path = if row_flow.fits_frame { path } else { "sockets" };
+        let path = row_flow.path(path, link);
+        answered_by_program += u64::from(path == "xdp");
         *expected.entry((path, row_flow.row.outcome.name())).or_default() += 1;
     }
+    assert_eq!(counters.get("xdp", "answered"), answered_by_program, "by the program:\n{}", counters.log);
     for path in ["af-xdp", "sockets"] {
         for name in Outcome::ALL.map(Outcome::name) {
             let count = expected.get(&(path, name)).copied().unwrap_or_default();
@@ -182,6 +207,13 @@ fn check_counters(counters: &Counters, path: &str, row_flows: &[RowFlow]) {
 #[ignore = "needs root: makes network namespaces"]
 fn af_xdp_keeps_every_rule() {
     run("af-xdp", &NATIVE);
+}
+
+/// What is not plain goes to the workers in the same run.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn kernel_answers_keep_every_rule() {
+    run("xdp", &KERNEL_ANSWERS);
 }
 
 #[test]

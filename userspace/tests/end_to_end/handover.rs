@@ -2,7 +2,7 @@
 
 use crate::http::get;
 use crate::load::{RunningLoad, all_right};
-use crate::modes::{GENERIC, Mode, NATIVE, SOCKETS};
+use crate::modes::{GENERIC, KERNEL_GENERIC, KERNEL_NATIVE, Mode, NATIVE, SOCKETS};
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,17 +18,22 @@ fn control(directory: &TempDir) -> String {
 
 /// Two successive take-overs under load lose no request.
 fn take_over_under_load(mode: Mode, queues: u32, more: &[&str]) {
+    take_overs_under_load([mode; 3], queues, more);
+}
+
+/// The same with a mode for each of the three servers.
+fn take_overs_under_load(modes: [Mode; 3], queues: u32, more: &[&str]) {
     let lab = Lab::new(queues);
     let directory = tempfile::tempdir().unwrap();
     let control = control(&directory);
     let address = SocketAddr::new(lab.link().server_v4.into(), 3478);
     let flags = [&[control.as_str()], more].concat();
-    let first = mode.serve(&lab, &flags);
+    let first = modes[0].serve(&lab, &flags);
     let open = lab.client.enter(|| TcpStream::connect(address)).unwrap();
     let flags = [&flags[..], &["--take-over"]].concat();
     let running = RunningLoad::start(&lab, address, "2000");
     ask_over_udp(&lab, address);
-    let second = mode.serve(&lab, &flags);
+    let second = modes[1].serve(&lab, &flags);
     first.wait_for("the first server to be taken over from", |line| {
         line["message"] == "another server has taken over"
     });
@@ -38,17 +43,17 @@ fn take_over_under_load(mode: Mode, queues: u32, more: &[&str]) {
     ask(&lab.client.enter(|| TcpStream::connect(address)).unwrap());
     let first = first.ended();
     ask_over_udp(&lab, address);
-    let last = mode.serve(&lab, &flags);
+    let last = modes[2].serve(&lab, &flags);
     let second = second.ended();
     ask_over_udp(&lab, address);
-    let requests = all_right(&format!("{mode:?}"), running.end());
+    let requests = all_right(&format!("{modes:?}"), running.end());
     let last = last.stop();
     assert!(!lab.server.has_xdp(&lab.link().server_interface), "the last server detaches the program");
     let all = [&first, &second, &last];
-    let answered: u64 =
-        all.iter().map(|counters| counters.replies("af-xdp") + counters.replies("sockets")).sum();
+    let paths = ["xdp", "af-xdp", "sockets"];
+    let answered: u64 = all.iter().flat_map(|counters| paths.map(|path| counters.replies(path))).sum();
     assert!(answered >= requests, "{answered} replies to {requests} requests");
-    for counters in all {
+    for (counters, mode) in all.into_iter().zip(modes) {
         assert!(counters.replies(mode.path) > 0, "each server serves by the mode's path:\n{}", counters.log);
     }
 }
@@ -77,6 +82,19 @@ fn a_take_over_in_native_mode_loses_no_request() {
 #[ignore = "needs root: makes network namespaces"]
 fn a_take_over_in_generic_mode_loses_no_request() {
     take_over_under_load(GENERIC, 1, &[]);
+}
+
+/// Kernel answers begin once the load's own XDP program is there, which lets the replies reach its end of the pair.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_take_over_of_kernel_answers_in_native_mode_loses_no_request() {
+    take_overs_under_load([NATIVE, KERNEL_NATIVE, KERNEL_NATIVE], 2, &[]);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_take_over_of_kernel_answers_in_generic_mode_loses_no_request() {
+    take_over_under_load(KERNEL_GENERIC, 1, &[]);
 }
 
 #[test]
@@ -195,9 +213,15 @@ fn a_server_drains_by_signal_and_by_command() {
     let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
     let ready = || get(&lab.server, "127.0.0.1:9100".parse().unwrap(), "/readyz").status;
     let program = xstun().into_string().unwrap();
-    for (seconds, by_signal) in [("3600", true), ("3600", false), ("1", true), ("1", false)] {
+    let rows = [
+        ("3600", true, SOCKETS),
+        ("3600", false, KERNEL_GENERIC),
+        ("1", true, SOCKETS),
+        ("1", false, SOCKETS),
+    ];
+    for (seconds, by_signal, mode) in rows {
         let limit = format!("--drain-seconds={seconds}");
-        let server = SOCKETS.serve(&lab, &[&control, &limit, "--metrics-listen=127.0.0.1:9100"]);
+        let server = mode.serve(&lab, &[&control, &limit, "--metrics-listen=127.0.0.1:9100"]);
         assert_eq!(ready(), 200);
         if by_signal {
             server.signal(Signal::USR1);
@@ -215,7 +239,7 @@ fn a_server_drains_by_signal_and_by_command() {
         assert_eq!(ready(), 503);
         assert_eq!(asker.ask(SocketAddr::new(link.server_v4.into(), 3478)), asker.address());
         let counters = server.stop_by(Signal::TERM);
-        assert!(counters.replies("sockets") > 0, "{}", counters.log);
+        assert!(counters.replies(mode.path) > 0, "{}", counters.log);
     }
     assert!(!directory.path().join("control").exists(), "the server removes its control socket");
 }

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod browser;
+mod capture;
 mod clients;
 mod credentials;
 mod discovery;

@@ -180,6 +180,7 @@ const PACKAGES: &[SystemPackage] = &[
         &["stunc"],
         "its STUN client queries the server",
     ),
+    package(Group::Test, "xdp-tools", "xdp-tools", &["xdpdump"], "shows what the XDP program answers"),
     package(Group::Test, "nmap", "nmap", &["nmap"], "its stun-info script queries the server"),
     package(Group::Test, "iputils-ping", "iputils", &["ping"], "shows that other traffic still passes"),
     package(
