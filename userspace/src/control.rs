@@ -11,6 +11,7 @@ pub mod log;
 mod manager;
 mod metrics;
 mod process;
+mod reception;
 mod reload;
 mod report;
 mod request;

@@ -1,4 +1,4 @@
-//! Reads the properties of network interfaces from the kernel: over netlink, without unsafe code.
+//! Reads the properties of network interfaces from the kernel: over netlink, without unsafe code but for what only ioctls have.
 //!
 //! Netlink answers for the network namespace of the calling thread. Sysfs answers for the namespace that it
 //! was mounted in, so it is read only for what netlink does not have, and only after a check that it means the
@@ -6,6 +6,7 @@
 
 mod address;
 mod attribute;
+mod driver_counters;
 mod ethtool;
 mod genetlink;
 mod napi;
@@ -19,10 +20,11 @@ mod sysfs;
 mod watch;
 
 pub use address::{Address, addresses};
+pub use driver_counters::DriverCounters;
 pub use ethtool::{Channels, Features, channels, features, receive_queues};
 pub(crate) use ethtool::{FlowHash, RingSizes, flow_hash, rings};
 pub use napi::NapiSettings;
-pub use neighbour::{Route, neighbour, route};
+pub use neighbour::{Neighbour, Route, neighbour, reachable_neighbours, route};
 pub use netdev::{XdpFeatures, xdp_features};
 #[cfg(test)]
 pub(crate) use route::AttachedXdpMode;

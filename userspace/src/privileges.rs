@@ -26,12 +26,14 @@ const START: CapabilitySet = CapabilitySet::NET_ADMIN
 const OPEN_MAPS: (u32, u32) = (5, 19);
 
 /// What the control thread does while the server serves.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Duties {
     /// An interface is served over AF_XDP: its maps follow changes of addresses, its verdicts are read.
     pub(crate) maps: bool,
     /// NAPI settings of an interface are restored at the end (`--busy-poll`).
     pub(crate) napi: bool,
+    /// Queues that are bound in zero-copy may have to be bound again, because nothing arrives.
+    pub(crate) bind: bool,
 }
 
 /// Drops everything that a start does not need, for good: not even execve(2) can regain it. Must be called
@@ -79,6 +81,9 @@ fn needed(duties: Duties, kernel: (u32, u32)) -> CapabilitySet {
     if duties.napi {
         needed |= CapabilitySet::NET_ADMIN;
     }
+    if duties.bind {
+        needed |= CapabilitySet::NET_RAW | CapabilitySet::IPC_LOCK;
+    }
     needed
 }
 
@@ -101,13 +106,15 @@ mod tests {
 
     #[test]
     fn only_the_duties_of_a_running_server_keep_capabilities() {
-        let duties = |maps, napi| Duties { maps, napi };
+        let duties = |maps, napi| Duties { maps, napi, bind: false };
+        let bind = Duties { maps: true, napi: false, bind: true };
         for (duties, kernel, expected) in [
             (duties(false, false), (5, 15), CapabilitySet::empty()),
             (duties(true, false), (5, 15), CapabilitySet::BPF),
             (duties(true, false), (5, 19), CapabilitySet::empty()),
             (duties(true, false), (6, 1), CapabilitySet::empty()),
             (duties(true, true), (6, 1), CapabilitySet::NET_ADMIN),
+            (bind, (6, 1), CapabilitySet::NET_RAW | CapabilitySet::IPC_LOCK),
             (duties(true, true), (5, 15), CapabilitySet::BPF | CapabilitySet::NET_ADMIN),
         ] {
             assert_eq!(needed(duties, kernel), expected, "{duties:?} on {kernel:?}");

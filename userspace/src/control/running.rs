@@ -51,6 +51,7 @@ struct RunningServer<'a> {
     supervisor: Supervisor,
     heartbeats: Heartbeats,
     hand_over: HandOver,
+    duties: Duties,
 }
 
 impl<'a> RunningServer<'a> {
@@ -74,8 +75,9 @@ impl<'a> RunningServer<'a> {
         let before = Predecessor { inheritance, release: &mut release };
         let datapath = Datapath::start(config, policy, before)?;
         let control = ControlSocket::open(control_path.as_deref())?;
-        privileges::serve(duties(&datapath))?;
         let supervisor = Supervisor::new(&datapath);
+        let duties = duties(&datapath, &supervisor);
+        privileges::serve(duties)?;
         let metrics = metrics.open(&state)?;
         report::serving(&datapath);
         if let Some(take_over) = take_over {
@@ -99,6 +101,7 @@ impl<'a> RunningServer<'a> {
             supervisor,
             heartbeats: Heartbeats::default(),
             hand_over: HandOver::default(),
+            duties,
         })
     }
 
@@ -239,6 +242,7 @@ impl<'a> RunningServer<'a> {
         }
         self.credentials.tick();
         self.supervisor.check(&mut self.datapath);
+        self.drop_capabilities();
         if self.hand_over.is_done() {
             // Workers have ended; only connections are left.
             self.manager.alive();
@@ -250,6 +254,17 @@ impl<'a> RunningServer<'a> {
         }
         log::report_repeats();
         ControlFlow::Continue(())
+    }
+
+    /// Drops what no duty needs any more.
+    fn drop_capabilities(&mut self) {
+        let duties = duties(&self.datapath, &self.supervisor);
+        if duties != self.duties {
+            self.duties = duties;
+            if let Err(failure) = privileges::serve(duties) {
+                tracing::warn!("{failure}");
+            }
+        }
     }
 
     /// Takes everything down and logs the counters.
@@ -289,7 +304,8 @@ fn predecessor(config: &FixedConfig) -> Result<(Option<TakeOver>, Inheritance)> 
 }
 
 /// Returns what the control thread does from here on that needs capabilities.
-fn duties(datapath: &Datapath) -> Duties {
+fn duties(datapath: &Datapath, supervisor: &Supervisor) -> Duties {
     let maps = datapath.interfaces.iter().any(|path| path.af_xdp.is_some());
-    Duties { maps, napi: maps && datapath.config().fixed.busy_poll }
+    let napi = maps && datapath.config().fixed.busy_poll;
+    Duties { maps, napi, bind: supervisor.may_bind_again(datapath) }
 }

@@ -3,8 +3,10 @@
 
 use super::attachment::AttachmentCheck;
 use super::delivery::DeliveryCheck;
+use super::reception::{Deafness, ReceptionCheck};
 use super::step_downs::StepDownLog;
 use crate::datapath::Datapath;
+use crate::datapath::af_xdp::AfXdp;
 
 /// The results of the checks so far.
 pub(super) struct Supervisor {
@@ -14,6 +16,8 @@ pub(super) struct Supervisor {
     pub(super) attachment: AttachmentCheck,
     /// Whether the frames that they redirect arrive.
     pub(super) delivery: DeliveryCheck,
+    /// Whether anything arrives since the queues were bound.
+    reception: ReceptionCheck,
 }
 
 impl Supervisor {
@@ -23,6 +27,7 @@ impl Supervisor {
             step_downs: StepDownLog::new(datapath),
             attachment: AttachmentCheck::default(),
             delivery: DeliveryCheck::default(),
+            reception: ReceptionCheck::default(),
         }
     }
 
@@ -43,7 +48,45 @@ impl Supervisor {
                 self.step_downs.add(&path.name, "af-xdp", reason);
                 tracing::warn!(interface = path.name, "the sockets take over: {reason}");
             }
+            if let Some(why) = self.reception.check(&path.name, af_xdp) {
+                self.leave_deaf_rung(&path.name, af_xdp, why);
+            }
         }
         self.attachment.check(datapath);
+    }
+
+    /// Whether queues may still have to be bound again, which takes capabilities.
+    pub(super) fn may_bind_again(&self, datapath: &Datapath) -> bool {
+        let paths = datapath.interfaces.iter().filter_map(|path| Some((&path.name, path.af_xdp.as_ref()?)));
+        paths.into_iter().any(|(name, af_xdp)| af_xdp.is_zero_copy() && self.reception.is_open(name))
+    }
+
+    /// Takes an interface on which nothing arrives to the next rung: from zero-copy to copy mode, from there to the
+    /// sockets.
+    fn leave_deaf_rung(&mut self, interface: &str, af_xdp: &mut AfXdp, why: Deafness) {
+        const FAULT: &str =
+            "the XDP program sees no frame since the queues were bound, which is a fault of the driver";
+        let reason = format!("{FAULT}: {why}");
+        if !af_xdp.is_zero_copy() {
+            af_xdp.detach();
+            self.step_downs.add(interface, "af-xdp", &reason);
+            tracing::warn!(interface, "the sockets take over: {reason}; try --xdp-mode generic");
+            return;
+        }
+        self.step_downs.add(interface, "zero-copy", &reason);
+        match af_xdp.leave_zero_copy() {
+            Ok(failures) => {
+                tracing::warn!(interface, "copy mode takes over: {reason}; use --bind-mode copy");
+                for failure in failures {
+                    self.step_downs.add(interface, &failure.from, &failure.reason);
+                    tracing::warn!(interface, "the sockets take over {failure}");
+                }
+            }
+            Err(failure) => {
+                self.step_downs.add(interface, "af-xdp", &failure.to_string());
+                tracing::warn!(interface, "the sockets take over: {reason}; {failure}");
+            }
+        }
+        self.reception.restart(interface);
     }
 }

@@ -8,11 +8,14 @@ pub mod frame_queue;
 mod kernel_answers;
 mod link;
 mod mode;
+mod outbox;
 mod poll_budget;
 pub mod program;
 mod queue;
+mod reception;
 mod request;
 pub mod socket;
+mod solicitation;
 mod start;
 pub mod umem;
 mod worker;
@@ -45,12 +48,15 @@ pub(crate) struct AfXdp {
     served: Arc<ArcSwap<Served>>,
     policy: Arc<ArcSwap<Policy>>,
     answers: KernelAnswers,
+    busy_poll: bool,
     queues: Vec<QueueThread>,
     ended: Vec<EndedQueue>,
     /// The kernel's stack has the frames of all queues, for good.
     down: bool,
     napi: Option<NapiSettings>,
     step_downs: Vec<StepDown>,
+    /// Requests to the neighbours that answered the kernel just before the queues were bound.
+    solicitations: Vec<Vec<u8>>,
     /// Why what the driver loses is not counted; `None` if it is.
     uncounted_losses: Option<Failure>,
 }
@@ -228,9 +234,6 @@ impl AfXdp {
 
 impl Drop for AfXdp {
     fn drop(&mut self) {
-        self.step_down();
-        self.program.detach();
-        self.end_workers();
-        self.restore_napi();
+        self.detach();
     }
 }

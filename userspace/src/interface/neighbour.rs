@@ -1,4 +1,4 @@
-//! The route to an address, and the hardware address of the next hop.
+//! The route to an address, the hardware address of the next hop, and the neighbours that answered of late.
 
 use super::attribute::{Attributes, attribute, attributes, ip};
 use super::netlink::{Netlink, RequestKind};
@@ -16,6 +16,15 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// Whether the destination is an address of this host, so that no frame leaves.
     pub local: bool,
+}
+
+/// A host on the same link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its hardware address.
+    pub mac: [u8; 6],
 }
 
 /// Length of `struct rtmsg` and of `struct ndmsg`.
@@ -67,6 +76,33 @@ pub fn neighbour(ip: IpAddr, interface: &Interface) -> Result<Option<[u8; 6]>> {
                 .because(error))
         }
     }
+}
+
+/// Lists the neighbours on `interface` that have answered the kernel within the last seconds (NUD_REACHABLE: 15 to
+/// 45 s by default).
+///
+/// # Errors
+/// The kernel refuses the request.
+pub fn reachable_neighbours(interface: &Interface) -> Result<Vec<Neighbour>> {
+    let messages = Netlink::open(NETLINK_ROUTE)
+        .and_then(|mut netlink| netlink.request(libc::RTM_GETNEIGH, RequestKind::Dump, &[0; HEADER]))
+        .map_err(|error| {
+            Failure::system(format!("cannot list the neighbours on {}", interface.name)).because(error)
+        })?;
+    let bodies = messages.iter().filter(|(kind, _)| *kind == libc::RTM_NEWNEIGH).map(|(_, body)| body);
+    Ok(bodies.filter_map(|body| parse_reachable(body, interface.index)).collect())
+}
+
+/// Reads an RTM_NEWNEIGH body. `None` unless the neighbour is on this interface and has answered of late.
+fn parse_reachable(body: &[u8], index: u32) -> Option<Neighbour> {
+    /// struct ndmsg: family, padding, index at 4, state at 8.
+    const REACHABLE: u16 = libc::NUD_REACHABLE;
+    let (header, rest) = body.split_first_chunk::<HEADER>()?;
+    let found = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+    let state = u16::from_ne_bytes([header[8], header[9]]);
+    let mac = attribute(rest, libc::NDA_LLADDR)?.try_into().ok()?;
+    let ip = attribute(rest, libc::NDA_DST).and_then(ip)?;
+    (found == index && state & REACHABLE != 0).then_some(Neighbour { ip, mac })
 }
 
 /// Returns a header with only the address family set.

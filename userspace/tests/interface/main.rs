@@ -10,8 +10,8 @@ use std::os::fd::AsFd as _;
 use xstun::doctor::{Check, Severity, examine};
 use xstun::error::FailureKind;
 use xstun::interface::{
-    Address, NapiSettings, Watch, addresses, all, channels, driver, features, find, receive_queues,
-    xdp_features,
+    Address, DriverCounters, NapiSettings, Neighbour, Watch, addresses, all, channels, driver, features,
+    find, reachable_neighbours, receive_queues, xdp_features,
 };
 use xstun::kernel::running;
 use xstun_testkit::wait::uninterrupted;
@@ -69,6 +69,41 @@ fn a_bridge_port_knows_its_bridge() {
         assert_eq!(bridge.kind.as_deref(), Some("bridge"));
         ip("link property add dev br altname the-bridge");
         assert_eq!(find("the-bridge").unwrap().name, "br");
+    });
+}
+
+/// The sum of `ethtool -S`.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn the_drivers_counters_are_read_as_ethtool_reads_them() {
+    inside("the_drivers_counters_are_read_as_ethtool_reads_them", || {
+        let va = find("va").unwrap();
+        let counters = DriverCounters::read(&va).expect("veth counts");
+        assert_eq!(counters.transmit_errors(), Some(0));
+        let shown = std::process::Command::new("ethtool").args(["-S", "va"]).output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let counters = format!("{counters:?}");
+        let names: Vec<_> = shown.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
+        assert!(names.len() > 5, "{shown}");
+        for (name, value) in names {
+            assert!(counters.contains(&format!("(\"{}\", {value})", name.trim())), "{name} in {counters}");
+        }
+        assert_eq!(DriverCounters::read(&find("lo").unwrap()), None, "the loopback interface has none");
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn only_neighbours_that_answered_of_late_are_listed() {
+    inside("only_neighbours_that_answered_of_late_are_listed", || {
+        ip("neigh add 192.0.2.1 dev va lladdr 02:00:00:00:00:01 nud reachable");
+        ip("neigh add 192.0.2.2 dev va lladdr 02:00:00:00:00:02 nud stale");
+        ip("neigh add 2001:db8::3 dev va lladdr 02:00:00:00:00:03 nud reachable");
+        ip("neigh add 192.0.2.4 dev vb lladdr 02:00:00:00:00:04 nud reachable");
+        let mut listed = reachable_neighbours(&find("va").unwrap()).unwrap();
+        listed.sort_by_key(|neighbour| neighbour.ip);
+        let neighbour = |ip: &str, last| Neighbour { ip: ip.parse().unwrap(), mac: [2, 0, 0, 0, 0, last] };
+        assert_eq!(listed, [neighbour("192.0.2.1", 1), neighbour("2001:db8::3", 3)]);
     });
 }
 

@@ -27,6 +27,10 @@ const ALLOWED: [(&str, &str); 13] = [
         "creates and updates bpf_links, because aya's cannot be handed to another process",
     ),
     ("userspace/src/datapath/af_xdp/socket.rs", "hands frames to libxdp, and sets socket options"),
+    (
+        "userspace/src/interface/driver_counters.rs",
+        "calls ethtool's ioctl, whose buffers no safe crate bounds",
+    ),
     ("userspace/src/datapath/socket/batch.rs", "calls recvmmsg and sendmmsg, which no safe crate wraps"),
     (
         "userspace/src/datapath/socket/batch/address.rs",

@@ -123,6 +123,26 @@ impl AfXdp {
         match *self {}
     }
 
+    pub(crate) fn reception(&self) -> (bool, Option<u64>) {
+        match *self {}
+    }
+
+    pub(crate) fn ask_neighbours(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn is_zero_copy(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn leave_zero_copy(&mut self) -> Result<Vec<StepDown>> {
+        match *self {}
+    }
+
+    pub(crate) fn detach(&mut self) {
+        match *self {}
+    }
+
     pub(crate) fn losses(&self) -> Option<[u64; DriverLoss::COUNT]> {
         match *self {}
     }

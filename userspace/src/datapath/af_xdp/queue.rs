@@ -3,6 +3,7 @@
 use super::bind::{QueuePlan, bind};
 use super::frame_queue::FrameQueue;
 use super::mode::BindMode;
+use super::outbox::Outbox;
 use super::worker::{QueueWorker, WorkerContext};
 use crate::datapath::{StepDown, cores};
 use crate::error::{Failure, Result};
@@ -30,6 +31,8 @@ pub(super) struct QueueThread {
     pub(super) socket: RawFd,
     pub(super) stats: Arc<WorkerStats>,
     pub(super) step_downs: Vec<StepDown>,
+    /// What the worker sends beside the replies.
+    pub(super) outbox: Arc<Outbox>,
     stop: Arc<Stop>,
     begin: Option<SyncSender<()>>,
     thread: JoinHandle<Result<()>>,
@@ -55,7 +58,14 @@ impl QueueThread {
         let stats = Arc::new(WorkerStats::default());
         let stop = Stop::new().map_err(|error| Failure::system("cannot create an eventfd").because(error))?;
         let stop = Arc::new(stop);
-        let context = WorkerContext { served, policy, stats: Arc::clone(&stats), stop: Arc::clone(&stop) };
+        let outbox = Arc::new(Outbox::default());
+        let context = WorkerContext {
+            served,
+            policy,
+            stats: Arc::clone(&stats),
+            stop: Arc::clone(&stop),
+            outbox: Arc::clone(&outbox),
+        };
         let (report, reported) = mpsc::sync_channel(1);
         let (begin, begun) = mpsc::sync_channel(1);
         let (number, core) = (plan.number, plan.core);
@@ -66,7 +76,7 @@ impl QueueThread {
         match reported.recv() {
             Ok(Bound { socket, mode, step_downs }) => {
                 let begin = Some(begin);
-                Ok(QueueThread { number, core, mode, socket, stats, step_downs, stop, begin, thread })
+                Ok(QueueThread { number, core, mode, socket, stats, step_downs, outbox, stop, begin, thread })
             }
             // The thread ended without a report: its result says why.
             Err(_) => Err(finish(thread)

@@ -7,6 +7,7 @@ use super::fallback::{self, attach, bind_modes};
 use super::program::XdpProgram;
 use super::queue::QueueThread;
 use super::request::{AfXdpRequest, TakenOverLink};
+use super::solicitation;
 use crate::config::FixedConfig;
 use crate::datapath::step_down::{StepDown, is_denied, must_not_step_down};
 use crate::error::{Failure, Result};
@@ -36,6 +37,10 @@ impl AfXdp {
         let mut step_downs = Vec::new();
         let mut answers = KernelAnswers::new(request.kernel_answers);
         let mut program = load(&interface, available, config, &mut answers, &mut step_downs)?;
+        // Before the bind, which may stop them from being heard. Without them, nothing is asked.
+        let neighbours = interface::reachable_neighbours(&interface).unwrap_or_default();
+        let addresses = interface::addresses(Some(interface.index))?;
+        let solicitations = solicitation::solicitations(&interface, &addresses, &neighbours);
         let uncounted_losses = program.count_losses().err();
         // Before it runs: while its map of sockets is empty it passes everything, and a program that
         // replaces the predecessor's must know the endpoints at once. It answers nothing before the workers can.
@@ -59,11 +64,13 @@ impl AfXdp {
             served,
             policy: Arc::clone(&request.policy),
             answers,
+            busy_poll: config.busy_poll,
             queues: Vec::new(),
             ended: Vec::new(),
             down: false,
             napi: None,
             step_downs,
+            solicitations,
             uncounted_losses,
         };
         let vacated = predecessor.is_some();
@@ -122,7 +129,7 @@ impl AfXdp {
     }
 
     /// Enters each socket into the program's map, and lets its worker begin.
-    fn enter_sockets(&mut self) -> Result<()> {
+    pub(super) fn enter_sockets(&mut self) -> Result<()> {
         for queue in &mut self.queues {
             self.program.enter_socket(queue.number, queue.socket)?;
             queue.begin();

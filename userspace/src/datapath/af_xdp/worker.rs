@@ -1,6 +1,7 @@
 //! The loop of one queue's worker: one thread, one core.
 
 use super::frame_queue::FrameQueue;
+use super::outbox::Outbox;
 use super::poll_budget::PollBudget;
 use super::socket::ignore_transient;
 use crate::stats::WorkerStats;
@@ -39,6 +40,8 @@ pub(super) struct WorkerContext {
     pub(super) stats: Arc<WorkerStats>,
     /// The order to stop.
     pub(super) stop: Arc<Stop>,
+    /// What to send beside the replies.
+    pub(super) outbox: Arc<Outbox>,
 }
 
 /// A queue's worker, once its socket is bound and its fill ring full.
@@ -86,6 +89,7 @@ impl QueueWorker {
                 polls += 1;
                 if polls.is_multiple_of(PUBLISH_BATCHES) {
                     self.publish();
+                    self.send_outbox()?;
                 }
             } else if poll_budget.polls_again() {
                 std::hint::spin_loop();
@@ -147,6 +151,23 @@ impl QueueWorker {
         Ok(())
     }
 
+    /// Sends what the control thread has left. Frames that find no room are not sent.
+    #[cold]
+    fn send_outbox(&mut self) -> io::Result<()> {
+        let frames = self.context.outbox.take();
+        if frames.is_empty() {
+            return Ok(());
+        }
+        self.frames.reclaim();
+        self.frames.write(frames.len(), |index, buffer| {
+            let frame = &frames[index];
+            buffer[..frame.len()].copy_from_slice(frame);
+            frame.len()
+        });
+        self.frames.send();
+        self.wake_transmit()
+    }
+
     fn wake_transmit(&mut self) -> io::Result<()> {
         for _ in 0..WAKE_CALLS {
             self.context.stats.wakeups.add(1);
@@ -169,6 +190,7 @@ impl QueueWorker {
         // Before the sleep, which costs far more than reading the clock.
         if self.published.elapsed() >= PUBLISH_PERIOD {
             self.publish();
+            self.send_outbox()?;
         }
         let stop = Arc::clone(&self.context.stop);
         let mut waiting =
