@@ -78,6 +78,10 @@ fn one(scene: &Scene<'_>) {
         });
         return;
     }
+    if ask.faulty {
+        // The server asks neighbours for a frame that have just answered the kernel.
+        checks::meet_neighbour(stage);
+    }
     let server = scene.check("serves", || (scene.serve(&[]), String::new()));
     let Some(server) = server else { return };
     let rung = scene.rung(&server);
