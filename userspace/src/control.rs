@@ -21,6 +21,7 @@ mod state;
 mod status;
 mod step_downs;
 mod supervisor;
+mod transmission;
 mod wire;
 
 pub use socket::drain;

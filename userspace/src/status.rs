@@ -51,6 +51,10 @@ pub(crate) struct InterfaceStatus {
     /// Why they are not counted; absent if they are, and without a program.
     #[serde(default)]
     pub(crate) uncounted_losses: Option<String>,
+    /// Replies of the program that the driver failed to send, by its own counters; absent if it does not count them,
+    /// or if the program does not answer.
+    #[serde(default)]
+    pub(crate) driver_errors: Option<u64>,
     /// Addresses and ports that are served there over AF_XDP.
     pub(crate) listen: Vec<std::net::SocketAddr>,
     /// Number of step downs.

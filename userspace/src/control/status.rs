@@ -102,6 +102,7 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
         verdicts: owned(names.zip(verdicts)),
         lost: af_xdp.losses().map(|counts| owned(loss_names().zip(counts))).unwrap_or_default(),
         uncounted_losses: af_xdp.uncounted_losses().map(ToString::to_string),
+        driver_errors: supervisor.transmission.driver_errors(&path.name),
         listen: af_xdp.served().addresses(),
         step_downs: supervisor.step_downs.count(&path.name),
         attached: Some(supervisor.attachment.is_attached(&path.name)),

@@ -5,8 +5,9 @@ use super::attachment::AttachmentCheck;
 use super::delivery::DeliveryCheck;
 use super::reception::{Deafness, ReceptionCheck};
 use super::step_downs::StepDownLog;
+use super::transmission::{LostReplies, TransmissionCheck};
 use crate::datapath::Datapath;
-use crate::datapath::af_xdp::AfXdp;
+use crate::datapath::af_xdp::{ANSWERS_RUNG, AfXdp};
 
 /// The results of the checks so far.
 pub(super) struct Supervisor {
@@ -18,6 +19,8 @@ pub(super) struct Supervisor {
     pub(super) delivery: DeliveryCheck,
     /// Whether anything arrives since the queues were bound.
     reception: ReceptionCheck,
+    /// Whether the replies of the XDP programs leave.
+    pub(super) transmission: TransmissionCheck,
 }
 
 impl Supervisor {
@@ -28,6 +31,7 @@ impl Supervisor {
             attachment: AttachmentCheck::default(),
             delivery: DeliveryCheck::default(),
             reception: ReceptionCheck::default(),
+            transmission: TransmissionCheck::default(),
         }
     }
 
@@ -51,8 +55,25 @@ impl Supervisor {
             if let Some(why) = self.reception.check(&path.name, af_xdp) {
                 self.leave_deaf_rung(&path.name, af_xdp, why);
             }
+            if let Some(lost) = self.transmission.check(&path.name, af_xdp) {
+                self.leave_kernel_answers(&path.name, af_xdp, lost);
+            }
         }
         self.attachment.check(datapath);
+    }
+
+    /// Leaves plain requests to the workers, because the driver does not send the program's replies.
+    fn leave_kernel_answers(&mut self, interface: &str, af_xdp: &mut AfXdp, replies: LostReplies) {
+        let LostReplies { answered, lost } = replies;
+        let reason = format!(
+            "the driver did not send {lost} of {answered} replies of the XDP program; on a veth pair, the other end \
+             needs an XDP program"
+        );
+        self.step_downs.add(interface, ANSWERS_RUNG, &reason);
+        match af_xdp.leave_answers(reason.as_str()) {
+            Ok(()) => tracing::warn!(interface, "the workers answer plain requests: {reason}"),
+            Err(failure) => tracing::warn!(interface, "not all requests are left to the workers: {failure}"),
+        }
     }
 
     /// Whether queues may still have to be bound again, which takes capabilities.

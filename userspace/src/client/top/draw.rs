@@ -179,7 +179,7 @@ fn interfaces(view: &ServerView) -> Vec<Line<'static>> {
             (program.0.to_owned(), program.1),
             number(verdicts.map(redirected)),
             number(verdicts.map(|of| (of.values().sum::<f64>() - taken(of)).max(0.0))),
-            match lost.filter(|_| !interface.lost.is_empty()) {
+            match lost.filter(|_| !interface.lost.is_empty() || interface.driver_errors.is_some()) {
                 Some(lost) => (brief(lost), bad_if(lost > 0.0)),
                 None => number(None),
             },

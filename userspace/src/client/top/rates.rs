@@ -139,6 +139,9 @@ impl StatusRates {
 
 /// Returns how many frames the driver lost that no AF_XDP socket counts as dropped.
 fn driver_lost(interface: &InterfaceStatus) -> u64 {
+    if interface.lost.is_empty() {
+        return interface.driver_errors.unwrap_or(0);
+    }
     let kinds = DriverLoss::ALL.into_iter().filter(|kind| !kind.counted_by_socket());
     kinds.filter_map(|kind| interface.lost.get(kind.name())).sum()
 }

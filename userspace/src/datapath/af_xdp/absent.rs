@@ -5,7 +5,7 @@ mod mode;
 #[expect(dead_code, reason = "no path starts, so none reads its request")]
 mod request;
 
-pub(crate) use kernel_answers::{AnswerDecision, decide_by_default, no_kernel_answers};
+pub(crate) use kernel_answers::{ANSWERS_RUNG, AnswerDecision, decide_by_default, no_kernel_answers};
 pub use mode::{BindMode, XdpMode};
 pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};
 
@@ -140,6 +140,14 @@ impl AfXdp {
     }
 
     pub(crate) fn detach(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) fn leave_answers(&mut self, _why: impl Into<String>) -> Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn driver_errors(&self) -> Option<u64> {
         match *self {}
     }
 

@@ -1,19 +1,17 @@
 //! Kernel answers of one interface: whether its XDP program answers plain requests, and at which endpoints.
 
 use super::AfXdp;
-use super::kernel_answers::{AnswerDecision, AnswerFacts, decide, no_kernel_answers};
+use super::XdpMode;
+use super::kernel_answers::{ANSWERS_RUNG, AnswerDecision, AnswerFacts, decide, no_kernel_answers};
 use super::program::Permissions;
 use crate::config::{BindModeArg, FixedConfig, KernelAnswersArg};
 use crate::datapath::step_down::StepDown;
 use crate::error::{Failure, Result};
-use crate::interface;
+use crate::interface::{self, DriverCounters};
 use crate::kernel;
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
 use xstun_core::stun::{Permission, Policy};
-
-/// The rung's name in step downs.
-const RUNG: &str = "kernel-answers";
 
 /// What decides on the kernel answers of an interface, and the decision.
 pub(super) struct KernelAnswers {
@@ -22,6 +20,10 @@ pub(super) struct KernelAnswers {
     bind_mode: BindModeArg,
     /// Why the program cannot answer: the kernel refused the larger one.
     incapable: Option<String>,
+    /// Why the rung was left while the server serves. Until the option changes, it is not tried again.
+    left: Option<String>,
+    /// Replies that the driver had failed to send before, by its own counters.
+    errors_before: u64,
     decision: AnswerDecision,
 }
 
@@ -29,7 +31,8 @@ impl KernelAnswers {
     /// Begins without answers.
     pub(super) fn new(wanted: KernelAnswersArg) -> Self {
         let decision = AnswerDecision::off("no queue is bound yet");
-        KernelAnswers { wanted, bind_mode: BindModeArg::Auto, incapable: None, decision }
+        let bind_mode = BindModeArg::Auto;
+        KernelAnswers { wanted, bind_mode, incapable: None, left: None, errors_before: 0, decision }
     }
 
     /// Records that the kernel refused the program that can answer. Returns the step down.
@@ -37,12 +40,18 @@ impl KernelAnswers {
     /// # Errors
     /// `--kernel-answers on` pins the rung.
     pub(super) fn refused(&mut self, interface: &str, refusal: Failure) -> Result<StepDown> {
-        let step_down = StepDown::new(RUNG, &refusal);
+        let step_down = StepDown::new(ANSWERS_RUNG, &refusal);
         self.incapable = Some(step_down.reason.clone());
         match self.wanted {
             KernelAnswersArg::On => Err(no_kernel_answers(interface, &step_down.reason)),
             KernelAnswersArg::Auto | KernelAnswersArg::Off => Ok(step_down),
         }
+    }
+
+    /// Records that there is no program any more that could answer.
+    pub(super) fn end(&mut self, why: &str) {
+        self.incapable = Some(why.to_owned());
+        self.decision = AnswerDecision::off(why);
     }
 
     /// The decision in force.
@@ -64,8 +73,26 @@ impl AfXdp {
     /// The kernel refused a map update.
     pub(super) fn begin_answers(&mut self, config: &FixedConfig) -> Result<()> {
         self.answers.bind_mode = config.bind_mode;
+        self.answers.errors_before = self.driver_counter().unwrap_or_default();
+        self.decide_answers_again()
+    }
+
+    /// Decides on kernel answers as the queues are bound now, and grants or withdraws the permissions.
+    ///
+    /// # Errors
+    /// The kernel refused a map update.
+    pub(super) fn decide_answers_again(&mut self) -> Result<()> {
         self.answers.decision = self.decide_answers(self.answers.wanted);
         self.grant_answers()
+    }
+
+    /// Leaves every request to the workers from here on, until the value of `--kernel-answers` changes.
+    ///
+    /// # Errors
+    /// The kernel refused a map update.
+    pub(crate) fn leave_answers(&mut self, why: impl Into<String>) -> Result<()> {
+        self.answers.left = Some(why.into());
+        self.decide_answers_again()
     }
 
     /// Withdraws, before a new policy and a new value of `--kernel-answers` are adopted, each permission that these
@@ -96,6 +123,9 @@ impl AfXdp {
 
     /// Adopts a value of `--kernel-answers`; [`AfXdp::update`] then grants the permissions.
     pub(crate) fn adopt_answers(&mut self, wanted: KernelAnswersArg) {
+        if wanted != self.answers.wanted {
+            self.answers.left = None;
+        }
         self.answers.wanted = wanted;
         self.answers.decision = self.decide_answers(wanted);
     }
@@ -117,8 +147,21 @@ impl AfXdp {
         self.program.outcomes()
     }
 
+    /// How many replies of the program the driver failed to send since the start, by its own counters. `None` if it
+    /// has none, or if the replies do not go through them.
+    pub(crate) fn driver_errors(&self) -> Option<u64> {
+        self.driver_counter().map(|errors| errors.saturating_sub(self.answers.errors_before))
+    }
+
+    fn driver_counter(&self) -> Option<u64> {
+        (self.mode == XdpMode::Native).then(|| DriverCounters::read(&self.interface)?.transmit_errors())?
+    }
+
     fn decide_answers(&self, wanted: KernelAnswersArg) -> AnswerDecision {
         if let (true, Some(why)) = (wanted != KernelAnswersArg::Off, &self.answers.incapable) {
+            return AnswerDecision::off(why.clone());
+        }
+        if let (true, Some(why)) = (wanted == self.answers.wanted, &self.answers.left) {
             return AnswerDecision::off(why.clone());
         }
         let driver = interface::driver(&self.interface).unwrap_or_default();
@@ -141,7 +184,7 @@ impl AfXdp {
 
 #[cfg(test)]
 mod tests {
-    use super::{KernelAnswers, RUNG};
+    use super::{ANSWERS_RUNG, KernelAnswers};
     use crate::config::KernelAnswersArg;
     use crate::error::{Failure, FailureKind};
 
@@ -152,7 +195,7 @@ mod tests {
             let step_down = KernelAnswers::new(wanted).refused("eth0", refusal()).unwrap();
             assert_eq!(
                 (step_down.from, step_down.reason),
-                (RUNG.to_owned(), refusal().to_string()),
+                (ANSWERS_RUNG.to_owned(), refusal().to_string()),
                 "{wanted:?}"
             );
         }

@@ -8,6 +8,9 @@ use crate::datapath::drivers::{self, DriverTrust};
 use crate::error::Failure;
 use std::fmt;
 
+/// The rung's name in step downs.
+pub(crate) const ANSWERS_RUNG: &str = "kernel-answers";
+
 /// What the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerFacts<'a> {

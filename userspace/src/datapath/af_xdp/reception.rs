@@ -65,7 +65,7 @@ impl AfXdp {
             let what = format!("no queue of {} can be bound again", self.interface.name);
             Err(Failure::system(what).because(reasons.join("; ")))
         } else {
-            self.enter_sockets()
+            self.enter_sockets().and_then(|()| self.decide_answers_again())
         };
         if entered.is_err() {
             self.detach();
@@ -77,6 +77,7 @@ impl AfXdp {
     pub(crate) fn detach(&mut self) {
         self.step_down();
         self.program.detach();
+        self.answers.end("no XDP program is attached");
         self.end_workers();
         self.restore_napi();
     }

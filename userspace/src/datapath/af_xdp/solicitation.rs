@@ -1,7 +1,8 @@
 //! Requests to neighbours that make them send a frame: ARP (RFC 826) and neighbour solicitations (RFC 4861 §4.3), to
 //! one host each, as the kernel sends them to confirm that a neighbour is still there.
 
-use crate::interface::{Address, Interface, Neighbour};
+use crate::error::Result;
+use crate::interface::{self, Address, Interface, Neighbour};
 use etherparse::{ArpEthIpv4Packet, ArpOperation, Icmpv6Type, PacketBuilder};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,12 +11,18 @@ const MOST: usize = 4;
 /// Shortest Ethernet frame without its check sequence.
 const SHORTEST: usize = 60;
 
+/// Returns requests to some of the neighbours that have answered the kernel of late. There are none if it does not list
+/// them.
+///
+/// # Errors
+/// The kernel does not list the interface's addresses.
+pub(super) fn to_reachable(interface: &Interface) -> Result<Vec<Vec<u8>>> {
+    let neighbours = interface::reachable_neighbours(interface).unwrap_or_default();
+    Ok(solicitations(interface, &interface::addresses(Some(interface.index))?, &neighbours))
+}
+
 /// Returns a request to each of the first neighbours with which the interface shares a subnet.
-pub(super) fn solicitations(
-    interface: &Interface,
-    addresses: &[Address],
-    neighbours: &[Neighbour],
-) -> Vec<Vec<u8>> {
+fn solicitations(interface: &Interface, addresses: &[Address], neighbours: &[Neighbour]) -> Vec<Vec<u8>> {
     let own = addresses.iter().filter(|address| address.ifindex == interface.index && !address.tentative);
     let own: Vec<_> = own.collect();
     let frames = neighbours.iter().filter_map(|neighbour| {

@@ -37,10 +37,8 @@ impl AfXdp {
         let mut step_downs = Vec::new();
         let mut answers = KernelAnswers::new(request.kernel_answers);
         let mut program = load(&interface, available, config, &mut answers, &mut step_downs)?;
-        // Before the bind, which may stop them from being heard. Without them, nothing is asked.
-        let neighbours = interface::reachable_neighbours(&interface).unwrap_or_default();
-        let addresses = interface::addresses(Some(interface.index))?;
-        let solicitations = solicitation::solicitations(&interface, &addresses, &neighbours);
+        // Before the bind, which may stop them from being heard.
+        let solicitations = solicitation::to_reachable(&interface)?;
         let uncounted_losses = program.count_losses().err();
         // Before it runs: while its map of sockets is empty it passes everything, and a program that
         // replaces the predecessor's must know the endpoints at once. It answers nothing before the workers can.

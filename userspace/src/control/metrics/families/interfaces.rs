@@ -34,6 +34,20 @@ pub(super) const FAMILIES: &[MetricDefinition] = &[
         },
     },
     MetricDefinition {
+        name: "xstun_driver_transmit_errors_total",
+        kind: Counter,
+        labels: &["interface"],
+        help: "Replies of the XDP program that the driver failed to send, by its own counters (ethtool -S); they may \
+               be among those of xstun_xdp_lost_total. Absent where it does not count them.",
+        read: |status, samples| {
+            for interface in &status.interfaces {
+                if let Some(errors) = interface.driver_errors {
+                    samples.count(&[&interface.name], errors);
+                }
+            }
+        },
+    },
+    MetricDefinition {
         name: "xstun_interface_queues",
         kind: Gauge,
         labels: &["interface", "rung"],

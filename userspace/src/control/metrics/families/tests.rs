@@ -56,6 +56,7 @@ fn status() -> ServerStatus {
         name: "eth0".into(),
         queues: LadderRung::ALL.map(|rung| (rung.name().to_owned(), 1)).into(),
         verdicts: zeros(xstun_core::classify::Verdict::ALL.map(|verdict| verdict.name())),
+        driver_errors: Some(0),
         lost: zeros(DriverLoss::ALL.map(DriverLoss::name)),
         attached: Some(true),
         delivering: Some(false),

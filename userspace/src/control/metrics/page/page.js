@@ -122,7 +122,8 @@ function show(status) {
   at("replies").textContent = brief(replies);
   at("received").textContent = brief(rateOf(one => one.counts.received));
   const kernel = one => (one.kernel ? (one.kernel.rx_dropped || 0) + (one.kernel.rx_ring_full || 0) : 0);
-  const driverLost = one => sum(DRIVER_LOST.map(kind => one.lost[kind] || 0));
+  const driverLost = one => one.uncounted_losses ? one.driver_errors || 0
+    : sum(DRIVER_LOST.map(kind => one.lost[kind] || 0));
   const driversLost = sum(status.interfaces.map(one => rate(one, "interface " + one.name, driverLost) || 0));
   const lostHere = rateOf(one => sum(LOST.map(name => one.counts.outcomes[name] || 0)) + kernel(one));
   const lost = lostHere === null ? null : lostHere + driversLost;
@@ -155,7 +156,7 @@ function show(status) {
       [answers ? `${answers.serving ? "on" : "off"}: ${answers.reason}` : "–", "quiet"],
       [verdicts(answered), "number"], [verdicts(redirected), "number"],
       [verdicts(one => sum(Object.values(one.verdicts)) - answered(one) - redirected(one)), "number"],
-      one.uncounted_losses ? ["not counted", "quiet"]
+      one.uncounted_losses && one.driver_errors === null ? ["not counted", "quiet"]
         : [verdicts(driverLost), rate(one, key, driverLost) > 0 ? "number bad" : "number"],
     ];
   }));
