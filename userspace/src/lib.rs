@@ -13,6 +13,7 @@ pub mod error;
 mod insecure;
 pub mod interface;
 pub mod kernel;
+pub mod memory;
 pub mod output;
 pub mod privileges;
 pub mod settings;

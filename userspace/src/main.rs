@@ -8,6 +8,7 @@ use xstun::cli::{self, Cli, Command, ConfigCommand, LogFormat, LogLevel};
 use xstun::control;
 use xstun::datapath;
 use xstun::error::Result;
+use xstun::memory;
 use xstun::privileges;
 use xstun::settings::{Reader, Settings, example};
 use xstun::{client, doctor, output};
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(flags: &ArgMatches) -> Result<()> {
+    memory::give_back_large();
     // Before any file is read: a file that needs capabilities to be read could not be read again by a reload.
     privileges::begin()?;
     let reader = reader(flags)?;

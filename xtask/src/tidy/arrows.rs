@@ -36,6 +36,7 @@ const CORE: &[Rule] = &[
 const USERSPACE: &[Rule] = &[
     rule("error", &[]),
     rule("kernel", &[]),
+    rule("memory", &[]),
     rule("output", &["error"]),
     rule("stop", &[]),
     rule("privileges", &["error", "kernel"]),

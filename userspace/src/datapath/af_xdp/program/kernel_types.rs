@@ -1,7 +1,5 @@
 //! Reads where the running kernel keeps fields of its structures: from its BTF (Documentation/bpf/btf.rst).
 
-use std::collections::HashMap;
-
 /// Kinds of types (`BTF_KIND_*` of linux/btf.h).
 mod kind {
     pub(super) const INT: u32 = 1;
@@ -30,14 +28,12 @@ const TYPE: usize = 12;
 /// Most modifiers and typedefs around one type; the kernel refuses longer chains.
 const MODIFIERS: usize = 32;
 
-/// The types of a kernel.
-pub(super) struct KernelTypes {
-    types: Vec<u8>,
-    strings: Vec<u8>,
+/// The types of a kernel: more than 100,000, of which a few are looked up. So names are searched, not indexed.
+pub(super) struct KernelTypes<'a> {
+    types: &'a [u8],
+    strings: &'a [u8],
     /// Where each type begins in `types`, by its number less one.
-    starts: Vec<usize>,
-    /// Structures, enumerations and typedefs by name.
-    named: HashMap<(u32, Vec<u8>), u32>,
+    starts: Vec<u32>,
 }
 
 /// A type within a structure: how many bytes after the structure's start, and the type's number.
@@ -78,49 +74,31 @@ fn number(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
-impl KernelTypes {
+impl<'a> KernelTypes<'a> {
     /// Reads `bytes`, the content of `/sys/kernel/btf/vmlinux`. `None` if it has another format.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let magic = u16::from_ne_bytes(*bytes.first_chunk()?);
         let word = |index: usize| Some(number(bytes.get(index..)?)? as usize);
         let (header, types, types_length, strings, strings_length) =
             (word(4)?, word(8)?, word(12)?, word(16)?, word(20)?);
         let section = |start: usize, length: usize| {
             let start = header.checked_add(start)?;
-            Some(bytes.get(start..start.checked_add(length)?)?.to_vec())
+            bytes.get(start..start.checked_add(length)?)
         };
         let (types, strings) = (section(types, types_length)?, section(strings, strings_length)?);
         if magic != MAGIC {
             return None;
         }
-        let mut read = KernelTypes { types, strings, starts: Vec::new(), named: HashMap::new() };
-        read.index()?;
+        let mut read = KernelTypes { types, strings, starts: Vec::new() };
+        let mut start = 0;
+        while start < types.len() {
+            read.starts.push(u32::try_from(start).ok()?);
+            start += TYPE + read.at(start)?.words.0.len();
+        }
         Some(read)
     }
 
-    /// Finds the start of each type, and the names.
-    fn index(&mut self) -> Option<()> {
-        let mut start = 0;
-        while start < self.types.len() {
-            let (kind, length) = {
-                let found = self.at(start)?;
-                (found.kind, TYPE + found.words.0.len())
-            };
-            self.starts.push(start);
-            if [kind::STRUCT, kind::ENUM, kind::TYPEDEF].contains(&kind) {
-                let id = u32::try_from(self.starts.len()).ok()?;
-                let name = self.name(self.at(start)?.name).to_vec();
-                if !name.is_empty() {
-                    // The first of several structures of one name: later ones belong to single files.
-                    self.named.entry((kind, name)).or_insert(id);
-                }
-            }
-            start += length;
-        }
-        Some(())
-    }
-
-    fn at(&self, start: usize) -> Option<Type<'_>> {
+    fn at(&self, start: usize) -> Option<Type<'a>> {
         let word = |index: usize| number(self.types.get(start + 4 * index..)?);
         let (name, information, value) = (word(0)?, word(1)?, word(2)?);
         let (count, kind) = (information as usize & 0xffff, information >> 24 & 0x1f);
@@ -136,12 +114,12 @@ impl KernelTypes {
         Some(Type { name, kind, flag: information >> 31 == 1, value, words })
     }
 
-    fn get(&self, id: u32) -> Option<Type<'_>> {
-        self.at(*self.starts.get((id as usize).checked_sub(1)?)?)
+    fn get(&self, id: u32) -> Option<Type<'a>> {
+        self.at(*self.starts.get((id as usize).checked_sub(1)?)? as usize)
     }
 
     /// Follows typedefs and modifiers to the type that they name.
-    fn plain(&self, mut id: u32) -> Option<(u32, Type<'_>)> {
+    fn plain(&self, mut id: u32) -> Option<(u32, Type<'a>)> {
         for _ in 0..MODIFIERS {
             let found = self.get(id)?;
             match found.kind {
@@ -160,7 +138,10 @@ impl KernelTypes {
     }
 
     fn find(&self, kind: u32, name: &str) -> Option<u32> {
-        self.named.get(&(kind, name.as_bytes().to_vec())).copied()
+        // The first of several structures of one name: later ones belong to single files.
+        (1..).zip(&self.starts).map(|(id, start)| (id, self.at(*start as usize))).find_map(|(id, found)| {
+            found.filter(|found| found.kind == kind && self.name(found.name) == name.as_bytes()).map(|_| id)
+        })
     }
 
     /// Finds a structure.

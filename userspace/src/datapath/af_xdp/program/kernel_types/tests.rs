@@ -87,7 +87,7 @@ impl BtfWriter {
 }
 
 /// A device with a field behind an unnamed union, a bit field, and an array of structures.
-fn device() -> KernelTypes {
+fn device() -> Vec<u8> {
     let mut btf = BtfWriter::default();
     let number = btf.number(4);
     let entity = btf.structure("entity", 16, &[("program", number, 0), ("link", number, 8)]);
@@ -96,12 +96,13 @@ fn device() -> KernelTypes {
     let typedef = btf.typedef("index_t", number);
     let constant = btf.constant(typedef);
     btf.structure("device", 100, &[("", unnamed, 20), ("state", state, 24), ("own", constant, 96)]);
-    KernelTypes::parse(&btf.into_bytes()).expect("well formed")
+    btf.into_bytes()
 }
 
 #[test]
 fn a_field_is_found_with_its_offset_in_the_whole_structure() {
-    let types = device();
+    let btf = device();
+    let types = KernelTypes::parse(&btf).unwrap();
     let device = types.structure("device").unwrap();
     let offset = |place: Option<Place>| place.map(|place| place.offset);
     assert_eq!(offset(types.field(device, "index")), Some(20), "in an unnamed union");
@@ -120,14 +121,16 @@ fn the_offset_of_a_bit_field_is_without_its_width() {
     let number = btf.number(4);
     let name = btf.string("flags");
     btf.add("device", kind::STRUCT | 1 << 7, 1, 8, &[name, number, 3 << 24 | 32]);
-    let types = KernelTypes::parse(&btf.into_bytes()).unwrap();
+    let btf = btf.into_bytes();
+    let types = KernelTypes::parse(&btf).unwrap();
     let device = types.structure("device").unwrap();
     assert_eq!(types.field(device, "flags").unwrap().offset, 4);
 }
 
 #[test]
 fn types_are_seen_through_typedefs_and_modifiers() {
-    let types = device();
+    let btf = device();
+    let types = KernelTypes::parse(&btf).unwrap();
     let device = types.structure("device").unwrap();
     assert!(types.is_number(types.field(device, "own").unwrap().kind));
     assert!(!types.is_number(device.kind));
@@ -154,6 +157,7 @@ fn other_formats_and_cut_files_are_refused() {
 fn endless_chains_of_modifiers_end() {
     let mut btf = BtfWriter::default();
     btf.constant(1);
-    let types = KernelTypes::parse(&btf.into_bytes()).unwrap();
+    let btf = btf.into_bytes();
+    let types = KernelTypes::parse(&btf).unwrap();
     assert!(!types.is_number(1));
 }

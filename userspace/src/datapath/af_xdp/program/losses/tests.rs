@@ -12,7 +12,7 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn types(&self) -> KernelTypes {
+    fn locate(&self) -> Result<LossFilter, String> {
         let mut btf = BtfWriter::default();
         let (number, id) = (btf.number(4), btf.number(self.id));
         let aux = btf.structure("bpf_prog_aux", 64, &[("refcnt", number, 0), ("id", id, 32)]);
@@ -39,7 +39,7 @@ impl Kernel {
             vec![device, to_constant_program, number, target, device][..3].to_vec()
         };
         btf.tracepoint("xdp_redirect_err", &arguments);
-        KernelTypes::parse(&btf.into_bytes()).expect("well formed")
+        locate(&KernelTypes::parse(&btf.into_bytes()).expect("well formed"))
     }
 }
 
@@ -47,12 +47,12 @@ impl Kernel {
 fn offsets_are_those_of_the_running_kernel() {
     let expected =
         LossFilter { aux: 56, id: 32, link: 100 + 16 + 8, link_program: 8 + 16, ..LossFilter::default() };
-    assert_eq!(locate(&Kernel { id: 4, as_declared: true }.types()), Ok(expected));
+    assert_eq!(Kernel { id: 4, as_declared: true }.locate(), Ok(expected));
 }
 
 #[test]
 fn a_kernel_that_declares_something_else_is_refused_with_what() {
-    let refused = |kernel: Kernel| locate(&kernel.types()).unwrap_err();
+    let refused = |kernel: Kernel| kernel.locate().unwrap_err();
     let arguments = refused(Kernel { id: 4, as_declared: false });
     assert_eq!(arguments, "this kernel's tracepoint xdp:xdp_redirect_err has other arguments");
     let number = refused(Kernel { id: 8, as_declared: true });
