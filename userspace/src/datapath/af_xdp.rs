@@ -3,6 +3,7 @@
 
 mod answers;
 pub(crate) mod bind;
+mod ended;
 mod fallback;
 pub mod frame_queue;
 mod kernel_answers;
@@ -32,6 +33,7 @@ use crate::error::{Failure, Result};
 use crate::interface::{Interface, NapiSettings};
 use answers::KernelAnswers;
 use arc_swap::ArcSwap;
+use ended::EndedQueues;
 use program::XdpProgram;
 use queue::QueueThread;
 use std::sync::Arc;
@@ -50,7 +52,7 @@ pub(crate) struct AfXdp {
     answers: KernelAnswers,
     busy_poll: bool,
     queues: Vec<QueueThread>,
-    ended: Vec<EndedQueue>,
+    ended: EndedQueues,
     /// The kernel's stack has the frames of all queues, for good.
     down: bool,
     napi: Option<NapiSettings>,
@@ -168,7 +170,7 @@ impl AfXdp {
     /// Waits for the end of a queue's worker and keeps its counters.
     fn join(&mut self, queue: QueueThread) -> Result<()> {
         let stats = Arc::clone(&queue.stats);
-        self.ended.push(EndedQueue { number: queue.number, core: queue.core, stats });
+        self.ended.add(EndedQueue { number: queue.number, core: queue.core, stats });
         queue.join()
     }
 
@@ -202,9 +204,9 @@ impl AfXdp {
         &self.step_downs
     }
 
-    /// The queues whose worker ended.
+    /// The queues whose worker ended, and that no other worker serves.
     pub(crate) fn ended(&self) -> &[EndedQueue] {
-        &self.ended
+        self.ended.as_slice()
     }
 
     /// The program's verdicts so far.

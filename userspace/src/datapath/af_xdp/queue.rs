@@ -46,7 +46,7 @@ struct Bound {
 }
 
 impl QueueThread {
-    /// Starts the thread and waits for its bind.
+    /// Starts the thread and waits for its bind. The worker adds to `stats`, which no other worker does any more.
     ///
     /// # Errors
     /// The thread cannot be started or pinned, or no mode is available.
@@ -54,8 +54,8 @@ impl QueueThread {
         plan: QueuePlan,
         served: Arc<ArcSwap<Served>>,
         policy: Arc<ArcSwap<Policy>>,
+        stats: Arc<WorkerStats>,
     ) -> Result<Self> {
-        let stats = Arc::new(WorkerStats::default());
         let stop = Stop::new().map_err(|error| Failure::system("cannot create an eventfd").because(error))?;
         let stop = Arc::new(stop);
         let outbox = Arc::new(Outbox::default());

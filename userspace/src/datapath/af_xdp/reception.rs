@@ -55,7 +55,9 @@ impl AfXdp {
                 busy_poll: self.busy_poll,
                 vacated: true,
             };
-            match QueueThread::start(plan, Arc::clone(&self.served), Arc::clone(&self.policy)) {
+            let (served, policy) = (Arc::clone(&self.served), Arc::clone(&self.policy));
+            let start = |stats| QueueThread::start(plan, served, policy, stats);
+            match self.ended.restart(number, start) {
                 Ok(queue) => self.queues.push(queue),
                 Err(failure) => failures.push(StepDown::new(format!("queue {number}"), &failure)),
             }

@@ -3,6 +3,7 @@
 use super::AfXdp;
 use super::answers::KernelAnswers;
 use super::bind::QueuePlan;
+use super::ended::EndedQueues;
 use super::fallback::{self, attach, bind_modes};
 use super::program::XdpProgram;
 use super::queue::QueueThread;
@@ -64,7 +65,7 @@ impl AfXdp {
             answers,
             busy_poll: config.busy_poll,
             queues: Vec::new(),
-            ended: Vec::new(),
+            ended: EndedQueues::default(),
             down: false,
             napi: None,
             step_downs,
@@ -109,7 +110,8 @@ impl AfXdp {
         for (number, &core) in (0..queues).zip(request.cores.iter().cycle()) {
             let (interface, modes) = (self.interface.name.clone(), modes.clone());
             let plan = QueuePlan { interface, number, core, modes, busy_poll, vacated };
-            match QueueThread::start(plan, Arc::clone(&self.served), Arc::clone(&request.policy)) {
+            let (served, policy) = (Arc::clone(&self.served), Arc::clone(&request.policy));
+            match QueueThread::start(plan, served, policy, Arc::default()) {
                 Ok(queue) => {
                     self.step_downs.extend(queue.step_downs.clone());
                     self.queues.push(queue);

@@ -51,6 +51,8 @@ pub(super) struct QueueWorker {
     busy_poll: bool,
     /// The outcome of each reply that waits to be sent, if it leaves.
     outcomes: Vec<Outcome>,
+    /// What the kernel counted for the queue's sockets before this one, in the order of `KernelStats::named`.
+    former: [u64; 5],
     /// When the kernel's counts and the levels of the rings were last published.
     published: Instant,
 }
@@ -62,7 +64,9 @@ impl QueueWorker {
     /// The kernel's answer to a wake-up, where none will ever succeed.
     pub(super) fn new(frames: FrameQueue, context: WorkerContext, busy_poll: bool) -> io::Result<Self> {
         let outcomes = Vec::with_capacity(BATCH);
-        let mut worker = QueueWorker { frames, context, busy_poll, outcomes, published: Instant::now() };
+        let former = context.stats.kernel.named().map(|(_, count)| count);
+        let published = Instant::now();
+        let mut worker = QueueWorker { frames, context, busy_poll, outcomes, former, published };
         let socket = worker.frames.socket();
         ignore_transient(socket.wake_transmit())?;
         socket.wake_receive()?;
@@ -229,11 +233,12 @@ impl QueueWorker {
         // Fails only on a closed socket, whose counts do not change any more.
         if let Ok(statistics) = self.frames.socket().statistics() {
             let kernel = &self.context.stats.kernel;
-            kernel.rx_dropped.set(statistics.rx_dropped());
-            kernel.rx_ring_full.set(statistics.rx_ring_full());
-            kernel.rx_fill_ring_empty.set(statistics.rx_fill_ring_empty_descs());
-            kernel.rx_invalid.set(statistics.rx_invalid_descs());
-            kernel.tx_invalid.set(statistics.tx_invalid_descs());
+            let [rx_dropped, rx_ring_full, rx_fill_ring_empty, rx_invalid, tx_invalid] = self.former;
+            kernel.rx_dropped.set(rx_dropped + statistics.rx_dropped());
+            kernel.rx_ring_full.set(rx_ring_full + statistics.rx_ring_full());
+            kernel.rx_fill_ring_empty.set(rx_fill_ring_empty + statistics.rx_fill_ring_empty_descs());
+            kernel.rx_invalid.set(rx_invalid + statistics.rx_invalid_descs());
+            kernel.tx_invalid.set(tx_invalid + statistics.tx_invalid_descs());
         }
     }
 }
