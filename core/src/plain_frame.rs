@@ -17,14 +17,15 @@ use crate::stun::{Permission, PlainRequest};
 
 const UDP_HEADER: usize = 8;
 
-/// Longest frame with a plain request or its reply: Ethernet, VLAN tag, IPv6, UDP, and the longest reply.
+/// Length of the longest frame with a plain request or its reply: Ethernet, VLAN tag, IPv6, UDP, and the longest
+/// reply.
 const ROOM: usize = Shape::TaggedV6.udp() + UDP_HEADER + plain::ROOM;
 
 /// A frame whose bytes can be replaced by those of a reply.
 pub trait ReplaceFrame: ReadFrame {
     /// Replaces the frame by the `N` bytes of `reply`. Returns false if its buffer has no room for them; the
     /// bytes of the frame are then as they were.
-    fn replace<const N: usize>(&self, reply: &[u8; N]) -> bool;
+    fn replace<const N: usize>(&mut self, reply: &[u8; N]) -> bool;
 }
 
 /// Why a frame is not answered here.
@@ -48,7 +49,7 @@ pub enum Declined {
 /// The frame is not answered; its bytes are as they were.
 #[inline(always)]
 pub fn answer_plain<F: ReplaceFrame + ?Sized, R: SourceRules + ?Sized>(
-    frame: &F,
+    frame: &mut F,
     datagram: Datagram,
     permission: Permission,
     rules: &R,
@@ -101,7 +102,7 @@ const fn length(shape: Shape, message: usize) -> usize {
 /// `REPLY` bytes.
 #[inline(always)]
 fn answer_as<const REQUEST: usize, const REPLY: usize, F: ReplaceFrame + ?Sized, R: SourceRules + ?Sized>(
-    frame: &F,
+    frame: &mut F,
     shape: Shape,
     udp_length: u16,
     permission: Permission,
@@ -111,12 +112,13 @@ fn answer_as<const REQUEST: usize, const REPLY: usize, F: ReplaceFrame + ?Sized,
     let copy = room.first_chunk_mut::<REQUEST>().ok_or(Declined::NotPlain)?;
     *copy = *frame.bytes(0).ok_or(Declined::NotPlain)?;
     let request = check(copy, Datagram { shape, udp_length }, rules).map_err(not_plain)?;
-    // The worker knows what an unfinished checksum means, and counts it. In generic mode, the kernel would
-    // "finish" the reply's checksum once more.
-    if request.unfinished_checksum {
+    let (headers, message) = copy.split_at(shape.udp() + UDP_HEADER);
+    // The worker knows what a partial checksum means, and counts it. In generic mode, the kernel would finish the
+    // reply's checksum once more, also where the partial sum happens to be the right one.
+    let &[.., c0, c1] = headers.last_chunk::<UDP_HEADER>().ok_or(Declined::NotPlain)?;
+    if request.has_partial_sum(u16::from_ne_bytes([c0, c1]), udp_length) {
         return Err(Declined::NotPlain);
     }
-    let (_, message) = copy.split_at(shape.udp() + UDP_HEADER);
     let plain = PlainRequest::parse(message, permission).ok_or(Declined::NotPlain)?;
     let message = room.get_mut(shape.udp() + UDP_HEADER..).and_then(<[u8]>::first_chunk_mut);
     let message = message.ok_or(Declined::NotPlain)?;

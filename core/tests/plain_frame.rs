@@ -20,10 +20,14 @@ const ALL: Permission = Permission::answer(true, true);
 
 /// The worker's outcome and reply.
 fn worker(frame: &[u8], served: &Served, policy: &Policy) -> (Outcome, Vec<u8>) {
-    let mut buffer = frame.to_vec();
-    buffer.resize(frame.len() + 70 + REPLY_ROOM, 0xa5);
+    let mut buffer = with_room(frame);
     let answer = answer(&mut buffer, frame.len(), served, policy);
     (answer.outcome, buffer[..answer.length].to_vec())
+}
+
+/// The frame in a buffer that has room for every reply.
+fn with_room(frame: &[u8]) -> Vec<u8> {
+    padded(frame.to_vec(), frame.len() + 70 + REPLY_ROOM)
 }
 
 /// Each plain request in a frame of each shape.
@@ -113,11 +117,31 @@ fn a_refused_source_is_not_answered() {
 #[test]
 fn an_unfinished_checksum_is_not_answered() {
     let mut frame = udp(ipv4_header(), Tag::None, &REQUEST);
+    set_partial_checksum(&mut frame);
+    assert_eq!(worker(&frame, &served(), &Policy::default()).0, Outcome::Answered);
+    assert_eq!(answer_in_kernel(&frame, true, &served(), ALL), Err(Declined::NotPlain));
+}
+
+/// Sets the checksum of a bare request over IPv4 to the sum of its pseudo header.
+fn set_partial_checksum(frame: &mut [u8]) {
     let words = [&CLIENT_IPV4.octets()[..], &IPV4.octets(), &[0, 17, 0, 28]].concat();
     let sum: u32 = words.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
     let folded = ((sum & 0xffff) + (sum >> 16)) as u16;
     frame[40..42].copy_from_slice(&folded.to_be_bytes());
-    assert_eq!(worker(&frame, &served(), &Policy::default()).0, Outcome::Answered);
+}
+
+/// A partial checksum can be the right one by chance: then the UDP header and payload sum up to nothing.
+#[test]
+fn a_partial_checksum_that_is_right_by_chance_is_not_answered() {
+    let mut frame = udp(ipv4_header(), Tag::None, &REQUEST);
+    // What two bytes of the transaction ID must be so that the checksum is the sum of the pseudo header.
+    let found = (0..=u16::MAX).find(|value| {
+        frame[60..62].copy_from_slice(&value.to_be_bytes());
+        set_partial_checksum(&mut frame);
+        let answer = answer(&mut with_room(&frame), frame.len(), &served(), &Policy::default());
+        answer.outcome == Outcome::Answered && !answer.unfinished_checksum
+    });
+    assert!(found.is_some(), "one value in 65,535 does it");
     assert_eq!(answer_in_kernel(&frame, true, &served(), ALL), Err(Declined::NotPlain));
 }
 

@@ -1,6 +1,5 @@
 //! The XDP program's way to a reply, on the host.
 
-use std::cell::RefCell;
 use xstun_core::classify::{ReadFrame, classify};
 use xstun_core::outcome::Outcome;
 use xstun_core::plain_frame::{Declined, ReplaceFrame, answer_plain};
@@ -11,7 +10,7 @@ use xstun_core::stun::Permission;
 struct HostFrame<'a> {
     frame: &'a [u8],
     has_room: bool,
-    reply: RefCell<Vec<u8>>,
+    reply: Vec<u8>,
 }
 
 impl ReadFrame for HostFrame<'_> {
@@ -25,9 +24,9 @@ impl ReadFrame for HostFrame<'_> {
 }
 
 impl ReplaceFrame for HostFrame<'_> {
-    fn replace<const N: usize>(&self, reply: &[u8; N]) -> bool {
+    fn replace<const N: usize>(&mut self, reply: &[u8; N]) -> bool {
         if self.has_room {
-            *self.reply.borrow_mut() = reply.to_vec();
+            self.reply = reply.to_vec();
         }
         self.has_room
     }
@@ -44,7 +43,7 @@ pub fn answer_in_kernel(
     permission: Permission,
 ) -> Result<(Outcome, Vec<u8>), Declined> {
     let (datagram, ()) = classify(frame, served).map_err(|_| Declined::NotPlain)?;
-    let host = HostFrame { frame, has_room, reply: RefCell::default() };
-    let outcome = answer_plain(&host, datagram, permission, served)?;
-    Ok((outcome, host.reply.into_inner()))
+    let mut host = HostFrame { frame, has_room, reply: Vec::new() };
+    let outcome = answer_plain(&mut host, datagram, permission, served)?;
+    Ok((outcome, host.reply))
 }

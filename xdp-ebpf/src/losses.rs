@@ -51,19 +51,19 @@ fn xstun_redirect_err(ctx: RawTracePointContext) -> u32 {
 #[inline(always)]
 fn is_ours(program: u64) -> bool {
     let Some(value) = XSTUN_LOSS_FILTER.get_ptr_mut(0) else { return false };
-    // SAFETY: the pointer is to the map's one value; user space writes it only while the XDP program is not
-    // attached, and the programs write nothing but the address, always the same.
-    let filter = unsafe { *value };
+    // SAFETY: the pointer is to the map's one value. User space writes it only while the XDP program is not
+    // attached, and the programs write nothing but the address, which is one aligned word and always the same.
+    let (filter, address) = unsafe { (*value, (&raw const (*value).address).read_volatile()) };
     // In a flood most frames end here, when no ring has room: reading kernel memory for each would cost as much as
     // the XDP program. As long as our program is loaded, no other is at its address.
-    if filter.address == program {
+    if program != 0 && address == program {
         return true;
     }
     let id: Option<u32> = read(program, filter.aux).and_then(|aux| read(aux, filter.id));
     let ours = id == Some(filter.program) && filter.program != 0;
     if ours {
         // SAFETY: as above.
-        unsafe { (*value).address = program };
+        unsafe { (&raw mut (*value).address).write_volatile(program) };
     }
     ours
 }
@@ -87,7 +87,8 @@ fn read<T>(address: u64, offset: u32) -> Option<T> {
 #[inline(always)]
 fn count(loss: DriverLoss, frames: u64) {
     if let Some(counter) = XSTUN_LOSSES.get_ptr_mut(loss as u32) {
-        // SAFETY: the pointer is to this CPU's own slot, and a program does not migrate while it runs.
+        // SAFETY: the pointer is to this CPU's own slot, and a program does not migrate while it runs. No other
+        // program runs on this CPU meanwhile, except on kernels with PREEMPT_RT, where a count may be lost.
         unsafe { *counter += frames };
     }
 }

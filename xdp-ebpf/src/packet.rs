@@ -10,19 +10,22 @@ pub fn bytes<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<&[u8; N]
     if start + N > ctx.data_end() {
         return None;
     }
-    // SAFETY: the verifier holds us to the bounds just checked; a byte array needs no alignment. The
-    // borrow is of the context, and nothing writes to the packet while that is borrowed.
+    // SAFETY: the verifier holds us to the bounds just checked; a byte array needs no alignment. Nothing writes to
+    // the packet but through `bytes_mut`, whose callers hold no other reference.
     Some(unsafe { &*(start as *const [u8; N]) })
 }
 
 /// Returns the frame's first `N` bytes, to be written; `None` if it is shorter.
+///
+/// # Safety
+/// There is no other reference into the packet, and none from before its start or end was moved.
 #[inline(always)]
-pub fn bytes_mut<const N: usize>(ctx: &XdpContext) -> Option<&mut [u8; N]> {
+pub unsafe fn bytes_mut<const N: usize>(ctx: &mut XdpContext) -> Option<&mut [u8; N]> {
     let start = ctx.data();
     if start + N > ctx.data_end() {
         return None;
     }
-    // SAFETY: the verifier holds us to the bounds just checked; a byte array needs no alignment. The one caller
-    // has no other reference into the packet.
+    // SAFETY: the verifier holds us to the bounds just checked; a byte array needs no alignment. By the caller's
+    // promise this is the only reference.
     Some(unsafe { &mut *(start as *mut [u8; N]) })
 }

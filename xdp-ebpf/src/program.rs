@@ -37,33 +37,33 @@ static XSTUN_REFUSED: Array<u64> = Array::with_max_entries(REFUSED_BITS / 64, 0)
 /// Answers and redirects, for kernels with multi-buffer XDP (5.18): attaches at any MTU.
 #[xdp(frags)]
 #[inline(always)]
-fn xstun_answers_frags(ctx: XdpContext) -> u32 {
-    run::<true, true>(&ctx)
+fn xstun_answers_frags(mut ctx: XdpContext) -> u32 {
+    run::<true, true>(&mut ctx)
 }
 
 /// Answers and redirects, for kernels before multi-buffer XDP, which refuse to load a program that declares it.
 #[xdp]
 #[inline(always)]
-fn xstun_answers_linear(ctx: XdpContext) -> u32 {
-    run::<false, true>(&ctx)
+fn xstun_answers_linear(mut ctx: XdpContext) -> u32 {
+    run::<false, true>(&mut ctx)
 }
 
 /// Redirects only, for kernels with multi-buffer XDP.
 #[xdp(frags)]
 #[inline(always)]
-fn xstun_frags(ctx: XdpContext) -> u32 {
-    run::<true, false>(&ctx)
+fn xstun_frags(mut ctx: XdpContext) -> u32 {
+    run::<true, false>(&mut ctx)
 }
 
 /// Redirects only, for kernels before multi-buffer XDP.
 #[xdp]
 #[inline(always)]
-fn xstun_linear(ctx: XdpContext) -> u32 {
-    run::<false, false>(&ctx)
+fn xstun_linear(mut ctx: XdpContext) -> u32 {
+    run::<false, false>(&mut ctx)
 }
 
 #[inline(always)]
-fn run<const FRAGS: bool, const ANSWERS: bool>(ctx: &XdpContext) -> u32 {
+fn run<const FRAGS: bool, const ANSWERS: bool>(ctx: &mut XdpContext) -> u32 {
     let (action, verdict) = decide::<FRAGS, ANSWERS>(ctx);
     debug!(ctx, "{}: queue {}", verdict.name(), ctx.rx_queue_index());
     add_one(XSTUN_VERDICTS.get_ptr_mut(verdict as u32));
@@ -72,12 +72,11 @@ fn run<const FRAGS: bool, const ANSWERS: bool>(ctx: &XdpContext) -> u32 {
 
 /// Answers, redirects or passes the frame; returns what the kernel is to do with it, and the verdict.
 #[inline(always)]
-fn decide<const FRAGS: bool, const ANSWERS: bool>(ctx: &XdpContext) -> (u32, Verdict) {
-    let packet = Packet(ctx);
-    match classify(&packet, &Maps) {
+fn decide<const FRAGS: bool, const ANSWERS: bool>(ctx: &mut XdpContext) -> (u32, Verdict) {
+    match classify(&Packet(ctx), &Maps) {
         Ok(_) if FRAGS && has_fragments(ctx) => (XDP_PASS, Verdict::MultiBuffer),
         Ok((datagram, permission)) if ANSWERS && permission.may_answer() => {
-            match answer_plain(&packet, datagram, permission, &Maps) {
+            match answer_plain(&mut Packet(ctx), datagram, permission, &Maps) {
                 Ok(outcome) => {
                     add_one(XSTUN_OUTCOMES.get_ptr_mut(outcome as u32));
                     (XDP_TX, Verdict::Answered)
@@ -113,7 +112,8 @@ fn has_fragments(ctx: &XdpContext) -> bool {
 #[inline(always)]
 fn add_one(slot: Option<*mut u64>) {
     if let Some(counter) = slot {
-        // SAFETY: the pointer is to this CPU's own slot, and a program does not migrate while it runs.
+        // SAFETY: the pointer is to this CPU's own slot, and a program does not migrate while it runs. No other
+        // program runs on this CPU meanwhile, except on kernels with PREEMPT_RT, where a count may be lost.
         unsafe { *counter += 1 };
     }
 }
@@ -122,7 +122,7 @@ fn add_one(slot: Option<*mut u64>) {
 const LONGEST_BUFFER: usize = 0xffff;
 
 /// The frame's first buffer.
-struct Packet<'a>(&'a XdpContext);
+struct Packet<'a>(&'a mut XdpContext);
 
 impl ReadFrame for Packet<'_> {
     #[inline(always)]
@@ -142,11 +142,11 @@ impl ReadFrame for Packet<'_> {
 impl ReplaceFrame for Packet<'_> {
     /// Moves the end of the frame, or its start where the buffer has no room behind it (on veth often).
     #[inline(always)]
-    fn replace<const N: usize>(&self, reply: &[u8; N]) -> bool {
+    fn replace<const N: usize>(&mut self, reply: &[u8; N]) -> bool {
         let context = self.0.as_ptr().cast();
         let longer = N as i32 - (self.0.data_end() - self.0.data()) as i32;
         // SAFETY: the helpers take the context that the kernel passed to this very call. They move the ends of
-        // the frame or fail, and no reference into it is alive: `self` has none, `reply` is a copy.
+        // the frame or fail. `self` is borrowed exclusively, so there is no reference into the frame.
         let moved = unsafe {
             longer == 0
                 || bpf_xdp_adjust_tail(context, longer) == 0
@@ -155,11 +155,13 @@ impl ReplaceFrame for Packet<'_> {
         if !moved {
             return false;
         }
-        match bytes_mut::<N>(self.0) {
+        // SAFETY: as above.
+        match unsafe { bytes_mut::<N>(self.0) } {
             Some(frame) => {
                 *frame = *reply;
                 true
             }
+            // The frame has `N` bytes now, which only the verifier does not know.
             None => false,
         }
     }

@@ -20,6 +20,15 @@ pub struct FrameRequest {
     pub(super) addresses: Sum,
 }
 
+impl FrameRequest {
+    /// Whether the field of the UDP checksum holds the sum of the pseudo header alone. That can be the right
+    /// checksum too: `unfinished_checksum` is then false.
+    #[inline(always)]
+    pub(crate) fn has_partial_sum(&self, checksum: u16, udp_length: u16) -> bool {
+        checksum == self.addresses.number(field::PROTOCOL_UDP).number(udp_length).folded()
+    }
+}
+
 /// Classifies a redirected frame again and returns the datagram in it.
 ///
 /// # Errors

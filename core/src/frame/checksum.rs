@@ -2,7 +2,7 @@
 
 /// A ones' complement sum of 16-bit words, folded on demand.
 ///
-/// Adds eight bytes at a time, in memory order: neither the width nor the byte order changes the sum, except
+/// Adds four or eight bytes at a time, in memory order: neither the width nor the byte order changes the sum, except
 /// for the order of its own two bytes, which is then memory order again (RFC 1071 §2).
 ///
 /// A datagram adds less than 2^14 words of less than 2^32, and a few numbers, so it cannot overflow it.
@@ -30,7 +30,7 @@ impl Sum {
         if cfg!(target_arch = "bpf") { self.by_fours(bytes) } else { self.by_eights(bytes) }
     }
 
-    /// Adds bytes without carries: the sum of 2^30 words fits its 64 bits.
+    /// Adds bytes four at a time, without carries.
     #[inline(always)]
     fn by_fours(self, bytes: &[u8]) -> Self {
         let Sum(mut sum) = self;
@@ -45,6 +45,7 @@ impl Sum {
         Sum(sum)
     }
 
+    /// Adds bytes eight at a time.
     #[inline(always)]
     fn by_eights(self, bytes: &[u8]) -> Self {
         let mut sum = 0;
@@ -126,6 +127,12 @@ mod tests {
         fn it_is_the_sum_that_etherparse_takes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let theirs = Sum16BitWords::new().add_slice(&bytes).ones_complement();
             prop_assert_eq!(Sum::default().bytes(&bytes).checksum(), theirs);
+        }
+
+        #[test]
+        fn bpf_and_host_take_the_same_sum(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let (fours, eights) = (Sum::default().by_fours(&bytes), Sum::default().by_eights(&bytes));
+            prop_assert_eq!(fours.folded(), eights.folded());
         }
 
         #[test]

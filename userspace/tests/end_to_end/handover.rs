@@ -2,7 +2,7 @@
 
 use crate::http::get;
 use crate::load::{RunningLoad, all_right};
-use crate::modes::{GENERIC, KERNEL_GENERIC, KERNEL_NATIVE, Mode, NATIVE, SOCKETS};
+use crate::modes::{GENERIC, KERNEL_GENERIC, KERNEL_NATIVE, Mode, NATIVE, SOCKETS, passing_program};
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -214,11 +214,12 @@ fn a_server_drains_by_signal_and_by_command() {
     let ready = || get(&lab.server, "127.0.0.1:9100".parse().unwrap(), "/readyz").status;
     let program = xstun().into_string().unwrap();
     let rows = [
-        ("3600", true, SOCKETS),
+        ("3600", true, KERNEL_NATIVE),
         ("3600", false, KERNEL_GENERIC),
         ("1", true, SOCKETS),
         ("1", false, SOCKETS),
     ];
+    let _passing = passing_program(&lab);
     for (seconds, by_signal, mode) in rows {
         let limit = format!("--drain-seconds={seconds}");
         let server = mode.serve(&lab, &[&control, &limit, "--metrics-listen=127.0.0.1:9100"]);

@@ -1,7 +1,10 @@
 //! How the server starts and stops, and what it leaves behind.
 
 use crate::errors::refused;
-use crate::modes::{GENERIC, KERNEL_GENERIC, NATIVE, SOCKETS, WITHOUT_CAPABILITIES, busy_polling_works};
+use crate::modes::{
+    GENERIC, KERNEL_GENERIC, KERNEL_NATIVE, NATIVE, SOCKETS, WITHOUT_CAPABILITIES, busy_polling_works,
+    passing_program,
+};
 use rustix::process::Signal;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -40,9 +43,10 @@ fn sigint_and_sigterm_detach_the_program_and_a_restart_works_at_once() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_killed_server_leaves_no_program_behind() {
-    for mode in [NATIVE, GENERIC, KERNEL_GENERIC] {
+    for mode in [NATIVE, GENERIC, KERNEL_NATIVE, KERNEL_GENERIC] {
         let lab = Lab::new(1);
         let link = lab.link();
+        let _passing = (mode == KERNEL_NATIVE).then(|| passing_program(&lab));
         let server = mode.serve(&lab, &[]);
         ask(&lab, link);
         server.kill();

@@ -33,7 +33,7 @@ pub(crate) fn ask(lab: &Lab, count: usize) {
 }
 
 /// Sum of the samples of a family that have all of these labels.
-fn sum(text: &str, family: &str, labels: &[(&str, &str)]) -> u64 {
+pub(crate) fn sum(text: &str, family: &str, labels: &[(&str, &str)]) -> u64 {
     let wanted: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     let samples = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
