@@ -47,7 +47,7 @@ impl PlainRequest {
         Some(PlainRequest { dialect: Dialect::Cookie, fingerprint })
     }
 
-    /// How the request ends once it is answered.
+    /// Outcome of the request once it is answered.
     #[inline(always)]
     pub(crate) const fn outcome(&self) -> Outcome {
         match self.dialect {

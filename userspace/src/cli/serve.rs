@@ -260,12 +260,12 @@ pub(crate) enum BindModeArg {
 /// Value of `--kernel-answers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KernelAnswersArg {
-    /// Where they are known to be faster and to leave.
+    /// Where the XDP program is faster than a worker, and the driver is trusted to send its replies.
     #[default]
     Auto,
     /// On every interface, or an error.
     On,
-    /// Nowhere.
+    /// On no interface.
     Off,
 }
 

@@ -5,9 +5,9 @@
 //! `--bind-mode auto` tries it only where it is known good; `--bind-mode zero-copy` tries it anyway.
 //!
 //! Kernel answers leave by XDP_TX, and a fault of the driver there loses replies that count as sent. So
-//! `--kernel-answers auto` uses XDP_TX in native mode only where it is vouched for: a service is known to run on it, or
+//! `--kernel-answers auto` uses XDP_TX in native mode only where it is trusted: a service is known to run on it, or
 //! the driver sends such a frame by the function that sends the stack's packets; and the faults that were reported are
-//! mended. `--kernel-answers on` uses it anyway. Every driver with native XDP has XDP_TX (NETDEV_XDP_ACT_BASIC,
+//! fixed. `--kernel-answers on` uses it anyway. Every driver with native XDP has XDP_TX (NETDEV_XDP_ACT_BASIC,
 //! linux/netdev.h). Generic XDP transmits without the driver's help.
 //!
 //! The source of `native` and `zero_copy` is ebpf-docs, BPF_PROG_TYPE_XDP, "Driver support", unless a row says
@@ -50,9 +50,9 @@ struct DriverRow {
     seen: &'static [(Kernel, Rung)],
     /// Why zero-copy cannot be busy-polled.
     busy_poll: Option<&'static str>,
-    /// First kernel on which its XDP_TX is vouched for.
+    /// First kernel on which its XDP_TX is trusted.
     answers: Option<Kernel>,
-    /// Why XDP_TX is vouched for from that kernel on, or why it is not.
+    /// Why XDP_TX is trusted from that kernel on, or why it is not.
     answers_note: &'static str,
 }
 
@@ -76,12 +76,12 @@ const fn row(
 }
 
 impl DriverRow {
-    /// XDP_TX is vouched for from this kernel on, for this reason.
+    /// XDP_TX is trusted from this kernel on, for this reason.
     const fn answers(self, from: Kernel, why: &'static str) -> Self {
         DriverRow { answers: Some(from), answers_note: why, ..self }
     }
 
-    /// XDP_TX is not vouched for, for this reason.
+    /// XDP_TX is not trusted, for this reason.
     const fn no_answers(self, why: &'static str) -> Self {
         DriverRow { answers_note: why, ..self }
     }
@@ -161,7 +161,7 @@ const DRIVERS: &[DriverRow] = &[
     row("gve", Some((6, 4)), Some((6, 4)), "transmit gets stuck (compute-virtual-ethernet-linux #59)").answers(
         (6, 11),
         "Firezone's relay runs on it (firezone #10177); before, transmit got stuck after 2^32 replies \
-         (compute-virtual-ethernet-linux #59, mended by commit 03b54bad26f3)",
+         (compute-virtual-ethernet-linux #59, fixed by commit 03b54bad26f3)",
     ),
     DriverRow {
         // Both faults are the driver's: docs/measurements.md has how they were found.
@@ -219,7 +219,7 @@ const DRIVERS: &[DriverRow] = &[
         ],
         ..row("vmxnet3", Some((6, 6)), None, NONE).answers(
             (6, 12),
-            "mended by Cilium's authors, who use it; before, a reply that starts elsewhere than its request was sent \
+            "fixed by Cilium's authors, who use it; before, a reply that starts elsewhere than its request was sent \
              from the wrong place (commit 4678adf94da4)",
         )
     },

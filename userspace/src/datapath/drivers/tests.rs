@@ -15,7 +15,7 @@ fn only_what_is_known_good_is_trusted() {
 }
 
 #[test]
-fn xdp_tx_is_trusted_where_it_is_vouched_for_and_never_on_veth() {
+fn xdp_tx_is_trusted_from_a_kernel_on_and_never_on_veth() {
     assert_eq!(xdp_tx("ena", (5, 15)), DriverTrust::Trusted);
     assert_eq!(xdp_tx("virtio_net", (6, 12)), DriverTrust::Trusted);
     assert!(
@@ -100,9 +100,9 @@ fn the_manual_lists_every_driver_as_it_stands_here() {
     }
 }
 
-/// So does the table of the drivers whose XDP_TX is vouched for.
+/// So does the table of the drivers whose XDP_TX is trusted.
 #[test]
-fn the_manual_says_of_every_driver_whether_its_xdp_tx_is_vouched_for() {
+fn the_manual_says_of_every_driver_whether_its_xdp_tx_is_trusted() {
     let page = include_str!("../../../../docs/operations.md");
     let (_, section) = page.split_once("### XDP_TX by driver").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
