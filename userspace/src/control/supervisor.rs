@@ -5,7 +5,7 @@ use super::attachment::AttachmentCheck;
 use super::delivery::DeliveryCheck;
 use super::reception::{Deafness, ReceptionCheck};
 use super::step_downs::StepDownLog;
-use super::transmission::{LostReplies, TransmissionCheck};
+use super::transmission::{LostReplies, TransmissionChange, TransmissionCheck};
 use crate::datapath::Datapath;
 use crate::datapath::af_xdp::{ANSWERS_RUNG, AfXdp};
 
@@ -55,19 +55,29 @@ impl Supervisor {
             if let Some(why) = self.reception.check(&path.name, af_xdp) {
                 self.leave_deaf_rung(&path.name, af_xdp, why);
             }
-            if let Some(lost) = self.transmission.check(&path.name, af_xdp) {
-                self.leave_kernel_answers(&path.name, af_xdp, lost);
+            match self.transmission.check(&path.name, af_xdp) {
+                Some(TransmissionChange::Leave { replies, minutes }) => {
+                    self.leave_kernel_answers(&path.name, af_xdp, replies, minutes);
+                }
+                Some(TransmissionChange::TryAgain) => try_kernel_answers_again(&path.name, af_xdp),
+                None => {}
             }
         }
         self.attachment.check(datapath);
     }
 
-    /// Leaves plain requests to the workers, because the driver does not send the program's replies.
-    fn leave_kernel_answers(&mut self, interface: &str, af_xdp: &mut AfXdp, replies: LostReplies) {
+    /// Leaves plain requests to the workers for `minutes`, because the driver does not send the program's replies.
+    fn leave_kernel_answers(
+        &mut self,
+        interface: &str,
+        af_xdp: &mut AfXdp,
+        replies: LostReplies,
+        minutes: u32,
+    ) {
         let LostReplies { answered, lost } = replies;
         let reason = format!(
             "the driver did not send {lost} of {answered} replies of the XDP program; on a veth pair, the other end \
-             needs an XDP program"
+             needs an XDP program; the next attempt is {minutes} min later"
         );
         self.step_downs.add(interface, ANSWERS_RUNG, &reason);
         match af_xdp.leave_answers(reason.as_str()) {
@@ -109,5 +119,19 @@ impl Supervisor {
             }
         }
         self.reception.restart(interface);
+    }
+}
+
+/// Lets the XDP program answer plain requests again that were left to the workers.
+fn try_kernel_answers_again(interface: &str, af_xdp: &mut AfXdp) {
+    match af_xdp.try_answers_again() {
+        Ok(()) if !af_xdp.kernel_answers().on => {}
+        Ok(()) => {
+            tracing::info!(
+                interface,
+                "the XDP program answers plain requests again, to see if its replies leave"
+            );
+        }
+        Err(failure) => tracing::warn!(interface, "not all kernel answers are restored: {failure}"),
     }
 }

@@ -10,9 +10,17 @@ const REPLIES: u64 = 16;
 /// Replies after which a window is judged of which not one has left, so that a server with few clients does not leave
 /// them without replies for long.
 const FEW_REPLIES: u64 = 4;
-/// Windows in a row, a second or longer each, of whose replies at least half were lost, after which the rung is left. A
-/// burst that fills a ring is shorter.
+/// A window fails if fewer than one reply of this many leaves ...
+const SENT_SHARE: u64 = 16;
+/// ... and no more than this many do. A driver that works sends more in a second, whatever a flood asks of it; one that
+/// does not may still fill a ring.
+const MOST_SENT: u64 = 512;
+/// Windows in a row, a second or longer each, that must fail for the rung to be left. A burst that fills a ring is
+/// shorter.
 const FAILURES: u32 = 3;
+/// Checks, a second apart, from when the rung is left until it is tried again: the first time, the second time, and
+/// from then on.
+const PAUSES: [u32; 3] = [60, 600, 3600];
 
 /// The replies of the windows that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +31,16 @@ pub(super) struct LostReplies {
     pub(super) lost: u64,
 }
 
-/// The windows of one interface.
+/// What one check decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TransmissionChange {
+    /// To leave the rung, because of these replies, for `minutes`.
+    Leave { replies: LostReplies, minutes: u32 },
+    /// To try it again.
+    TryAgain,
+}
+
+/// The windows of one interface, or its pause from them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Transmission {
     /// The counts at the beginning of the window.
@@ -31,25 +48,58 @@ struct Transmission {
     /// The sum of the windows that failed in a row.
     failed: LostReplies,
     failures: u32,
+    /// How often the rung was left; counted from 0 again after it was kept for the longest pause.
+    left: usize,
+    /// Checks until the rung is tried again.
+    pause: u32,
+    /// Whether it has been tried again and no window has succeeded since: one that fails suffices then.
+    probation: bool,
+    /// Checks since it was tried again.
+    kept: u32,
 }
 
 impl Transmission {
-    /// Takes in the counts of one check; returns what was lost if that has just become too much.
-    fn check(&mut self, now: LostReplies) -> Option<LostReplies> {
+    /// Takes in the counts of one check while the program answers.
+    fn check(&mut self, now: LostReplies) -> Option<TransmissionChange> {
+        // Answers that came back with another value of the option.
+        self.pause = 0;
+        self.kept = self.kept.saturating_add(1);
+        if self.kept >= PAUSES[PAUSES.len() - 1] {
+            self.left = 0;
+        }
         let answered = now.answered.saturating_sub(self.begin.answered);
         let lost = now.lost.saturating_sub(self.begin.lost);
-        if answered < REPLIES && !(answered >= FEW_REPLIES && lost >= answered) {
+        let sent = answered.saturating_sub(lost);
+        if answered < REPLIES && (answered < FEW_REPLIES || sent > 0) {
             return None;
         }
         self.begin = now;
-        if lost < answered.div_ceil(2) {
-            *self = Transmission { begin: now, ..Transmission::default() };
+        if sent > MOST_SENT || sent * SENT_SHARE >= answered {
+            (self.failed, self.failures, self.probation) = (LostReplies::default(), 0, false);
             return None;
         }
         self.failures += 1;
         self.failed.answered += answered;
         self.failed.lost += lost;
-        (self.failures == FAILURES).then(|| std::mem::take(self).failed)
+        if self.failures < FAILURES && !self.probation {
+            return None;
+        }
+        self.pause = PAUSES[self.left.min(PAUSES.len() - 1)];
+        self.left += 1;
+        self.failures = 0;
+        let replies = std::mem::take(&mut self.failed);
+        Some(TransmissionChange::Leave { replies, minutes: self.pause / 60 })
+    }
+
+    /// Takes in one check while the rung is left. What was lost or answered until then does not count any more.
+    fn rest(&mut self, now: LostReplies) -> Option<TransmissionChange> {
+        self.begin = now;
+        self.pause = self.pause.saturating_sub(1);
+        if self.pause > 0 {
+            return None;
+        }
+        (self.probation, self.kept) = (true, 0);
+        Some(TransmissionChange::TryAgain)
     }
 }
 
@@ -61,14 +111,16 @@ pub(super) struct TransmissionCheck {
 }
 
 impl TransmissionCheck {
-    /// Checks an interface; returns what was lost if the replies of its program do not leave.
-    pub(super) fn check(&mut self, name: &str, path: &AfXdp) -> Option<LostReplies> {
-        if !path.kernel_answers().on {
+    /// Checks an interface; returns whether the program's answers are to be left for the workers, or tried again.
+    pub(super) fn check(&mut self, name: &str, path: &AfXdp) -> Option<TransmissionChange> {
+        let (answers, left) = (path.kernel_answers().on, path.has_left_answers());
+        if !answers && !left {
             return None;
         }
-        // First what is lost: of a reply in between, only the answer counts.
+        // First what is lost: of a reply in between, only the answer counts. Some drivers report a reply to both
+        // tracepoints.
         let traced = path.losses().map_or(0, |losses| {
-            losses[DriverLoss::Transmit.index()] + losses[DriverLoss::TransmitBulk.index()]
+            losses[DriverLoss::Transmit.index()].max(losses[DriverLoss::TransmitBulk.index()])
         });
         // Some drivers drop replies that no tracepoint reports, and some kernels have no tracepoints.
         let driver = path.driver_errors();
@@ -77,7 +129,8 @@ impl TransmissionCheck {
         }
         let answered = path.verdicts().ok()?[Verdict::Answered.index()];
         let now = LostReplies { answered, lost: traced.max(driver.unwrap_or_default()) };
-        self.windows.entry(name.to_owned()).or_default().check(now)
+        let transmission = self.windows.entry(name.to_owned()).or_default();
+        if left { transmission.rest(now) } else { transmission.check(now) }
     }
 
     /// The replies that the driver failed to send, by its own counters at the last check. `None` if it has none.
@@ -87,63 +140,4 @@ impl TransmissionCheck {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{LostReplies, Transmission};
-
-    /// The counts after each check, as increments of answered and lost; the number of the check that left the rung,
-    /// from 1, and what was lost.
-    fn run(steps: &[(u64, u64)]) -> Option<(usize, (u64, u64))> {
-        let (mut transmission, mut now) = (Transmission::default(), LostReplies::default());
-        let mut left = None;
-        for (number, (answered, lost)) in (1..).zip(steps) {
-            now.answered += answered;
-            now.lost += lost;
-            if let Some(LostReplies { answered, lost }) = transmission.check(now) {
-                assert_eq!(left, None, "left twice");
-                left = Some((number, (answered, lost)));
-            }
-        }
-        left
-    }
-
-    #[test]
-    fn the_rung_is_left_when_replies_do_not_leave_for_several_windows() {
-        for (what, steps, expected) in [
-            (
-                "a peer without a program, under a flood",
-                &[(900_000, 899_752), (900_000, 900_000), (900_000, 900_000)][..],
-                Some((3, (2_700_000, 2_699_752))),
-            ),
-            ("half is lost", &[(100, 50), (101, 51), (100, 50)], Some((3, (301, 151)))),
-            ("less than half is lost", &[(100, 49), (100, 49), (100, 49), (100, 49)], None),
-            ("a full ring for a moment", &[(100, 90), (100, 90), (100, 0), (100, 90), (100, 90)], None),
-            ("one request a second, all lost", &[(1, 1); 12], Some((12, (12, 12)))),
-            (
-                "one request a second, one of them lost",
-                &[(1, 0), (1, 0), (1, 1), (1, 0), (1, 0), (1, 0)],
-                None,
-            ),
-            (
-                "few requests, the driver counts later",
-                &[(1, 0), (1, 1), (1, 1), (1, 2), (8, 8), (8, 8)],
-                Some((6, (20, 20))),
-            ),
-            ("nothing is answered", &[(0, 0); 100], None),
-            ("another program's losses", &[(0, 500); 100], None),
-        ] {
-            assert_eq!(run(steps), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn a_rung_that_was_tried_again_is_judged_anew() {
-        let lost = LostReplies { answered: 100, lost: 100 };
-        let mut transmission = Transmission::default();
-        let mut check =
-            |number: u64| transmission.check(LostReplies { answered: 100 * number, lost: 100 * number });
-        assert_eq!([1, 2].map(&mut check), [None, None]);
-        assert_eq!(check(3), Some(LostReplies { answered: 3 * lost.answered, lost: 3 * lost.lost }));
-        assert_eq!([5, 6].map(&mut check), [None, None]);
-        assert!(check(7).is_some());
-    }
-}
+mod tests;

@@ -147,6 +147,14 @@ impl AfXdp {
         match *self {}
     }
 
+    pub(crate) fn has_left_answers(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn try_answers_again(&mut self) -> Result<()> {
+        match *self {}
+    }
+
     pub(crate) fn driver_errors(&self) -> Option<u64> {
         match *self {}
     }

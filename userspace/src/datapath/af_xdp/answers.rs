@@ -20,7 +20,7 @@ pub(super) struct KernelAnswers {
     bind_mode: BindModeArg,
     /// Why the program cannot answer: the kernel refused the larger one.
     incapable: Option<String>,
-    /// Why the rung was left while the server serves. Until the option changes, it is not tried again.
+    /// Why the rung was left while the server serves: until the option changes, or the rung is tried again.
     left: Option<String>,
     /// Replies that the driver had failed to send before, by its own counters.
     errors_before: u64,
@@ -86,12 +86,27 @@ impl AfXdp {
         self.grant_answers()
     }
 
-    /// Leaves every request to the workers from here on, until the value of `--kernel-answers` changes.
+    /// Leaves every request to the workers, until [`AfXdp::try_answers_again`] or another value of
+    /// `--kernel-answers`.
     ///
     /// # Errors
     /// The kernel refused a map update.
     pub(crate) fn leave_answers(&mut self, why: impl Into<String>) -> Result<()> {
         self.answers.left = Some(why.into());
+        self.decide_answers_again()
+    }
+
+    /// Whether every request is left to the workers since [`AfXdp::leave_answers`].
+    pub(crate) fn has_left_answers(&self) -> bool {
+        self.answers.left.is_some()
+    }
+
+    /// Decides on kernel answers as if they had not been left.
+    ///
+    /// # Errors
+    /// The kernel refused a map update.
+    pub(crate) fn try_answers_again(&mut self) -> Result<()> {
+        self.answers.left = None;
         self.decide_answers_again()
     }
 
