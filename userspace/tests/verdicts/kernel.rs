@@ -36,18 +36,23 @@ pub(crate) struct ProgramRun {
     pub(crate) frame: Vec<u8>,
 }
 
+/// Loads the object's maps, and none of its programs.
+pub(crate) fn load_object() -> Ebpf {
+    let path = std::env::var_os("XSTUN_EBPF_OBJECT").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../xstun-ebpf.o")),
+        PathBuf::from,
+    );
+    let object = std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask build` builds it", path.display()));
+    // The build script writes an empty file if there is no object to embed.
+    assert!(!object.is_empty(), "{} is a placeholder; `cargo xtask build` builds it", path.display());
+    EbpfLoader::new().load(&object).expect("the object loads")
+}
+
 impl Kernel {
     /// Loads every program; the endpoints have this `permission`.
     pub(crate) fn load(permission: Permission) -> Self {
-        let path = std::env::var_os("XSTUN_EBPF_OBJECT").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/../xstun-ebpf.o")),
-            PathBuf::from,
-        );
-        let object = std::fs::read(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask build` builds it", path.display()));
-        // The build script writes an empty file if there is no object to embed.
-        assert!(!object.is_empty(), "{} is a placeholder; `cargo xtask build` builds it", path.display());
-        let mut ebpf = EbpfLoader::new().load(&object).expect("the object loads");
+        let mut ebpf = load_object();
         for name in PROGRAMS {
             program(&mut ebpf, name).load().unwrap_or_else(|error| panic!("{name}: {error:?}"));
         }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod kernel;
+mod losses;
 
 use kernel::Kernel;
 use xstun_core::classify::{Verdict, classify};

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 const SUITES: [(&str, &[&str]); 3] = [
     ("verdicts", &[]),
     ("interface", &[]),
-    ("end_to_end", &["addresses::", "errors::", "lifecycle::", "passing::"]),
+    ("end_to_end", &["addresses::", "errors::", "lifecycle::", "losses::", "passing::"]),
 ];
 /// Time limit of a program, in seconds.
 const LIMIT: &str = "600";

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Programs of the distribution that the tests call.
-const PROGRAMS: [&str; 8] = ["ip", "ss", "ethtool", "ping", "setpriv", "timeout", "env", "busybox"];
+const PROGRAMS: [&str; 10] =
+    ["ip", "ss", "ethtool", "ping", "setpriv", "timeout", "env", "busybox", "unshare", "mount"];
 /// Tests of `userspace/tests` that a guest runs in addition to its own.
 const TESTS: [&str; 3] = ["verdicts", "interface", END_TO_END];
 /// The one of them that takes minutes; only guests of [`Depth::Whole`] run it.
