@@ -47,6 +47,8 @@ pub(crate) struct Datapath {
     pub(crate) streams: StreamService,
     policy: Arc<ArcSwap<Policy>>,
     config: Config,
+    /// The last refresh failed.
+    needs_refresh: bool,
 }
 
 /// The server that runs already, and that the new one takes over from.
@@ -83,7 +85,8 @@ impl Datapath {
         let sockets =
             SocketService::start(&live.listen, &fixed.cores, Arc::clone(&policy), &mut inheritance)?;
         let streams = StreamService::start(&live.listen, &live.stream, &policy, &mut inheritance)?;
-        let mut datapath = Datapath { interfaces: Vec::new(), sockets, streams, policy, config };
+        let mut datapath =
+            Datapath { interfaces: Vec::new(), sockets, streams, policy, config, needs_refresh: false };
         let mut first_core = 0;
         for interface in interfaces {
             let context = StartContext { config: &datapath.config, host: &host, policy: &datapath.policy };
@@ -100,23 +103,42 @@ impl Datapath {
     /// Adapts the AF_XDP paths to the host's current addresses. The sockets follow these by themselves.
     ///
     /// # Errors
-    /// The kernel did not list the addresses or refused a map update; what was served before still is.
+    /// The kernel did not list the addresses, or refused a map update of an interface: the first such failure. The
+    /// other interfaces are adapted, what was served before still is, and [`Datapath::repair`] tries again.
     pub(crate) fn refresh(&mut self) -> Result<()> {
+        let refreshed = self.try_refresh();
+        self.needs_refresh = refreshed.is_err();
+        refreshed
+    }
+
+    /// Tries again what an earlier update of the AF_XDP paths could not do. Call it regularly.
+    ///
+    /// # Errors
+    /// As of [`Datapath::refresh`].
+    pub(crate) fn repair(&mut self) -> Result<()> {
+        if self.needs_refresh || self.over_af_xdp().any(|af_xdp| af_xdp.is_incomplete()) {
+            return self.refresh();
+        }
+        Ok(())
+    }
+
+    fn try_refresh(&mut self) -> Result<()> {
         if self.interfaces.iter().all(|path| path.af_xdp.is_none()) {
             return Ok(());
         }
         let host = interface::addresses(None)?;
-        for path in &mut self.interfaces {
-            let Some(af_xdp) = &mut path.af_xdp else { continue };
+        let interfaces = interface::all()?;
+        let listen = &self.config.live.listen;
+        let update = |path: &mut InterfacePath| {
+            let Some(af_xdp) = &mut path.af_xdp else { return Ok(()) };
             let index = af_xdp.interface().index;
             // An interface that was removed serves nobody; its workers end by themselves.
-            let Some(interface) = interface::all()?.into_iter().find(|found| found.index == index) else {
-                continue;
-            };
-            let served = endpoints::served(&interface, &self.config.live.listen, &host);
-            af_xdp.update(interface, served)?;
-        }
-        Ok(())
+            let Some(interface) = interfaces.iter().find(|found| found.index == index) else { return Ok(()) };
+            let served = endpoints::served(interface, listen, &host);
+            af_xdp.update(interface.clone(), served)
+        };
+        // Each is updated, whatever happens to the others.
+        self.interfaces.iter_mut().map(update).fold(Ok(()), Result::and)
     }
 
     /// Prepares to serve `live` with `policy` instead: binds what is new, reads the certificate, and withdraws the

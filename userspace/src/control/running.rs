@@ -20,6 +20,9 @@ use crate::privileges::{self, Duties};
 use std::ops::ControlFlow;
 use tokio::time::{Interval, sleep};
 
+/// What a warning says when the AF_XDP paths could not be brought up to date.
+const NOT_FOLLOWED: &str = "cannot follow all changes of addresses and policy";
+
 /// Starts a server and runs it until it is to exit.
 ///
 /// # Errors
@@ -221,14 +224,14 @@ impl<'a> RunningServer<'a> {
         }
     }
 
-    /// Follows a change of links or addresses. A failure is only logged: what was served still is, and the
-    /// next change tries again.
+    /// Follows a change of links or addresses. A failure is only logged: what was served still is, and
+    /// the next tick tries again.
     fn follow(&mut self, changed: Result<Changed>) {
         match changed {
             Ok(changed) if !changed.any() => {}
             Ok(_) => {
                 if let Err(failure) = self.datapath.refresh() {
-                    tracing::warn!("cannot follow all changes of addresses: {failure}");
+                    tracing::warn!("{NOT_FOLLOWED}: {failure}");
                 }
             }
             Err(failure) => tracing::warn!("{failure}"),
@@ -242,6 +245,7 @@ impl<'a> RunningServer<'a> {
         }
         self.credentials.tick();
         self.supervisor.check(&mut self.datapath);
+        self.repair();
         self.drop_capabilities();
         if self.hand_over.is_done() {
             // Workers have ended; only connections are left.
@@ -254,6 +258,13 @@ impl<'a> RunningServer<'a> {
         }
         log::report_repeats();
         ControlFlow::Continue(())
+    }
+
+    /// Tries again to serve what the kernel did not let us serve. Lines that repeat are counted, not logged.
+    fn repair(&mut self) {
+        if let Err(failure) = self.datapath.repair() {
+            tracing::warn!("{NOT_FOLLOWED}: {failure}");
+        }
     }
 
     /// Drops what no duty needs any more.

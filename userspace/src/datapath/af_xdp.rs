@@ -69,16 +69,20 @@ impl AfXdp {
     /// address as not served.
     ///
     /// # Errors
-    /// The kernel refused a map update; the old state may then be partly in force.
+    /// The kernel refused a map update; the old state may then be partly in force, until a later call succeeds.
     pub(crate) fn update(&mut self, interface: Interface, now: Served) -> Result<()> {
         self.interface = interface;
         let permissions = answers::permissions(&now, &self.policy.load(), self.answers.decision().on);
-        if **self.served.load() == now {
-            return self.program.permit(&permissions);
-        }
         let result = self.program.serve_with(&now, &permissions);
-        self.served.store(Arc::new(now));
+        if **self.served.load() != now {
+            self.served.store(Arc::new(now));
+        }
         result
+    }
+
+    /// Whether the program's maps lack a part of what was wanted last, because the kernel refused an update.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        !self.queues.is_empty() && !self.program.is_complete()
     }
 
     /// Leaves queues whose worker ended (the interface was removed) to the kernel's stack. Returns their

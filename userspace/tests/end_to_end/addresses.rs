@@ -3,6 +3,7 @@
 use crate::modes::{GENERIC, Mode, NATIVE};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
+use xstun_ebpf::MAX_ENDPOINTS;
 use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::packets::{Datagram, Flow};
 use xstun_testkit::lab::transaction::Transaction;
@@ -90,6 +91,36 @@ fn added_addresses_are_served_and_removed_ones_are_not_in_native_mode() {
 #[ignore = "needs root: makes network namespaces"]
 fn added_addresses_are_served_and_removed_ones_are_not_in_generic_mode() {
     follows_address_changes(GENERIC);
+}
+
+/// More addresses than the program's map of endpoints holds cost one interface its updates, and no other one.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_refused_map_update_leaves_the_other_interface_up_to_date() {
+    const PORTS: u16 = 20;
+    let mut lab = Lab::new(1);
+    let other = lab.add_link(1);
+    let full = lab.link().server_interface.clone();
+    lab.server.run(&["ethtool", "-K", &other.server_interface, "tx", "on"]);
+    let listen: Vec<String> = (3478..3478 + PORTS).map(|port| format!("--listen=0.0.0.0:{port}")).collect();
+    let mut flags = vec!["--no-tcp", "--interface", &other.server_interface];
+    flags.extend(listen.iter().map(String::as_str));
+    let server = NATIVE.serve(&lab, &flags);
+    let add = |address: &str, interface| {
+        ip(&["-n", lab.server.name(), "addr", "add", address, "dev", interface]);
+    };
+    for host in 0..=MAX_ENDPOINTS / u32::from(PORTS) {
+        add(&format!("10.99.0.{host}/32"), &full);
+    }
+    let refusal = server.wait_for("the refusal", |line| {
+        line["message"].as_str().is_some_and(|text| text.starts_with("cannot follow all changes"))
+    });
+    assert!(refusal["message"].as_str().unwrap().contains("XSTUN_SERVED"), "{refusal}");
+    let added = [10, 98, 0, 9];
+    add("10.98.0.9/24", &other.server_interface);
+    let wire = Wire::open(&lab.client, &other.client_interface);
+    wait_until_served(&wire, Flow::v4(&other, 42_005).to(added));
+    server.stop();
 }
 
 /// `--listen ADDRESS:PORT` serves that endpoint and no other address or port.

@@ -47,6 +47,10 @@ impl AfXdp {
         match *self {}
     }
 
+    pub(crate) fn is_incomplete(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn prepare_answers(&mut self, _wanted: KernelAnswersArg, _policy: &Policy) -> Result<()> {
         match *self {}
     }

@@ -1,6 +1,8 @@
 //! The XDP program of one interface: loads it, attaches it, keeps its maps up to date, detaches it.
 
+mod contents;
 mod entries;
+mod kernel_maps;
 mod kernel_types;
 mod losses;
 mod verifier;
@@ -11,21 +13,22 @@ use super::link::BpfLink;
 use super::mode::XdpMode;
 use crate::error::{Failure, Result};
 use crate::interface::Interface;
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{MapData, PerCpuArray, XskMap};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use entries::{EndpointEntries, EndpointMap};
+use contents::ServedContents;
+use kernel_maps::KernelMaps;
 use log::Log;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
-use xstun_core::classify::{Endpoint, Verdict};
+use xstun_core::classify::Verdict;
 use xstun_core::outcome::Outcome;
 use xstun_core::served::Served;
 use xstun_core::stun::Permission;
 use xstun_ebpf::loss::LossFilter;
 use xstun_ebpf::{
-    MAP_MAC, MAP_OUTCOMES, MAP_PORTS, MAP_REFUSED, MAP_SERVED, MAP_SOCKETS, MAP_VERDICTS, Mac,
-    PROGRAM_ANSWERS_FRAGS, PROGRAM_ANSWERS_LINEAR, PROGRAM_FRAGS, PROGRAM_LINEAR, mac_value,
+    MAP_OUTCOMES, MAP_SOCKETS, MAP_VERDICTS, PROGRAM_ANSWERS_FRAGS, PROGRAM_ANSWERS_LINEAR, PROGRAM_FRAGS,
+    PROGRAM_LINEAR,
 };
 
 /// The object that `cargo xtask build` made, or nothing.
@@ -57,7 +60,7 @@ pub struct XdpProgram {
     pair: &'static ProgramPair,
     /// The one of the pair that is loaded.
     name: &'static str,
-    entries: EndpointEntries,
+    contents: ServedContents,
     id: u32,
     link: Option<BpfLink>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
@@ -116,12 +119,12 @@ impl XdpProgram {
         } else {
             None
         };
-        let (pair, entries) = (&REDIRECTING, EndpointEntries::default());
+        let (pair, contents) = (&REDIRECTING, ServedContents::default());
         Ok(XdpProgram {
             ebpf,
             pair,
             name: pair.linear,
-            entries,
+            contents,
             id: 0,
             link: None,
             logger,
@@ -240,31 +243,20 @@ impl XdpProgram {
         self.serve_with(now, &redirect.collect())
     }
 
-    /// Updates the maps to `now`, with the `permissions` of its endpoints. Endpoints are inserted before their
-    /// port is opened and removed before it is closed. In between, a frame to an open port without its endpoint
-    /// passes to the kernel's stack. Refused sources are added before the endpoints and removed after them.
+    /// Updates the maps to `now`, with the `permissions` of its endpoints. See [`ServedContents::serve`].
     ///
     /// # Errors
-    /// The kernel refused a map update.
+    /// The kernel refused a map update; the next call does again what is left.
     pub(super) fn serve_with(&mut self, now: &Served, permissions: &Permissions) -> Result<()> {
-        let mut mac: Array<_, Mac> = self.map(MAP_MAC)?;
-        mac.set(0, mac_value(now.mac_address()), 0).map_err(not_updated(MAP_MAC))?;
-        let refused = now.refused_words();
-        self.set_words(MAP_REFUSED, &refused, |old, new| old | new)?;
-        self.permit(permissions)?;
-        self.set_words(MAP_PORTS, &now.port_words(), |_, new| new)?;
-        self.set_words(MAP_REFUSED, &refused, |_, new| new)
+        self.contents.serve(&mut KernelMaps(&mut self.ebpf), now, permissions)
     }
 
-    /// Gives the endpoints these permissions and removes all others.
+    /// Gives the endpoints these permissions and removes all others. See [`ServedContents::permit`].
     ///
     /// # Errors
     /// The kernel refused a map update.
     pub(super) fn permit(&mut self, permissions: &Permissions) -> Result<()> {
-        let mut entries = std::mem::take(&mut self.entries);
-        let updated = self.endpoint_map().and_then(|mut map| entries.update(&mut map, permissions));
-        self.entries = entries;
-        updated
+        self.contents.permit(&mut KernelMaps(&mut self.ebpf), permissions)
     }
 
     /// Withdraws every permission that is not among these, and grants none.
@@ -272,32 +264,17 @@ impl XdpProgram {
     /// # Errors
     /// The kernel refused a map update.
     pub(super) fn withdraw(&mut self, permissions: &Permissions) -> Result<()> {
-        let mut entries = std::mem::take(&mut self.entries);
-        let withdrawn = self.endpoint_map().and_then(|mut map| entries.withdraw(&mut map, permissions));
-        self.entries = entries;
-        withdrawn
+        self.contents.withdraw(&mut KernelMaps(&mut self.ebpf), permissions)
     }
 
     /// Whether the program answers plain requests to any endpoint.
     pub(super) fn answers(&self) -> bool {
-        self.entries.any_may_answer()
+        self.contents.any_may_answer()
     }
 
-    fn endpoint_map(&mut self) -> Result<KernelEndpointMap<'_>> {
-        self.map(MAP_SERVED).map(KernelEndpointMap)
-    }
-
-    /// Sets each word of a bitmap to what `value` makes of the old and the new one.
-    fn set_words(&mut self, name: &'static str, new: &[u64], value: impl Fn(u64, u64) -> u64) -> Result<()> {
-        let mut words: Array<_, u64> = self.map(name)?;
-        for (index, new) in (0..).zip(new) {
-            let old = words.get(&index, 0).map_err(not_updated(name))?;
-            let word = value(old, *new);
-            if word != old {
-                words.set(index, word, 0).map_err(not_updated(name))?;
-            }
-        }
-        Ok(())
+    /// Whether every map holds what was wanted last.
+    pub(super) fn is_complete(&self) -> bool {
+        self.contents.is_complete()
     }
 
     /// Redirects the frames of `queue` to this socket.
@@ -305,7 +282,7 @@ impl XdpProgram {
     /// # Errors
     /// The kernel refused: the map has no such queue, or the file descriptor is no AF_XDP socket.
     pub fn enter_socket(&mut self, queue: u32, socket: RawFd) -> Result<()> {
-        let mut sockets: XskMap<_> = self.map(MAP_SOCKETS)?;
+        let mut sockets: XskMap<_> = map(&mut self.ebpf, MAP_SOCKETS)?;
         sockets.set(queue, socket, 0).map_err(|error| {
             Failure::system(format!("cannot enter the socket of queue {queue} into {MAP_SOCKETS}"))
                 .because(error)
@@ -314,7 +291,7 @@ impl XdpProgram {
 
     /// Passes the frames of `queue` to the kernel's stack again.
     pub(crate) fn remove_socket(&mut self, queue: u32) {
-        if let Ok(mut sockets) = self.map::<XskMap<&mut MapData>>(MAP_SOCKETS) {
+        if let Ok(mut sockets) = map::<XskMap<&mut MapData>>(&mut self.ebpf, MAP_SOCKETS) {
             // Fails if the slot is empty already, which is the goal.
             let _ = sockets.unset(queue);
         }
@@ -367,34 +344,16 @@ impl XdpProgram {
             logger.flush();
         }
     }
-
-    fn map<'a, M>(&'a mut self, name: &str) -> Result<M>
-    where
-        M: TryFrom<&'a mut aya::maps::Map, Error = aya::maps::MapError>,
-    {
-        let map = self.ebpf.map_mut(name).ok_or_else(|| missing(name))?;
-        M::try_from(map).map_err(|error| {
-            Failure::system(format!("the eBPF object's map {name} has another type than expected"))
-                .because(error)
-        })
-    }
 }
 
-/// The map of endpoints in the kernel.
-struct KernelEndpointMap<'a>(HashMap<&'a mut MapData, [u8; 20], u8>);
-
-impl EndpointMap for KernelEndpointMap<'_> {
-    fn set(&mut self, endpoint: Endpoint, permission: Permission) -> Result<()> {
-        self.0.insert(endpoint.to_bytes(), permission.to_byte(), 0).map_err(not_updated(MAP_SERVED))
-    }
-
-    fn remove(&mut self, endpoint: Endpoint) -> Result<()> {
-        self.0.remove(&endpoint.to_bytes()).map_err(not_updated(MAP_SERVED))
-    }
-}
-
-fn not_updated(map: &'static str) -> impl Fn(MapError) -> Failure {
-    move |error| Failure::system(format!("cannot update the XDP program's map {map}")).because(error)
+fn map<'a, M>(ebpf: &'a mut Ebpf, name: &str) -> Result<M>
+where
+    M: TryFrom<&'a mut aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.map_mut(name).ok_or_else(|| missing(name))?;
+    M::try_from(map).map_err(|error| {
+        Failure::system(format!("the eBPF object's map {name} has another type than expected")).because(error)
+    })
 }
 
 /// Wraps an errno as aya does for its own calls.
