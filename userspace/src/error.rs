@@ -78,6 +78,12 @@ impl Failure {
         self
     }
 
+    /// Adds what to do about it, unless the failure says so already.
+    pub(crate) fn or_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy.get_or_insert_with(|| remedy.into());
+        self
+    }
+
     /// Prefixes the sentence with the position of the mistake, such as a line of a file.
     pub(crate) fn at(mut self, position: impl fmt::Display) -> Self {
         self.what = format!("{position}: {}", self.what);

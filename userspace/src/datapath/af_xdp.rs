@@ -22,7 +22,9 @@ pub mod umem;
 mod worker;
 
 pub(crate) use fallback::{attach, bind_modes};
-pub(crate) use kernel_answers::{ANSWERS_RUNG, AnswerDecision, decide_by_default, no_kernel_answers};
+pub(crate) use kernel_answers::{
+    ANSWERS_RUNG, AnswerDecision, decide_by_default, no_kernel_answers, pinned_kernel_answers,
+};
 pub use mode::{BindMode, XdpMode};
 pub(crate) use program::object_present;
 pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};

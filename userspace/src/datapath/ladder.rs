@@ -1,6 +1,6 @@
 //! Takes one interface as high on the ladder as it goes: AF_XDP, or else the sockets.
 
-use super::af_xdp::{AfXdp, AfXdpRequest, TakenOverLink, no_kernel_answers};
+use super::af_xdp::{AfXdp, AfXdpRequest, TakenOverLink, no_kernel_answers, pinned_kernel_answers};
 use super::endpoints;
 use super::step_down::{StepDown, must_not_step_down};
 use crate::config::{Config, DatapathArg, KernelAnswersArg};
@@ -72,10 +72,10 @@ impl InterfacePath {
         let request = AfXdpRequest { config, served, kernel_answers, policy, cores: &cores };
         match AfXdp::start(interface, &request, taken_over) {
             Ok(af_xdp) => path.af_xdp = Some(af_xdp),
-            Err(failure) if must_not_step_down(config, &failure) => return Err(failure),
             Err(failure) if kernel_answers == KernelAnswersArg::On => {
-                return Err(no_kernel_answers(&path.name, failure));
+                return Err(pinned_kernel_answers(&path.name, failure));
             }
+            Err(failure) if must_not_step_down(config, &failure) => return Err(failure),
             Err(failure) => path.stepped_down.push(StepDown::new("af-xdp", &failure)),
         }
         Ok(path)

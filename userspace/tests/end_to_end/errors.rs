@@ -158,6 +158,8 @@ fn another_program_on_the_interface_is_left_in_place() {
         let flags = ["--interface", &link.server_interface, "--datapath", datapath, "--xdp-mode", mode];
         let flags = [&flags[..], &["--listen", "0.0.0.0:5349"]].concat();
         refused(&lab, &[], &flags, SYSTEM, &["--interface", &link.server_interface, "already"]);
+        let flags = [&flags[..], &["--kernel-answers", "on"]].concat();
+        refused(&lab, &[], &flags, SYSTEM, &["--kernel-answers on", "already", "detach it"]);
         assert!(lab.server.has_xdp(&link.server_interface));
     }
     let asker = Asker::new(&lab.client, SocketAddr::new(link.client_v4.into(), 0));
@@ -183,5 +185,11 @@ fn missing_permission_is_refused() {
             &["not permitted", "CAP_BPF", "--datapath socket"],
         );
         assert!(!lab.server.has_xdp(&link.server_interface));
+    }
+    // A flag that needs the program is named, and the remedy is still that of the missing permission.
+    for more in [&["--datapath", "auto"][..], &["--datapath", "af-xdp", "--xdp-mode", "native"]] {
+        let flags = [&["--interface", &link.server_interface, "--kernel-answers", "on"], more].concat();
+        let words = ["--kernel-answers on", "not permitted", "CAP_BPF"];
+        refused(&lab, &WITHOUT_CAPABILITIES, &flags, SYSTEM, &words);
     }
 }

@@ -5,7 +5,9 @@ mod mode;
 #[expect(dead_code, reason = "no path starts, so none reads its request")]
 mod request;
 
-pub(crate) use kernel_answers::{ANSWERS_RUNG, AnswerDecision, decide_by_default, no_kernel_answers};
+pub(crate) use kernel_answers::{
+    ANSWERS_RUNG, AnswerDecision, decide_by_default, no_kernel_answers, pinned_kernel_answers,
+};
 pub use mode::{BindMode, XdpMode};
 pub(crate) use request::{AfXdpRequest, EndedQueue, ServedQueue, TakenOverLink};
 

@@ -1,9 +1,11 @@
 //! Kernel answers of one interface: whether its XDP program answers plain requests, and at which endpoints.
 
 use super::AfXdp;
-use super::XdpMode;
-use super::kernel_answers::{ANSWERS_RUNG, AnswerDecision, AnswerFacts, decide, no_kernel_answers};
+use super::kernel_answers::{
+    ANSWERS_RUNG, AnswerDecision, AnswerFacts, decide, no_kernel_answers, pinned_kernel_answers,
+};
 use super::program::Permissions;
+use super::{BindMode, XdpMode};
 use crate::config::{BindModeArg, FixedConfig, KernelAnswersArg};
 use crate::datapath::step_down::StepDown;
 use crate::error::{Failure, Result};
@@ -18,6 +20,9 @@ pub(super) struct KernelAnswers {
     wanted: KernelAnswersArg,
     /// How the operator wants the queues bound, once that is known.
     bind_mode: BindModeArg,
+    /// How the queues were bound last. A queue that is closed since then, for a successor or with its worker, counts
+    /// as before: the program stays, and what it answers still leaves by the same queues of the driver.
+    bound: Vec<BindMode>,
     /// Why the program cannot answer: the kernel refused the larger one.
     incapable: Option<String>,
     /// Why the rung was left while the server serves: until the option changes, or the rung is tried again.
@@ -32,19 +37,24 @@ impl KernelAnswers {
     pub(super) fn new(wanted: KernelAnswersArg) -> Self {
         let decision = AnswerDecision::off("no queue is bound yet");
         let bind_mode = BindModeArg::Auto;
-        KernelAnswers { wanted, bind_mode, incapable: None, left: None, errors_before: 0, decision }
+        let bound = Vec::new();
+        KernelAnswers { wanted, bind_mode, bound, incapable: None, left: None, errors_before: 0, decision }
     }
 
-    /// Records that the kernel refused the program that can answer. Returns the step down.
+    /// Records that the kernel refused the program that can answer. Returns the step down; `None` with
+    /// `--kernel-answers off`, which does not want that rung.
     ///
     /// # Errors
     /// `--kernel-answers on` pins the rung.
-    pub(super) fn refused(&mut self, interface: &str, refusal: Failure) -> Result<StepDown> {
+    pub(super) fn refused(&mut self, interface: &str, refusal: Failure) -> Result<Option<StepDown>> {
         let step_down = StepDown::new(ANSWERS_RUNG, &refusal);
         self.incapable = Some(step_down.reason.clone());
         match self.wanted {
-            KernelAnswersArg::On => Err(no_kernel_answers(interface, &step_down.reason)),
-            KernelAnswersArg::Auto | KernelAnswersArg::Off => Ok(step_down),
+            KernelAnswersArg::On => {
+                Err(pinned_kernel_answers(interface, refusal).or_remedy("use --kernel-answers auto"))
+            }
+            KernelAnswersArg::Auto => Ok(Some(step_down)),
+            KernelAnswersArg::Off => Ok(None),
         }
     }
 
@@ -74,14 +84,19 @@ impl AfXdp {
     pub(super) fn begin_answers(&mut self, config: &FixedConfig) -> Result<()> {
         self.answers.bind_mode = config.bind_mode;
         self.answers.errors_before = self.driver_counter().unwrap_or_default();
-        self.decide_answers_again()
+        self.answer_as_bound()
     }
 
-    /// Decides on kernel answers as the queues are bound now, and grants or withdraws the permissions.
+    /// Decides on kernel answers by the queues, which were just bound, and grants or withdraws the permissions.
     ///
     /// # Errors
     /// The kernel refused a map update.
-    pub(super) fn decide_answers_again(&mut self) -> Result<()> {
+    pub(super) fn answer_as_bound(&mut self) -> Result<()> {
+        self.answers.bound = self.queues.iter().map(|queue| queue.mode).collect();
+        self.decide_answers_again()
+    }
+
+    fn decide_answers_again(&mut self) -> Result<()> {
         self.answers.decision = self.decide_answers(self.answers.wanted);
         self.grant_answers()
     }
@@ -148,6 +163,9 @@ impl AfXdp {
     /// Whether the program answers plain requests, and why.
     pub(crate) fn kernel_answers(&self) -> AnswerDecision {
         let decision = self.answers.decision();
+        if decision.on && !self.program.is_complete() && !self.program.answers() {
+            return AnswerDecision::off("the kernel refused an update of the XDP program's maps");
+        }
         if decision.on && !self.program.answers() {
             return AnswerDecision::off("no address has the plain policy");
         }
@@ -180,12 +198,11 @@ impl AfXdp {
             return AnswerDecision::off(why.clone());
         }
         let driver = interface::driver(&self.interface).unwrap_or_default();
-        let bound: Vec<_> = self.queues.iter().map(|queue| queue.mode).collect();
         let facts = AnswerFacts {
             driver: &driver,
             kernel: kernel::running(),
             mode: self.mode,
-            bound: &bound,
+            bound: &self.answers.bound,
             bind_mode: self.answers.bind_mode,
         };
         decide(wanted, &facts)
@@ -206,14 +223,11 @@ mod tests {
     #[test]
     fn a_refused_program_is_a_step_down_unless_a_flag_pins_the_rung() {
         let refusal = || Failure::system("cannot load the XDP program: the verifier says 'no'");
-        for wanted in [KernelAnswersArg::Auto, KernelAnswersArg::Off] {
-            let step_down = KernelAnswers::new(wanted).refused("eth0", refusal()).unwrap();
-            assert_eq!(
-                (step_down.from, step_down.reason),
-                (ANSWERS_RUNG.to_owned(), refusal().to_string()),
-                "{wanted:?}"
-            );
-        }
+        let step_down =
+            KernelAnswers::new(KernelAnswersArg::Auto).refused("eth0", refusal()).unwrap().unwrap();
+        assert_eq!((step_down.from, step_down.reason), (ANSWERS_RUNG.to_owned(), refusal().to_string()));
+        let off = KernelAnswers::new(KernelAnswersArg::Off).refused("eth0", refusal()).unwrap();
+        assert_eq!(off, None, "the operator does not want the rung");
         let failure = KernelAnswers::new(KernelAnswersArg::On).refused("eth0", refusal()).unwrap_err();
         assert_eq!(failure.kind(), FailureKind::System);
         assert_eq!(failure.options()[0].flag, "--kernel-answers");

@@ -5,7 +5,7 @@
 use super::mode::{BindMode, XdpMode};
 use crate::config::{BindModeArg, KernelAnswersArg};
 use crate::datapath::drivers::{self, DriverTrust};
-use crate::error::Failure;
+use crate::error::{Failure, FailureKind};
 use std::fmt;
 
 /// The rung's name in step downs.
@@ -60,6 +60,16 @@ pub(crate) fn no_kernel_answers(interface: &str, why: impl fmt::Display) -> Fail
         .remedy("use --kernel-answers auto")
 }
 
+/// Names `--kernel-answers on` in a failure without which the XDP program of this interface would answer. Its cause
+/// and its remedy stay.
+pub(crate) fn pinned_kernel_answers(interface: &str, failure: Failure) -> Failure {
+    const FLAG: &str = "--kernel-answers";
+    if failure.kind() == FailureKind::Usage || failure.options().iter().any(|option| option.flag == FLAG) {
+        return failure;
+    }
+    failure.at(format!("{FLAG} on is not available on {interface}")).of_value(FLAG, "on")
+}
+
 /// Decides for one interface to which a program that can answer is attached.
 ///
 /// With zero-copy, XDP_TX copies each reply to a new page, which the worker does not need; in copy mode and in
@@ -67,6 +77,9 @@ pub(crate) fn no_kernel_answers(interface: &str, why: impl fmt::Display) -> Fail
 /// function of the driver: see [`drivers`]. In generic mode it leaves as the stack's packets do.
 pub(crate) fn decide(wanted: KernelAnswersArg, facts: &AnswerFacts<'_>) -> AnswerDecision {
     match wanted {
+        KernelAnswersArg::Auto | KernelAnswersArg::On if facts.bound.is_empty() => {
+            AnswerDecision::off("no queue is bound")
+        }
         KernelAnswersArg::On => AnswerDecision::on("--kernel-answers on"),
         KernelAnswersArg::Off => AnswerDecision::off("--kernel-answers off"),
         KernelAnswersArg::Auto if facts.mode == XdpMode::Generic => {
@@ -112,11 +125,12 @@ fn native(facts: &AnswerFacts<'_>) -> AnswerDecision {
 
 #[cfg(test)]
 mod tests {
-    use super::{AnswerFacts, decide};
+    use super::{AnswerFacts, decide, no_kernel_answers, pinned_kernel_answers};
     use crate::config::BindModeArg;
     use crate::config::KernelAnswersArg::{self, Auto, Off, On};
     use crate::datapath::af_xdp::mode::BindMode::{self, Copy, ZeroCopy};
     use crate::datapath::af_xdp::mode::XdpMode::{self, Generic, Native};
+    use crate::error::Failure;
 
     /// Driver, kernel, modes, bound queues, `--bind-mode`, `--kernel-answers`; the decision and part of its reason.
     type Row = (
@@ -163,7 +177,11 @@ mod tests {
         (("veth", (6, 18)), (Generic, &[Copy], BindModeArg::Auto), Auto, (true, "generic")),
         (("e1000e", (6, 1)), (Generic, &[Copy], BindModeArg::Auto), Auto, (true, "generic")),
         (("mlx5_core", (6, 12)), (Generic, &[Copy], BindModeArg::Copy), Auto, (true, "generic")),
-        // `on` and `off` ask nothing.
+        // Without a bound queue, whatever the driver and the option.
+        (("ena", (6, 12)), (Native, &[], BindModeArg::Auto), Auto, (false, "no queue is bound")),
+        (("e1000e", (6, 1)), (Generic, &[], BindModeArg::Auto), Auto, (false, "no queue is bound")),
+        (("ena", (6, 12)), (Native, &[], BindModeArg::Auto), On, (false, "no queue is bound")),
+        // `on` and `off` ask nothing else.
         (("veth", (6, 18)), (Native, &[Copy], BindModeArg::Auto), On, (true, "--kernel-answers on")),
         (
             ("virtio_net", (6, 18)),
@@ -185,5 +203,23 @@ mod tests {
             assert_eq!(decision.on, on, "{case}");
             assert!(decision.why.contains(why), "{case} has no '{why}'");
         }
+    }
+
+    #[test]
+    fn a_pinned_failure_names_the_flag_once_and_keeps_cause_and_remedy() {
+        let failure = Failure::system("cannot attach in native mode to eth0")
+            .because(std::io::Error::from_raw_os_error(1))
+            .remedy("run as root");
+        let failure = pinned_kernel_answers("eth0", failure);
+        let text = "--kernel-answers on is not available on eth0: cannot attach in native mode to eth0: \
+                    Operation not permitted (os error 1); run as root";
+        assert_eq!((failure.to_string(), failure.errno()), (text.to_owned(), Some(1)));
+        assert_eq!(failure.options()[0].value.as_deref(), Some("on"));
+        let again = pinned_kernel_answers("eth0", failure);
+        assert_eq!((again.to_string().as_str(), again.options().len()), (text, 1));
+        let usage = pinned_kernel_answers("eth0", Failure::usage("--queues 3: eth0 has 2"));
+        assert_eq!(usage.to_string(), "--queues 3: eth0 has 2", "another option is wrong");
+        let other = pinned_kernel_answers("eth0", no_kernel_answers("eth0", "loopback"));
+        assert!(other.to_string().ends_with("loopback; use --kernel-answers auto"), "{other}");
     }
 }

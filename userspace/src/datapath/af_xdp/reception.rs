@@ -67,7 +67,7 @@ impl AfXdp {
             let what = format!("no queue of {} can be bound again", self.interface.name);
             Err(Failure::system(what).because(reasons.join("; ")))
         } else {
-            self.enter_sockets().and_then(|()| self.decide_answers_again())
+            self.enter_sockets().and_then(|()| self.answer_as_bound())
         };
         if entered.is_err() {
             self.detach();

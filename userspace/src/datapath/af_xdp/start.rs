@@ -152,9 +152,14 @@ fn load(
     let (program, refusal) = XdpProgram::load_answering(queues, config.xdp_log)
         .map_err(|failure| if is_denied(&failure) { failure.remedy(fallback::GRANT) } else { failure })?;
     if let Some(refusal) = refusal {
-        let step_down = answers.refused(&interface.name, refusal)?;
-        tracing::warn!(interface = interface.name, "no kernel answers: {}", step_down.reason);
-        step_downs.push(step_down);
+        let reason = refusal.to_string();
+        match answers.refused(&interface.name, refusal)? {
+            Some(step_down) => {
+                tracing::warn!(interface = interface.name, "no kernel answers: {reason}");
+                step_downs.push(step_down);
+            }
+            None => tracing::info!(interface = interface.name, "kernel answers are not available: {reason}"),
+        }
     }
     Ok(program)
 }
