@@ -156,10 +156,12 @@ pub(super) struct ProgramCounters {
 }
 
 impl ProgramCounters {
-    /// Returns what each XDP program counted.
-    pub(super) fn of_all(datapath: &Datapath) -> Vec<ProgramCounters> {
-        let of = |path: &InterfacePath| {
-            let af_xdp = path.af_xdp.as_ref()?;
+    /// Detaches each XDP program, and returns what it counted up to its last frame.
+    pub(super) fn at_end(datapath: &mut Datapath) -> Vec<ProgramCounters> {
+        let of = |path: &mut InterfacePath| {
+            let af_xdp = path.af_xdp.as_mut()?;
+            let kernel_answers = af_xdp.kernel_answers().to_string();
+            af_xdp.detach();
             let verdicts = Verdict::ALL.into_iter().zip(af_xdp.verdicts().ok()?);
             let verdicts = verdicts.map(|(verdict, count)| (verdict.name().to_owned(), count));
             let losses = DriverLoss::ALL.into_iter().zip(af_xdp.losses().unwrap_or_default());
@@ -169,10 +171,10 @@ impl ProgramCounters {
                 interface: path.name.clone(),
                 verdicts: nonzero(verdicts.chain(losses)),
                 answers: nonzero(answers),
-                kernel_answers: af_xdp.kernel_answers().to_string(),
+                kernel_answers,
             })
         };
-        datapath.interfaces.iter().filter_map(of).collect()
+        datapath.interfaces.iter_mut().filter_map(of).collect()
     }
 }
 

@@ -279,11 +279,11 @@ impl<'a> RunningServer<'a> {
     }
 
     /// Takes everything down and logs the counters.
-    fn stop(self) {
+    fn stop(mut self) {
         self.manager.stopping();
         let counters = report::WorkerCounters::of_all(&self.datapath);
         let streams = report::streams(&self.datapath);
-        let programs = report::ProgramCounters::of_all(&self.datapath);
+        let programs = report::ProgramCounters::at_end(&mut self.datapath);
         drop(self.datapath);
         report::counters(&counters, &streams, &programs);
     }

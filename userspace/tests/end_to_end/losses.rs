@@ -6,6 +6,8 @@ use crate::modes::{GENERIC, KERNEL_NATIVE, Mode, NATIVE, passing_program};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
 use xstun_ebpf::loss::DriverLoss;
 use xstun_testkit::lab::ask::Asker;
 use xstun_testkit::lab::packets::Flow;
@@ -113,6 +115,35 @@ fn each_reply_leaves_or_is_counted_as_lost() {
         assert_eq!(lost, driver_counter(&lab, "_xdp_tx_errors"), "{}", counters.log);
         assert_eq!(lost == 0, peer_has_program, "{}", counters.log);
     }
+}
+
+/// Also while requests still come when the server stops.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn replies_up_to_the_end_are_counted() {
+    let lab = Lab::new(2);
+    let _passing = passing_program(&lab);
+    let server = KERNEL_NATIVE.serve(&lab, &[]);
+    let (running, sent) = (AtomicBool::new(true), AtomicU64::new(0));
+    let counters = thread::scope(|scope| {
+        scope.spawn(|| {
+            while running.load(Relaxed) {
+                flood(&lab, lab.link(), 100);
+                sent.fetch_add(100, Relaxed);
+            }
+        });
+        wait_until("requests come", || sent.load(Relaxed) > REQUESTS);
+        let counters = server.stop();
+        running.store(false, Relaxed);
+        counters
+    });
+    let counts = counted(&counters, "xdp", &lab.link().server_interface);
+    assert_eq!(
+        counts["answered"],
+        lost(&counts, |_| true) + driver_counter(&lab, "_xdp_tx"),
+        "{}",
+        counters.log
+    );
 }
 
 /// Sends requests until the server leaves them to the workers, and checks what it says about that and that clients

@@ -3,6 +3,7 @@
 use super::AfXdp;
 use super::bind::QueuePlan;
 use super::mode::BindMode;
+use super::program::Permissions;
 use super::queue::QueueThread;
 use crate::datapath::StepDown;
 use crate::error::{Failure, Result};
@@ -75,8 +76,12 @@ impl AfXdp {
         entered.map(|()| failures)
     }
 
-    /// Detaches the program and closes the queues, so that the kernel's stack has the interface as without XDP.
+    /// Detaches the program and closes the queues, so that the kernel's stack has the interface as without XDP. What the
+    /// program counted is complete then.
     pub(crate) fn detach(&mut self) {
+        // While it is attached, the losses of what it has answered last are still known to be its own. If the kernel
+        // refuses, the program answers until it is detached.
+        let _ = self.program.permit(&Permissions::new());
         self.step_down();
         self.program.detach();
         self.answers.end("no XDP program is attached");
