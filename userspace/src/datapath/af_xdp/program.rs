@@ -66,6 +66,8 @@ pub struct XdpProgram {
     logger: Option<EbpfLogger<&'static dyn Log>>,
     /// What the tracepoint programs need to know; `None` if losses are not counted.
     loss_filter: Option<LossFilter>,
+    /// Why the kernel refused the larger program, until it is taken.
+    refusal: Option<Failure>,
 }
 
 impl XdpProgram {
@@ -81,21 +83,22 @@ impl XdpProgram {
     }
 
     /// Loads the larger program, which can answer plain requests, in the same two forms; or the one that
-    /// redirects every request, if the kernel refuses the larger one. Returns that refusal.
+    /// redirects every request, if the kernel refuses the larger one: see [`XdpProgram::take_refusal`].
     ///
     /// # Errors
     /// As of [`XdpProgram::load`].
-    pub(super) fn load_answering(queues: u32, debug_log: bool) -> Result<(Self, Option<Failure>)> {
+    pub(super) fn load_answering(queues: u32, debug_log: bool) -> Result<Self> {
         let mut program = XdpProgram::create(OBJECT, queues, debug_log)?;
-        let refusal = program.load_answering_or_redirecting()?;
-        Ok((program, refusal))
+        program.load_answering_or_redirecting()?;
+        Ok(program)
     }
 
-    fn load_answering_or_redirecting(&mut self) -> Result<Option<Failure>> {
-        match self.load_pair(&ANSWERING) {
-            Ok(()) => Ok(None),
-            Err(refusal) => self.load_pair(&REDIRECTING).map(|()| Some(refusal)),
+    fn load_answering_or_redirecting(&mut self) -> Result<()> {
+        if let Err(refusal) = self.load_pair(&ANSWERING) {
+            self.load_pair(&REDIRECTING)?;
+            self.refusal = Some(refusal);
         }
+        Ok(())
     }
 
     /// Creates the maps of `object`; no program is loaded yet.
@@ -129,6 +132,7 @@ impl XdpProgram {
             link: None,
             logger,
             loss_filter: None,
+            refusal: None,
         })
     }
 
@@ -201,26 +205,43 @@ impl XdpProgram {
     }
 
     /// Calls `attach` with the loaded program, and once more with the linear one if a driver refuses the
-    /// multi-buffer one.
+    /// multi-buffer one. If the kernel refuses the larger program in that form, the smaller one is tried: see
+    /// [`XdpProgram::take_refusal`].
     fn install(
         &mut self,
         mode: XdpMode,
         mut attach: impl FnMut(&mut Xdp) -> Result<BpfLink, ProgramError>,
     ) -> Result<(), ProgramError> {
-        match self.install_loaded(&mut attach) {
-            Err(first) if self.name == self.pair.frags && mode == XdpMode::Native => {
-                // A driver without multi-buffer receive may refuse a multi-buffer program.
-                load(&mut self.ebpf, self.pair.linear)?;
-                self.name = self.pair.linear;
-                let second = self.install_loaded(&mut attach);
-                if second.is_err() {
-                    self.name = self.pair.frags;
-                    return Err(first);
-                }
-                second
-            }
-            other => other,
+        let first = match self.install_loaded(&mut attach) {
+            // A driver without multi-buffer receive may refuse a multi-buffer program.
+            Err(first) if self.name == self.pair.frags && mode == XdpMode::Native => first,
+            other => return other,
+        };
+        let loaded = (self.pair, self.name);
+        let Some(refusal) = self.load_linear() else { return Err(first) };
+        if self.install_loaded(&mut attach).is_err() {
+            (self.pair, self.name) = loaded;
+            return Err(first);
         }
+        self.refusal = refusal;
+        Ok(())
+    }
+
+    /// Loads the linear form of the pair, or else that of the smaller pair, and returns the refusal of the larger one
+    /// if there is any. `None` if the kernel refuses both; nothing has changed then.
+    fn load_linear(&mut self) -> Option<Option<Failure>> {
+        let refusal = load(&mut self.ebpf, self.pair.linear).err();
+        if refusal.is_some() {
+            load(&mut self.ebpf, REDIRECTING.linear).ok()?;
+            self.pair = &REDIRECTING;
+        }
+        self.name = self.pair.linear;
+        Some(refusal.map(verifier::refusal))
+    }
+
+    /// Returns why the kernel refused the larger program, once, if the smaller one is loaded or attached instead.
+    pub(super) fn take_refusal(&mut self) -> Option<Failure> {
+        self.refusal.take()
     }
 
     fn install_loaded(

@@ -55,12 +55,12 @@ impl AfXdp {
                 mode
             }
         };
-        let served = Arc::new(ArcSwap::from_pointee(request.served.clone()));
+        note_refusal(&interface, &mut program, &mut answers, &mut step_downs)?;
         let mut path = AfXdp {
             interface,
             program,
             mode,
-            served,
+            served: Arc::new(ArcSwap::from_pointee(request.served.clone())),
             policy: Arc::clone(&request.policy),
             answers,
             busy_poll: config.busy_poll,
@@ -149,19 +149,32 @@ fn load(
     answers: &mut KernelAnswers,
     step_downs: &mut Vec<StepDown>,
 ) -> Result<XdpProgram> {
-    let (program, refusal) = XdpProgram::load_answering(queues, config.xdp_log)
+    let mut program = XdpProgram::load_answering(queues, config.xdp_log)
         .map_err(|failure| if is_denied(&failure) { failure.remedy(fallback::GRANT) } else { failure })?;
-    if let Some(refusal) = refusal {
-        let reason = refusal.to_string();
-        match answers.refused(&interface.name, refusal)? {
-            Some(step_down) => {
-                tracing::warn!(interface = interface.name, "no kernel answers: {reason}");
-                step_downs.push(step_down);
-            }
-            None => tracing::info!(interface = interface.name, "kernel answers are not available: {reason}"),
-        }
-    }
+    note_refusal(interface, &mut program, answers, step_downs)?;
     Ok(program)
+}
+
+/// Steps down if the smaller program was loaded or attached instead of the one that can answer.
+///
+/// # Errors
+/// `--kernel-answers on` needs the larger one.
+fn note_refusal(
+    interface: &Interface,
+    program: &mut XdpProgram,
+    answers: &mut KernelAnswers,
+    step_downs: &mut Vec<StepDown>,
+) -> Result<()> {
+    let Some(refusal) = program.take_refusal() else { return Ok(()) };
+    let reason = refusal.to_string();
+    match answers.refused(&interface.name, refusal)? {
+        Some(step_down) => {
+            tracing::warn!(interface = interface.name, "no kernel answers: {reason}");
+            step_downs.push(step_down);
+        }
+        None => tracing::info!(interface = interface.name, "kernel answers are not available: {reason}"),
+    }
+    Ok(())
 }
 
 /// Returns how many queues to serve: all, or as many as `--queues` says.
