@@ -79,6 +79,7 @@ impl Failure {
     }
 
     /// Adds what to do about it, unless the failure says so already.
+    #[cfg_attr(not(feature = "af-xdp"), allow(dead_code, reason = "only AF_XDP adds to another's failure"))]
     pub(crate) fn or_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy.get_or_insert_with(|| remedy.into());
         self
