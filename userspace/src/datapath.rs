@@ -23,7 +23,7 @@ pub(crate) use step_down::{AF_XDP_BUILT, StepDown};
 use crate::config::{Config, KernelAnswersArg, LiveConfig};
 use crate::error::{Failure, Result};
 use crate::interface;
-use af_xdp::{AfXdp, TakenOverLink};
+use af_xdp::{AfXdp, AnswerDecision, TakenOverLink};
 use arc_swap::ArcSwap;
 use ladder::StartContext;
 use socket::stream::{BoundListeners, StreamService};
@@ -187,6 +187,12 @@ impl Datapath {
         self.over_af_xdp().for_each(|af_xdp| af_xdp.adopt_answers(live.kernel_answers));
         self.config.live = live;
         self.refresh().and(added)
+    }
+
+    /// Whether the XDP program of each interface answers plain requests, and why, by the interface's name.
+    pub(crate) fn kernel_answers(&self) -> Vec<(String, AnswerDecision)> {
+        let of = |path: &InterfacePath| Some((path.name.clone(), path.af_xdp.as_ref()?.kernel_answers()));
+        self.interfaces.iter().filter_map(of).collect()
     }
 
     /// Stops new datagrams and connections from reaching addresses that are no longer configured. Call it

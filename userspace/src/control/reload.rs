@@ -52,7 +52,7 @@ impl Reload {
 
     fn try_begin(&mut self, datapath: &mut Datapath, credentials: &CredentialStore) -> Result<()> {
         let (settings, config) = self.reader.read()?;
-        let log_level = config.live.log_level;
+        let (log_level, answers) = (config.live.log_level, datapath.kernel_answers());
         let prepared = credentials
             .policy(&config.live)
             .and_then(|(policy, users)| Ok((users, datapath.prepare(config.live, policy)?)));
@@ -70,6 +70,10 @@ impl Reload {
         self.log.set_level(log_level, datapath.config().fixed.xdp_log);
         if let Err(failure) = datapath.adopt(change) {
             tracing::warn!(signal = "SIGHUP", "the reload is in force, but not all of it: {failure}");
+        }
+        for (interface, now) in datapath.kernel_answers().into_iter().filter(|now| !answers.contains(now)) {
+            let kernel_answers = now.to_string();
+            tracing::info!(signal = "SIGHUP", interface, kernel_answers, "kernel answers changed");
         }
         self.retiring = Some(Retiring { due: Instant::now() + SETTLE, is_quiesced: false, changed, users });
         self.last = settings;

@@ -4,7 +4,7 @@ use super::heartbeats::Heartbeats;
 use super::process;
 use super::state::SharedState;
 use super::supervisor::Supervisor;
-use crate::datapath::af_xdp::{AfXdp, BindMode, XdpMode};
+use crate::datapath::af_xdp::{AfXdp, AnswerDecision, BindMode, XdpMode};
 use crate::datapath::socket::stream::{CloseReason, RefusalReason, StreamTransport};
 use crate::datapath::{self, Datapath, InterfacePath};
 use crate::stats::WorkerStats;
@@ -107,12 +107,15 @@ fn interface(path: &InterfacePath, supervisor: &Supervisor) -> InterfaceStatus {
         step_downs: supervisor.step_downs.count(&path.name),
         attached: Some(supervisor.attachment.is_attached(&path.name)),
         delivering: Some(!supervisor.delivery.is_doubtful(&path.name)),
-        kernel_answers: Some(kernel_answers(af_xdp)),
+        kernel_answers: Some(kernel_answers(af_xdp, supervisor.attachment.is_attached(&path.name))),
     }
 }
 
-fn kernel_answers(af_xdp: &AfXdp) -> KernelAnswersStatus {
-    let decision = af_xdp.kernel_answers();
+fn kernel_answers(af_xdp: &AfXdp, attached: bool) -> KernelAnswersStatus {
+    let decision = match af_xdp.kernel_answers() {
+        decision if decision.on && !attached => AnswerDecision::off("the XDP program is not attached"),
+        decision => decision,
+    };
     let outcomes = Outcome::ALL.into_iter().zip(af_xdp.kernel_outcomes().unwrap_or([0; Outcome::COUNT]));
     let replies = outcomes.clone().filter(|(outcome, _)| outcome.is_reply()).map(|(_, count)| count).sum();
     KernelAnswersStatus {

@@ -128,3 +128,28 @@ fn no_request_is_answered_in_the_kernel_while_credentials_are_required() {
     assert!(counters.get("af-xdp", "unauthenticated") >= 1, "{}", counters.log);
     assert!(counters.replies("xdp") >= 2, "{}", counters.log);
 }
+
+/// A reload that changes who answers says so, with the reason.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_reload_logs_who_answers_from_now_on() {
+    let lab = Lab::new(1);
+    let listen = [SocketAddr::new(lab.link().server_v4.into(), 3478)];
+    let mut file = ConfigFile::new(&text(&listen, ""));
+    let server = modes::KERNEL_GENERIC.serve(&lab, &[&file.flag()]);
+    for (number, (more, state)) in [
+        ("kernel-answers = 'off'", "off: --kernel-answers off"),
+        ("software = true", "off: no address has the plain policy"),
+        ("", "on: generic mode"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        file.reload(&server, &text(&listen, more));
+        let is_change = |line: &serde_json::Value| line["message"] == "kernel answers changed";
+        let line = server.wait_for_nth("the change", number + 1, is_change);
+        assert!(line["kernel_answers"].as_str().unwrap().starts_with(state), "{line}");
+        assert_eq!(line["interface"], lab.link().server_interface, "{line}");
+    }
+    server.stop();
+}

@@ -3,7 +3,7 @@
 use crate::browser::HEADLESS;
 use crate::clients::is_program_installed;
 use crate::metrics::{FLAGS, METRICS, ask};
-use crate::modes::NATIVE;
+use crate::modes::{KERNEL_GENERIC, NATIVE};
 use xstun_testkit::lab::{Lab, Namespace};
 
 /// Opens the page, runs it for 8 s of virtual time, and returns its DOM and the browser's log.
@@ -63,6 +63,7 @@ fn chromium_renders_the_status_page() {
         (interface, "2 native-copy"),
         "{interfaces:?}"
     );
+    assert_eq!(interfaces[0][4], "off: --kernel-answers off", "{interfaces:?}");
     let workers = rows(&page, "workers");
     for queue in 0..2 {
         let expected = format!("{interface}, queue {queue}");
@@ -78,5 +79,29 @@ fn chromium_renders_the_status_page() {
         (interface, "zero-copy"),
         "{stepped_down:?}"
     );
+    server.stop();
+}
+
+/// What the XDP program answers has a row of its own, and counts in the sums.
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn chromium_shows_what_the_program_answers() {
+    if !is_program_installed("chromium", "apt-get install chromium") {
+        return;
+    }
+    let lab = Lab::new(1);
+    let interface = lab.link().server_interface.as_str();
+    let server = KERNEL_GENERIC.serve(&lab, &FLAGS);
+    ask(&lab, 30);
+    let (page, log) = render(&lab.server);
+    assert!(!log.contains("CONSOLE"), "{log}");
+    let interfaces = rows(&page, "interfaces");
+    assert!(interfaces[0][4].starts_with("on: generic mode"), "{interfaces:?}");
+    let workers = rows(&page, "workers");
+    let program = ["xdp".to_owned(), format!("{interface}, XDP program")];
+    assert!(workers.iter().any(|row| row[..2] == program), "{workers:?}");
+    let outcomes = rows(&page, "outcomes");
+    let answered = outcomes.iter().find(|row| row[0] == "answered").unwrap_or_else(|| panic!("{outcomes:?}"));
+    assert!(answered[2].parse::<u64>().unwrap() >= 30, "{outcomes:?}");
     server.stop();
 }
