@@ -8,9 +8,11 @@ mod image;
 mod kernels;
 mod links;
 mod machine;
+mod recorded;
 mod report;
 mod resources;
 mod rung;
+mod verified;
 
 use crate::build::{self, EarlyBuild};
 use crate::interrupt::Interrupt;
@@ -28,6 +30,7 @@ use kernels::{Kernel, KernelChoice};
 use links::GuestLinks;
 use machine::{Accelerator, Guest};
 use report::GuestReport;
+use rung::RungRow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -42,15 +45,16 @@ pub(crate) struct VmOptions {
     /// Series of Debian's kernels, such as 6.12, or `newest`
     #[arg(value_name = "KERNEL", default_values_t = kernels::DEFAULT.map(str::to_owned))]
     kernels: Vec<String>,
-    /// Only NICs whose name contains this, such as virtio; skip the tests of userspace/tests
+    /// Only NICs and tests of userspace/tests whose name contains this, such as virtio or verdicts
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Run every check on every kernel. By default each kernel runs what differs most between kernels
-    /// (every rung, and the full life cycle of a server on virtio with two queues), and the last kernel
-    /// also runs the tests of userspace/tests
+    /// (every rung, the full life cycle of a server on virtio with two queues, and the tests of verdicts and
+    /// interfaces of userspace/tests), and the last kernel also runs the end-to-end tests
     #[arg(long)]
     thorough: bool,
-    /// Record the rungs that are reached in docs/measurements.md; later runs must reach them
+    /// Record in docs/measurements.md the rungs that are reached, which later runs must reach, and the
+    /// instructions that each verifier processed
     #[arg(long)]
     bless: bool,
 }
@@ -67,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, options: &VmOptions) -> Result<()> {
         );
     }
     let start = Instant::now();
-    let cases = cases::select(options.only.as_deref())?;
+    let cases = select(options)?;
     let document = workspace.root.join("docs/measurements.md");
     let recorded = expected::read(&document)?;
     std::fs::create_dir_all(workspace.target.join("vm")).context("cannot make target/vm")?;
@@ -96,20 +100,50 @@ pub(crate) fn run(workspace: &Workspace, options: &VmOptions) -> Result<()> {
     let reports = reports?;
     clean?;
 
+    print(&kernels, &reports);
+    println!("vm: {:.0} s in all", start.elapsed().as_secs_f64());
+    judge(&document, &recorded, reports, options.bless)
+}
+
+/// The NICs to test.
+///
+/// # Errors
+/// `--only` fits no NIC and no test.
+fn select(options: &VmOptions) -> Result<Vec<(usize, VmCase)>> {
+    let only = options.only.as_deref();
+    let cases = cases::select(only);
+    if cases.is_empty() && image::suites(only).next().is_none() {
+        let names: Vec<_> = cases::CASES.iter().map(|case| case.name).chain(image::suites(None)).collect();
+        bail!("--only takes a part of one of these names: {}", names.join("; "));
+    }
+    Ok(cases)
+}
+
+/// Prints the rungs that were reached, and how many tests passed.
+fn print(kernels: &[Kernel], reports: &[GuestReport]) {
     let rows: Vec<_> = reports.iter().flat_map(|report| report.rows.clone()).collect();
     println!("\n{}", rung::columns(&rows));
-    for (kernel, report) in kernels.iter().zip(&reports) {
+    for (kernel, report) in kernels.iter().zip(reports) {
         for (suite, passed, tests) in &report.suites {
             println!("{}: {passed} of {tests} tests of {suite} passed", kernel.release);
         }
     }
-    println!("vm: {:.0} s in all", start.elapsed().as_secs_f64());
+}
+
+/// Compares the results with the `recorded` rungs, or records them if `bless` is set and nothing failed.
+///
+/// # Errors
+/// A test failed, or a recorded rung was not reached.
+fn judge(document: &Path, recorded: &[RungRow], reports: Vec<GuestReport>, bless: bool) -> Result<()> {
+    let rows: Vec<_> = reports.iter().flat_map(|report| report.rows.clone()).collect();
+    let verified: Vec<_> = reports.iter().map(|report| report.verified.clone()).collect();
     let mut faults: Vec<_> = reports.into_iter().flat_map(|report| report.faults).collect();
-    if options.bless && faults.is_empty() {
-        expected::bless(&document, &rows)?;
+    if bless && faults.is_empty() {
+        expected::bless(document, &rows)?;
+        verified::bless(document, &verified)?;
         println!("vm: recorded in {}", document.display());
     } else {
-        faults.extend(expected::lost_rungs(&recorded, &rows));
+        faults.extend(expected::lost_rungs(recorded, &rows));
     }
     if faults.is_empty() {
         return Ok(());
@@ -130,7 +164,7 @@ fn fetch_and_build(
     std::thread::scope(|scope| {
         let fetching = scope.spawn(|| choice.fetch());
         let building = scope.spawn(|| build::program(workspace, false));
-        let tests = image::build_tests(workspace, options.only.is_none());
+        let tests = image::build_tests(workspace, options.only.as_deref());
         let (kernels, built) = (join(fetching), join(building));
         built?;
         Ok((kernels?, tests?))

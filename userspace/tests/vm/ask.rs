@@ -1,5 +1,6 @@
 //! One case: serves in each mode, reports the rung, and runs the checks.
 
+use crate::answers;
 use crate::case::{Ask, Case};
 use crate::checks;
 use crate::life;
@@ -31,10 +32,10 @@ impl Scene<'_> {
     }
 
     /// As [`Scene::serve`], with the binary that asserts the conservation of frames.
-    pub(crate) fn serve_asserting(&self) -> Server {
+    pub(crate) fn serve_asserting(&self, more: &[&str]) -> Server {
         // The arguments of the script are the release binary, which is replaced, and its arguments.
         let replacement = ["sh", "-c", "shift; exec /bin/xstun-asserting \"$@\"", "sh"];
-        Server::start_behind(&self.stage.server, &replacement, &self.flags(&[]))
+        Server::start_behind(&self.stage.server, &replacement, &self.flags(more))
     }
 
     fn flags<'b>(&'b self, more: &[&'b str]) -> Vec<&'b str> {
@@ -94,6 +95,9 @@ fn one(scene: &Scene<'_>) {
     }
     record("rung", rung.clone());
     checks::while_serving(scene, server, &rung);
+    if answers::are_on(&rung) {
+        answers::all(scene);
+    }
     if case.thorough && ask.flags.is_empty() {
         life::all(scene, &rung);
     }

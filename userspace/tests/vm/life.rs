@@ -1,6 +1,7 @@
 //! Checks of a server's life cycle: sleep, starvation, restarts, link down and up, a change of the number of
 //! queues.
 
+use crate::answers;
 use crate::ask::{Scene, refusal};
 use crate::checks::{Flood, answers, load, neighbours};
 use crate::stage::Stage;
@@ -17,13 +18,22 @@ const DELUGE: &str = "4000";
 /// Frames sent beyond the size of a ring, so that it is certainly full.
 const SPARE: u64 = 64;
 
-/// Runs all of them; `rung` is the one that the server reached before.
+/// Flags of a server whose workers answer every request.
+const WORKERS: &[&str] = &["--kernel-answers", "off"];
+
+/// Runs all of them; `rung` is the one that the server reached before. Where the XDP program answers, those that do
+/// not depend on the workers run with both.
 pub(crate) fn all(scene: &Scene<'_>, rung: &Value) {
     let on_xdp = rung["path"] == "af-xdp";
     scene.check("wakes from sleep", || ((), sleep(scene)));
-    scene.check("restarts at once", || ((), restart(scene, rung)));
-    scene.check("is killed and starts again", || ((), kill(scene, rung)));
-    scene.check("link down and up", || ((), link(scene)));
+    scene.check("restarts at once", || ((), restart(scene, rung, WORKERS)));
+    scene.check("is killed and starts again", || ((), kill(scene, rung, WORKERS)));
+    scene.check("link down and up", || ((), link(scene, WORKERS)));
+    if answers::are_on(rung) {
+        scene.check("restarts at once, with kernel answers", || ((), restart(scene, rung, &[])));
+        scene.check("is killed and starts again, with kernel answers", || ((), kill(scene, rung, &[])));
+        scene.check("link down and up, with kernel answers", || ((), link(scene, &[])));
+    }
     if on_xdp {
         scene.check("frames are conserved", || ((), conserve(scene)));
         scene.check("stops under load", || ((), stop(scene)));
@@ -36,7 +46,7 @@ pub(crate) fn all(scene: &Scene<'_>, rung: &Value) {
 
 /// A worker that sleeps in poll(2) is woken by a frame, and its reply by the transmit ring's wake-up.
 fn sleep(scene: &Scene<'_>) -> String {
-    let server = scene.serve(&[]);
+    let server = scene.serve(WORKERS);
     answers(scene.stage);
     let (client, address) = scene.stage.endpoints()[0];
     let asker = Asker::new(scene.stage.client(), client);
@@ -50,13 +60,13 @@ fn sleep(scene: &Scene<'_>) -> String {
 }
 
 /// The kernel releases the queue some time after the last socket is closed.
-fn restart(scene: &Scene<'_>, rung: &Value) -> String {
+fn restart(scene: &Scene<'_>, rung: &Value, flags: &[&str]) -> String {
     for _ in 0..4 {
-        let server = scene.serve(&[]);
+        let server = scene.serve(flags);
         assert_same(&scene.rung(&server), rung);
         server.stop();
     }
-    let server = scene.serve(&[]);
+    let server = scene.serve(flags);
     answers(scene.stage);
     server.stop();
     "five times, on the same rung".to_owned()
@@ -68,11 +78,11 @@ fn assert_same(now: &Value, before: &Value) {
     }
 }
 
-fn kill(scene: &Scene<'_>, rung: &Value) -> String {
+fn kill(scene: &Scene<'_>, rung: &Value, flags: &[&str]) -> String {
     let Stage { server: namespace, .. } = scene.stage;
     let flood = Flood::start(scene.stage, "300");
     for _ in 0..2 {
-        let server = scene.serve(&[]);
+        let server = scene.serve(flags);
         answers(scene.stage);
         server.kill();
         let deadline = Instant::now() + LIMIT;
@@ -80,7 +90,7 @@ fn kill(scene: &Scene<'_>, rung: &Value) -> String {
             assert!(Instant::now() < deadline, "the program outlives its server");
         }
     }
-    let server = scene.serve(&[]);
+    let server = scene.serve(flags);
     assert_same(&scene.rung(&server), rung);
     answers(scene.stage);
     flood.end();
@@ -88,8 +98,8 @@ fn kill(scene: &Scene<'_>, rung: &Value) -> String {
     "twice under load, no program left, the same rung again".to_owned()
 }
 
-fn link(scene: &Scene<'_>) -> String {
-    let server = scene.serve(&[]);
+fn link(scene: &Scene<'_>, flags: &[&str]) -> String {
+    let server = scene.serve(flags);
     answers(scene.stage);
     let flood = Flood::start(scene.stage, "300");
     for _ in 0..2 {
@@ -112,7 +122,7 @@ fn link(scene: &Scene<'_>) -> String {
 /// and requests a wake-up of the fill ring; then it continues. Frames are counted, not seconds, since the time
 /// depends on the machine. The server asserts in every batch that each UMEM frame is in exactly one place.
 fn conserve(scene: &Scene<'_>) -> String {
-    let server = scene.serve_asserting();
+    let server = scene.serve_asserting(WORKERS);
     answers(scene.stage);
     for _ in 0..2 {
         server.signal(Signal::STOP);
@@ -147,7 +157,7 @@ fn assert_no_invalid_descriptors(counters: &Counters) {
 fn stop(scene: &Scene<'_>) -> String {
     let flood = Flood::start(scene.stage, DELUGE);
     for _ in 0..3 {
-        let server = scene.serve(&[]);
+        let server = scene.serve(WORKERS);
         answers(scene.stage);
         assert_no_invalid_descriptors(&server.stop());
         assert!(!scene.stage.server.has_xdp(scene.stage.interface()), "the XDP program is still attached");
@@ -174,7 +184,7 @@ fn busy_poll(scene: &Scene<'_>, rung: &Value) -> String {
         answers_afterwards(scene);
         return why;
     }
-    let server = scene.serve(&["--busy-poll"]);
+    let server = scene.serve(&["--busy-poll", WORKERS[0], WORKERS[1]]);
     let polled = scene.rung(&server);
     // virtio_net's zero-copy cannot be busy-polled: the server takes copy mode, and logs the reason.
     if rung["bind_mode"] == "zero-copy" && scene.stage.driver == "virtio_net" {
@@ -209,7 +219,7 @@ fn busy_poll(scene: &Scene<'_>, rung: &Value) -> String {
 
 /// Asserts that the server runs without the refused flag.
 fn answers_afterwards(scene: &Scene<'_>) {
-    let server = scene.serve(&[]);
+    let server = scene.serve(WORKERS);
     answers(scene.stage);
     server.stop();
 }
@@ -217,7 +227,7 @@ fn answers_afterwards(scene: &Scene<'_>) {
 /// A driver may refuse to change its queues while an XDP program is attached; the server continues in both
 /// cases.
 fn queues(scene: &Scene<'_>) -> String {
-    let server = scene.serve(&[]);
+    let server = scene.serve(WORKERS);
     let flood = Flood::start(scene.stage, "300");
     answers(scene.stage);
     let mut results = Vec::new();
@@ -241,7 +251,7 @@ fn queues(scene: &Scene<'_>) -> String {
     }
     // Without an XDP program the driver does not refuse.
     scene.stage.server.run(&["ethtool", "-L", scene.stage.interface(), "combined", "1"]);
-    let server = scene.serve(&[]);
+    let server = scene.serve(WORKERS);
     answers(scene.stage);
     assert_eq!(scene.rung(&server)["queues"], 1, "one queue is one worker");
     server.stop();

@@ -1,23 +1,19 @@
 //! The rungs that docs/measurements.md records, compared with those that a run reached.
 
+use super::recorded::RecordedTable;
 use super::rung::{RungRow, read_table, table};
-use anyhow::{Context as _, Result};
-use std::fs;
+use anyhow::Result;
 use std::path::Path;
 
-/// The line before the table.
-const BEGIN: &str = "<!-- cargo xtask vm --bless: from here -->";
-/// The line after the table.
-const END: &str = "<!-- cargo xtask vm --bless: to here -->";
+/// Where the rungs are recorded.
+const RUNGS: RecordedTable = RecordedTable::new("rungs");
 
 /// The recorded rows.
 ///
 /// # Errors
 /// The document cannot be read, or lacks the marks of the table.
 pub(super) fn read(document: &Path) -> Result<Vec<RungRow>> {
-    let text = load(document)?;
-    let (_, kept, _) = split(&text).with_context(|| no_marks(document))?;
-    Ok(read_table(kept))
+    Ok(read_table(&RUNGS.read(document)?))
 }
 
 /// Records `rows`, which replace those of the same kernel series, NIC and mode.
@@ -25,26 +21,7 @@ pub(super) fn read(document: &Path) -> Result<Vec<RungRow>> {
 /// # Errors
 /// The document cannot be read or written, or lacks the marks of the table.
 pub(super) fn bless(document: &Path, rows: &[RungRow]) -> Result<()> {
-    let text = load(document)?;
-    let (before, kept, after) = split(&text).with_context(|| no_marks(document))?;
-    let merged = merge(read_table(kept), rows);
-    fs::write(document, format!("{before}\n\n{}\n{after}", table(&merged)))
-        .with_context(|| format!("cannot write {}", document.display()))
-}
-
-fn load(document: &Path) -> Result<String> {
-    fs::read_to_string(document).with_context(|| format!("cannot read {}", document.display()))
-}
-
-fn no_marks(document: &Path) -> String {
-    format!("{} has no lines '{BEGIN}' and '{END}' around the table", document.display())
-}
-
-/// The text up to the first mark, the table, and the text from the second mark on.
-fn split(text: &str) -> Option<(&str, &str, &str)> {
-    let begin = text.find(BEGIN)? + BEGIN.len();
-    let end = begin + text[begin..].find(END)?;
-    Some((&text[..begin], &text[begin..end], &text[end..]))
+    RUNGS.replace(document, |kept| table(&merge(read_table(kept), rows)))
 }
 
 fn merge(kept: Vec<RungRow>, rows: &[RungRow]) -> Vec<RungRow> {
@@ -62,10 +39,16 @@ pub(super) fn lost_rungs(expected: &[RungRow], rows: &[RungRow]) -> Vec<String> 
     let fault = |row: &RungRow| {
         let same = expected.iter().filter(|kept| kept.key() == row.key() && kept.series() <= row.series());
         let kept = same.max_by_key(|kept| kept.series())?;
-        (row.got < kept.got || row.queues < kept.queues).then(|| {
+        let less = row.got < kept.got || row.answers < kept.answers || row.queues < kept.queues;
+        less.then(|| {
             format!(
-                "{}, {}, requested mode {}: got {} on {} queues, where {} got {} on {} (docs/measurements.md)",
-                row.kernel, row.nic, row.asked, row.got, row.queues, kept.kernel, kept.got, kept.queues
+                "{}, {}, requested mode {}: got {}, where {} got {} (docs/measurements.md)",
+                row.kernel,
+                row.nic,
+                row.asked,
+                row.reached(),
+                kept.kernel,
+                kept.reached()
             )
         })
     };
@@ -76,7 +59,7 @@ pub(super) fn lost_rungs(expected: &[RungRow], rows: &[RungRow]) -> Vec<String> 
 mod tests {
     use super::super::rung::tests::row;
     use super::super::rung::{Rung, RungRow};
-    use super::{BEGIN, END, bless, lost_rungs, read};
+    use super::{RUNGS, bless, lost_rungs, read};
 
     fn kept() -> Vec<RungRow> {
         vec![
@@ -98,6 +81,14 @@ mod tests {
         assert!(reached("5.10.0-1-amd64", Rung::Sockets), "older than all that are recorded");
         let fewer = RungRow { queues: 1, ..row("6.1.0-57-amd64", "virtio", "auto", Rung::NativeCopy) };
         assert_eq!(lost_rungs(&kept(), &[fewer]).len(), 1);
+        let silent =
+            RungRow { answers: Some(false), ..row("6.1.0-57-amd64", "virtio", "auto", Rung::NativeCopy) };
+        let [lost] = &lost_rungs(&kept(), &[silent])[..] else { panic!("one fault") };
+        assert_eq!(
+            lost,
+            "6.1.0-57-amd64, virtio, requested mode auto: got native, copy on 2 queues, where 6.1.0-56-amd64 got \
+             native, copy with kernel answers on 2 queues (docs/measurements.md)"
+        );
     }
 
     #[test]
@@ -105,7 +96,8 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("xstun-bless-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let document = directory.join("measurements.md");
-        std::fs::write(&document, format!("# Before\n\n{BEGIN}\n{END}\n\nafter\n")).unwrap();
+        std::fs::write(&document, format!("# Before\n\n{}\n{}\n\nafter\n", RUNGS.begin(), RUNGS.end()))
+            .unwrap();
         bless(&document, &kept()).unwrap();
         assert_eq!(read(&document).unwrap(), kept());
         let newer = row("6.1.0-99-amd64", "virtio", "auto", Rung::Generic);

@@ -59,6 +59,7 @@ impl Image {
         }
         fs::copy(workspace.ebpf_object(), image.root.join("xstun-ebpf.o"))
             .context("there is no eBPF object")?;
+        image.copy_corpora(workspace)?;
         let init = image.root.join("init");
         fs::write(&init, include_str!("init.sh"))?;
         fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
@@ -80,6 +81,13 @@ impl Image {
             }
         }
         Ok(())
+    }
+
+    /// Copies the inputs that are kept for fuzzing, which the tests of verdicts read too.
+    fn copy_corpora(&self, workspace: &Workspace) -> Result<()> {
+        let mut copy = Command::new("cp");
+        copy.arg("-r").arg(workspace.root.join("fuzz/corpus")).arg(self.root.join("corpora"));
+        exec(&mut copy)
     }
 
     /// Adds a kernel's modules and the list of cases, and packs everything into the file `into`.
@@ -112,13 +120,17 @@ impl Image {
     }
 }
 
-/// Builds `xstun` with assertions and the test programs; with `suites` also those of `userspace/tests`.
-/// Returns the test programs.
+/// The tests of `userspace/tests` whose name contains `only`.
+pub(super) fn suites(only: Option<&str>) -> impl Iterator<Item = &'static str> {
+    TESTS.into_iter().filter(move |test| only.is_none_or(|only| test.contains(only)))
+}
+
+/// Builds `xstun` with assertions, the guest's test program, and those of [`suites`]. Returns the test programs.
 ///
 /// # Errors
 /// One cannot be built.
-pub(super) fn build_tests(workspace: &Workspace, suites: bool) -> Result<TestPrograms> {
-    let tests: Vec<_> = TESTS.into_iter().filter(|_| suites).chain([GUEST]).collect();
+pub(super) fn build_tests(workspace: &Workspace, only: Option<&str>) -> Result<TestPrograms> {
+    let tests: Vec<_> = suites(only).chain([GUEST]).collect();
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--package", "xstun", "--bin", "xstun", "--message-format=json"]);
     for test in &tests {

@@ -18,7 +18,7 @@ for module in /modules/*; do
     insmod "$module" || echo "cannot insert $module"
 done
 
-export XSTUN_BIN=/bin/xstun XSTUN_EBPF_OBJECT=/xstun-ebpf.o XSTUN_VM_REPORT=/dev/ttyS1
+export XSTUN_BIN=/bin/xstun XSTUN_EBPF_OBJECT=/xstun-ebpf.o XSTUN_CORPORA=/corpora XSTUN_VM_REPORT=/dev/ttyS1
 if grep -q xstun.probe /proc/cmdline; then
     echo '{"kernel":"probe"}' > /dev/ttyS1
 else

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Memory of a guest in MiB: four times the size of its file system.
 pub(super) const MEMORY: u32 = 1536;
 /// Limits of a guest that tests.
-const LIMITS: Limits = Limits { total: Duration::from_secs(900), silence: Duration::from_secs(180) };
+const LIMITS: Limits = Limits { total: Duration::from_secs(1800), silence: Duration::from_secs(300) };
 /// Limits of a guest that only boots, with KVM.
 const PROBE_LIMITS: Limits = Limits { total: Duration::from_secs(20), silence: Duration::from_secs(20) };
 const TICK: Duration = Duration::from_millis(100);

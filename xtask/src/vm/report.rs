@@ -2,6 +2,7 @@
 
 use super::cases::VmCase;
 use super::rung::RungRow;
+use super::verified::VerifiedCounts;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -11,6 +12,8 @@ pub(super) struct GuestReport {
     kernel: String,
     /// The rung reached for each NIC and mode.
     pub(super) rows: Vec<RungRow>,
+    /// Instructions that the verifier processed for each XDP program.
+    pub(super) verified: VerifiedCounts,
     /// Tests of `userspace/tests`: name of the program, number passed, number run.
     pub(super) suites: Vec<(String, u64, u64)>,
     /// Every test that failed, and why.
@@ -20,7 +23,8 @@ pub(super) struct GuestReport {
 
 impl GuestReport {
     pub(super) fn new(kernel: &str) -> Self {
-        GuestReport { kernel: kernel.to_owned(), ..GuestReport::default() }
+        let verified = VerifiedCounts { kernel: kernel.to_owned(), ..VerifiedCounts::default() };
+        GuestReport { kernel: kernel.to_owned(), verified, ..GuestReport::default() }
     }
 
     /// Adds a line of the report; returns a text to print meanwhile.
@@ -45,6 +49,8 @@ impl GuestReport {
                 record["passed"],
                 record["tests"]
             )));
+        } else if record["program"].is_string() {
+            return Ok(Some(self.program(&record)));
         } else if record["check"].is_string() {
             return Ok(Some(self.check(&record)));
         } else if record["driver"].is_string() {
@@ -55,11 +61,25 @@ impl GuestReport {
             };
             let why = if why.is_empty() { String::new() } else { format!(" ({})", shortened(why)) };
             let reached =
-                format!("{} ({}), requested mode {}: {}{why}", row.nic, row.driver, row.asked, row.got);
+                format!("{} ({}), requested mode {}: {}{why}", row.nic, row.driver, row.asked, row.reached());
             self.rows.push(row);
             return Ok(Some(reached));
         }
         Ok(None)
+    }
+
+    fn program(&mut self, record: &Value) -> String {
+        let name = record["program"].as_str().unwrap_or_default();
+        if let Some(count) = record["verified"].as_u64() {
+            self.verified.programs.insert(name.to_owned(), count);
+        }
+        match record["fault"].as_str() {
+            None => format!("{name}: the verifier processed {} instructions", record["verified"]),
+            Some(fault) => {
+                self.faults.push(format!("{}, {name}: {}", self.kernel, shortened(fault)));
+                format!("{name}: FAILED: {}", shortened(fault))
+            }
+        }
     }
 
     fn check(&mut self, record: &Value) -> String {
@@ -100,14 +120,15 @@ impl GuestReport {
     }
 }
 
-/// The first 600 characters of a text that may hold a whole log; the guest's report has the rest.
+/// The beginning and the end of a text that may hold a whole log; the guest's report has the rest.
 fn shortened(text: &str) -> String {
-    const SHOWN: usize = 600;
-    let text = text.replace('\n', " ");
-    match text.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{} ...", &text[..at]),
-        None => text,
+    const SHOWN: usize = 300;
+    let text: Vec<char> = text.replace('\n', " ").chars().collect();
+    if text.len() <= 2 * SHOWN {
+        return text.iter().collect();
     }
+    let (first, last) = (&text[..SHOWN], &text[text.len() - SHOWN..]);
+    format!("{} ... {}", String::from_iter(first), String::from_iter(last))
 }
 
 #[cfg(test)]
@@ -123,23 +144,27 @@ mod tests {
             r#"{"case":"loopback","asked":"auto","check":"answers","summary":"fine"}"#,
             r#"{"case":"loopback","asked":"auto","check":"load","fault":"lost"}"#,
             r#"{"suite":"verdicts","passed":3,"tests":4,"faults":["one"]}"#,
+            r#"{"program":"xstun_frags","verified":7}"#,
+            r#"{"program":"xstun_linear","fault":"refused"}"#,
         ] {
             assert!(report.take(line).unwrap().is_some(), "{line}");
         }
         assert!(report.take("Segmentation fault").is_err());
         assert_eq!((report.rows[0].passed, report.rows[0].tests), (1, 2));
-        report.close(&select(Some("loopback")).unwrap());
+        assert_eq!(report.verified.programs.iter().collect::<Vec<_>>(), [(&"xstun_frags".to_owned(), &7)]);
+        report.close(&select(Some("loopback")));
         assert_eq!(
             report.faults,
             [
                 "6.18.1-amd64, loopback, requested mode auto: load: lost",
                 "6.18.1-amd64, verdicts: one",
+                "6.18.1-amd64, xstun_linear: refused",
                 "6.18.1-amd64: the guest's report has no end",
             ]
         );
         assert_eq!(report.take(r#"{"end":true}"#).unwrap(), None);
         report.faults.clear();
-        report.close(&select(Some("e1000")).unwrap());
-        assert_eq!(report.faults.len(), 2, "{:?}", report.faults);
+        report.close(&select(Some("e1000")));
+        assert_eq!(report.faults.len(), 3, "{:?}", report.faults);
     }
 }

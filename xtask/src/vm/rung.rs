@@ -67,14 +67,25 @@ pub(super) struct RungRow {
     pub(super) driver: String,
     pub(super) asked: String,
     pub(super) got: Rung,
+    /// Whether the XDP program answers plain requests; `None` without one.
+    pub(super) answers: Option<bool>,
     pub(super) queues: u64,
     pub(super) passed: usize,
     pub(super) tests: usize,
 }
 
 /// Heads of the table's columns.
-const HEADS: [&str; 8] =
-    ["kernel", "NIC", "driver", "mode asked", "mode got", "frames", "queues", "tests passed"];
+const HEADS: [&str; 9] = [
+    "kernel",
+    "NIC",
+    "driver",
+    "mode asked",
+    "mode got",
+    "frames",
+    "kernel answers",
+    "queues",
+    "tests passed",
+];
 
 impl RungRow {
     /// From the guest's record of a rung.
@@ -95,6 +106,7 @@ impl RungRow {
             driver: text("driver")?,
             asked: text("asked")?,
             got,
+            answers: record["rung"]["kernel_answers"].as_str().map(|text| text.starts_with("on")),
             queues: record["rung"]["queues"].as_u64().unwrap_or_default(),
             passed: 0,
             tests: 0,
@@ -104,6 +116,15 @@ impl RungRow {
     /// What identifies a row across runs.
     pub(super) fn key(&self) -> (&str, &str) {
         (&self.nic, &self.asked)
+    }
+
+    /// The rung in words.
+    pub(super) fn reached(&self) -> String {
+        let answers = if self.answers == Some(true) { " with kernel answers" } else { "" };
+        match self.queues {
+            0 => self.got.to_string(),
+            queues => format!("{}{answers} on {queues} queues", self.got),
+        }
     }
 
     /// Major and minor number of its kernel.
@@ -121,13 +142,14 @@ impl RungRow {
             self.asked.clone(),
             mode.to_owned(),
             frames.to_owned(),
+            self.answers.map_or("-", |answers| if answers { "on" } else { "off" }).to_owned(),
             queues,
             format!("{} of {}", self.passed, self.tests),
         ]
     }
 
     fn from_cells(cells: &[&str]) -> Option<Self> {
-        let [kernel, nic, driver, asked, mode, frames, queues, tests] = cells else { return None };
+        let [kernel, nic, driver, asked, mode, frames, answers, queues, tests] = cells else { return None };
         let (passed, tests) = tests.split_once(" of ")?;
         Some(RungRow {
             kernel: (*kernel).to_owned(),
@@ -135,6 +157,11 @@ impl RungRow {
             driver: (*driver).to_owned(),
             asked: (*asked).to_owned(),
             got: Rung::from_cells(mode, frames)?,
+            answers: match *answers {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            },
             queues: if *queues == "-" { 0 } else { queues.parse().ok()? },
             passed: passed.parse().ok()?,
             tests: tests.parse().ok()?,
@@ -189,7 +216,7 @@ pub(super) mod tests {
 
     pub(crate) fn row(kernel: &str, nic: &str, asked: &str, got: Rung) -> RungRow {
         let [kernel, nic, driver, asked] = [kernel, nic, "virtio_net", asked].map(str::to_owned);
-        RungRow { kernel, nic, driver, asked, got, queues: 2, passed: 7, tests: 8 }
+        RungRow { kernel, nic, driver, asked, got, answers: Some(true), queues: 2, passed: 7, tests: 8 }
     }
 
     #[test]
@@ -197,6 +224,7 @@ pub(super) mod tests {
         let mut rows: Vec<_> =
             Rung::ALL.into_iter().map(|got| row("6.1.0-56-amd64", "virtio, 2 queues", "auto", got)).collect();
         rows[1].queues = 0;
+        (rows[1].answers, rows[2].answers) = (None, Some(false));
         let text = format!("# Words\n\n| a | b |\n|---|---|\n\n{}\nmore words\n", table(&rows));
         assert_eq!(read_table(&text), rows);
         assert_eq!(columns(&rows).lines().count(), rows.len() + 1);
@@ -204,9 +232,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_record_becomes_a_row_or_an_error() {
-        let rung = json!({ "path": "af-xdp", "xdp_mode": "native", "bind_mode": "zero-copy", "queues": 2 });
+        let rung = json!({ "path": "af-xdp", "xdp_mode": "native", "bind_mode": "zero-copy", "queues": 2, "kernel_answers": "off: zero-copy serves" });
         let record = json!({ "case": "virtio", "asked": "auto", "driver": "virtio_net", "rung": rung });
         let row = RungRow::from_record("6.18.15+deb13-amd64", &record).unwrap();
+        assert_eq!(row.answers, Some(false));
         assert_eq!((row.got, row.queues, row.series()), (Rung::NativeZeroCopy, 2, (6, 18)));
         let refused =
             json!({ "case": "virtio", "asked": "native", "driver": "virtio_net", "refused": "why" });

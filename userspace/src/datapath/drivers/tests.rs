@@ -65,7 +65,7 @@ fn what_was_seen_is_what_is_recorded() {
     let mut recorded: BTreeMap<(&str, Kernel), Rung> = BTreeMap::new();
     for line in text.lines() {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let ["", kernel, _, driver, _, mode, frames, _, _, ""] = cells[..] else { continue };
+        let ["", kernel, _, driver, _, mode, frames, _, _, _, ""] = cells[..] else { continue };
         let rung = match (mode, frames) {
             ("generic", "copy") => Rung::Generic,
             ("native", "copy") => Rung::Native,
